@@ -1,0 +1,143 @@
+"""What the gateway may answer: `Redirect`, `Respond`, `Collect` or `Proxy`.
+
+A tagged union, to be taken apart with ``match`` and closed with ``assert_never``. Decisions describe; adapters perform.
+None of them is ever subclassed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from attrs import define, field, frozen
+
+from gatewaycore.headers import Headers
+
+NO_HEADERS = Headers()
+TEXT = Headers([("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff")])
+
+
+@define(slots=True)
+class Redirect:
+    """Send the client elsewhere (RFC 9110 §15.4). Not frozen for speed alone: nobody mutates it.
+
+    Attributes:
+        location: an absolute URL, ASCII, free of control characters.
+        status: 301, 302, 303, 307 or 308.
+        headers: further response headers.
+    """
+
+    location: str
+    status: int
+    headers: Headers = NO_HEADERS
+    _lines: tuple[tuple[bytes, bytes], ...] | None = field(default=None, init=False, repr=False, eq=False)
+
+    @property
+    def lines(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The header lines of the answer, encoded once, for a redirect may be sent many times."""
+        lines = self._lines
+        if lines is None:
+            lines = self._lines = ((b"location", self.location.encode("latin-1")), (b"content-length", b"0"), *self.headers.raw)
+        return lines
+
+
+@frozen
+class Respond:
+    """Answer from here."""
+
+    status: int
+    headers: Headers = NO_HEADERS
+    body: bytes = b""
+
+
+@frozen
+class Reception:
+    """What a body turned out to be: the answer, and the events in it (each a mapping of flattened names to text)."""
+
+    decision: Redirect | Respond
+    entries: tuple[Mapping[str, str], ...] = ()
+
+
+@frozen
+class Collect:
+    """The rule needs the body. The adapter reads at most `limit` bytes and calls `receive(body)`; more is answered with `too_large`."""
+
+    limit: int
+    receive: Callable[[bytes], Reception]
+    too_large: Respond = field(factory=lambda: Respond(413, TEXT, b"the body is larger than this gateway takes\n"))
+
+
+@frozen
+class Upstream:
+    """A request to send upstream. `body` is always empty: nothing that carries a body is proxied."""
+
+    method: str
+    url: str
+    headers: Headers
+
+
+@frozen
+class Relay:
+    """Pass the upstream's answer on: this status, these headers, and its body as it streams."""
+
+    status: int
+    headers: Headers
+
+
+class Conversation(Protocol):
+    """A conversation with an upstream, sans-I/O in the manner of h11. One object serves one request."""
+
+    def start(self) -> Upstream:
+        """Return the first request to send."""
+        ...
+
+    def receive(self, status: int, headers: Headers) -> Upstream | Relay | Respond:
+        """Take the status line and headers of an answer; return what to do: ask again, pass it on, or answer from here."""
+        ...
+
+    def fail(self, reason: Literal["connect", "timeout", "protocol"]) -> Upstream | Respond:
+        """Take a failure to get an answer at all; return what to do."""
+        ...
+
+
+@frozen
+class Proxy:
+    """Fetch the answer from an upstream: `open()` begins a fresh conversation."""
+
+    open: Callable[[], Conversation]
+
+
+Decision: TypeAlias = Redirect | Respond | Collect | Proxy
+DecisionName: TypeAlias = Literal["redirect", "proxy", "respond"]
+
+STATUSES = frozenset({301, 302, 303, 307, 308})
+
+
+def redirect_status(configured: int, method: str) -> int:
+    """Return the status for `method`: a method other than GET and HEAD keeps method and body (RFC 9110 §15.4.8, §15.4.9)."""
+    if method in ("GET", "HEAD") or configured in (307, 308):
+        return configured
+    return 308 if configured == 301 else 307
+
+
+def without_body(status: int, method: str) -> bool:
+    """Tell whether an answer to `method` ends with its headers (RFC 9112 §6.3)."""
+    return method == "HEAD" or status in BODILESS
+
+
+def shown(answer: Redirect | Respond, method: str) -> bytes:
+    """Return the body that is sent for an answer from here."""
+    return b"" if isinstance(answer, Redirect) or without_body(answer.status, method) else answer.body
+
+
+def wire_headers(answer: Redirect | Respond) -> list[tuple[bytes, bytes]]:
+    """Return the header lines of an answer from here, its length included, as ASGI sends them (lower-case names, bytes)."""
+    if isinstance(answer, Redirect):
+        return list(answer.lines)
+    if answer.status in BODILESS:
+        return answer.headers.raw
+    return [*answer.headers.raw, (b"content-length", str(len(answer.body)).encode())]
+
+
+BODILESS = frozenset({204, 304})
+"""Answers that have neither a body nor a length of one (RFC 9110 §8.6)."""

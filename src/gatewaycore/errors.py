@@ -1,0 +1,83 @@
+"""Everything gatewaycore raises on purpose; imports nothing.
+
+    GatewayError
+     ├── ConfigError      a configuration that cannot be used, with every problem found in it
+     ├── TemplateError    a URL template that RFC 6570 (or matching) does not allow, with the place
+     ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
+     └── SinkError        a sink that cannot take events now
+
+Foreign exceptions are chained where they cross into this tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GatewayError(Exception):
+    """The root of everything raised on purpose."""
+
+
+class Problem:
+    """One thing wrong with a configuration.
+
+    Args:
+        where: the place, as a reader finds it: ``gateway.yaml:12: packages[3].routes[0].incoming-path``.
+        what: what is wrong, with the bad value.
+        hint: what to write instead; empty when there is nothing better to say than `what`.
+    """
+
+    __slots__ = ("hint", "what", "where")
+
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        self.where = where
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")
+
+    def __repr__(self) -> str:
+        return f"Problem({self.where!r}, {self.what!r}, {self.hint!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Problem) and (self.where, self.what, self.hint) == (other.where, other.what, other.hint)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class ConfigError(GatewayError):
+    """A configuration that cannot be used; `problems` holds all of them, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class TemplateError(GatewayError):
+    """A URL template that cannot be parsed or matched.
+
+    Args:
+        message: what is wrong.
+        source: the template as written.
+        span: start and end offsets in `source` of what is wrong.
+    """
+
+    def __init__(self, message: str, source: str, span: tuple[int, int]) -> None:
+        self.message = message
+        self.source = source
+        self.span = span
+        start, end = span
+        super().__init__(f"{message}\n    {source}\n    {' ' * start}{'^' * max(1, end - start)}")
+
+
+class RequestError(GatewayError):
+    """A request that no `Request` can be made of; `status` is what to answer (RFC 9110 §15.5)."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class SinkError(GatewayError):
+    """A sink that cannot take events now; the shipper keeps them and tries again."""

@@ -1,0 +1,110 @@
+"""Request: what a client asked for, free of any server's vocabulary.
+
+Adapters make it from an ASGI scope or a WSGI environ; everything above reads only this.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from urllib.parse import quote, unquote_to_bytes
+
+from attrs import define, field
+
+from gatewaycore.errors import RequestError
+from gatewaycore.headers import Headers
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_PORT = re.compile(r":\d*\Z")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+# What a client may have sent unescaped is left so: only blanks, controls and what is not ASCII are spelled out.
+_AS_SENT = "/!$&'()*+,;=:@%-._~\\|^`{}<>\"[]"
+_DECODED = _AS_SENT.replace("%", "")
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
+
+
+@define(slots=True, eq=True)
+class Request:
+    """One request. Never subclassed, never changed once made (mutable only because frozen slots cost a microsecond each).
+
+    Attributes:
+        method: upper-case (RFC 9110 §9.1).
+        host: lower-case, no port, no trailing dot, IDNA A-label; see `normalise_host`.
+        path: as on the wire: percent-encoded ASCII, begins with "/".
+        query: raw, without "?"; "" when there is none.
+        headers: the field lines.
+        client_ip: who really called, as text without a port; "" when unknown. Never written anywhere.
+        scheme: "http" or "https".
+        received_at: when it came in, UTC.
+    """
+
+    method: str
+    host: str
+    path: str
+    query: str = ""
+    headers: Headers = field(factory=Headers)
+    client_ip: str = ""
+    scheme: str = "https"
+    received_at: datetime = _EPOCH
+
+
+@lru_cache(maxsize=4096)
+def normalise_host(text: str) -> str:
+    """Return the host of a ``Host`` field (RFC 9110 §7.2): lower-case, no port, no trailing dot, IDNA A-label.
+
+    Raises:
+        RequestError: 400, when it is no host at all.
+    """
+    host = text.strip().lower()
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode("ascii")
+        except UnicodeError as error:
+            raise RequestError(f"not a host name: {text[:80]!r}") from error
+    host = _PORT.sub("", host).rstrip(".")
+    if not _HOST.fullmatch(host):
+        raise RequestError(f"not a host name: {text[:80]!r}")
+    return host
+
+
+def spell(path: bytes) -> str:
+    """Return a decoded path as on the wire. What an escape stood for is lost: "%2F" has become a "/"."""
+    return quote(path, safe=_DECODED)
+
+
+def escape(target: str) -> str:
+    """Return a request target, its bytes held as latin-1, with everything percent-encoded that is not ASCII."""
+    return target if target.isascii() else quote(target.encode("latin-1", "replace"), safe=_AS_SENT)
+
+
+def origin_form(target: str) -> tuple[str, str | None]:
+    """Return the path of a request target, and the authority of one in absolute form, which overrides the ``Host`` field (RFC 9112 §3.2.2).
+
+    Args:
+        target: without its query. What is neither form, such as the "*" of OPTIONS, becomes a path under which nothing is served.
+    """
+    absolute = _ABSOLUTE.match(target)
+    if absolute is not None:
+        return target[absolute.end() :] or "/", absolute[1]
+    return (target if target[:1] == "/" else f"/{target}"), None
+
+
+def below(mount: bytes, path: str) -> str:
+    """Return what of a wire `path` lies below the decoded prefix `mount`, however that is spelled; `path` itself when it is elsewhere."""
+    prefix = mount.rstrip(b"/")
+    if not unquote_to_bytes(path).startswith(prefix):
+        return path
+    rest = behind(path, len(prefix))
+    if rest and rest[0] != "/":
+        return path
+    return rest or "/"
+
+
+def behind(path: str, count: int) -> str:
+    """Return what of a wire `path` follows its first `count` decoded bytes."""
+    position = 0
+    for _ in range(count):
+        position += 3 if _ESCAPE.match(path, position) else 1
+    return path[position:]
