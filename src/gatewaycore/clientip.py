@@ -1,0 +1,134 @@
+"""Who really called, through trusted proxies; by default nobody is trusted.
+
+``Forwarded`` (RFC 7239) and the ``X-Forwarded-*`` fields are read only when the peer itself is in one of the trusted networks, from the
+right, past every hop that is trusted too: the first that is not, is the client.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from attrs import frozen
+
+from gatewaycore.headers import Headers
+
+_FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
+
+
+@frozen
+class Origin:
+    """Where a request came from, as far as trusted proxies tell.
+
+    Attributes:
+        address: without a port; "" when unknown.
+        host: the host the client asked for, or None when no trusted proxy says so.
+        scheme: "http" or "https", or None.
+    """
+
+    address: str
+    host: str | None = None
+    scheme: str | None = None
+
+
+@frozen
+class TrustedProxies:
+    """Networks whose word about the client counts."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    @classmethod
+    def parse(cls, texts: tuple[str, ...]) -> TrustedProxies:
+        """Make it from CIDR texts.
+
+        Raises:
+            ValueError: one of them is no network.
+        """
+        return cls(tuple(ip_network(text, strict=False) for text in texts))
+
+    def __bool__(self) -> bool:
+        return bool(self.networks)
+
+    def trusts(self, address: str) -> bool:
+        """Tell whether `address` lies in one of the networks."""
+        return _trusts(self.networks, address)
+
+    def origin(self, peer: str, headers: Headers) -> Origin:
+        """Return where the request came from.
+
+        Args:
+            peer: the address of the connection, without a port; "" when unknown.
+            headers: the request's field lines.
+        """
+        if not self.networks or not self.trusts(peer):
+            return Origin(peer)
+        hops = _forwarded(headers)
+        if not hops:
+            hops = _x_forwarded(headers)
+        address, host, scheme = peer, None, None
+        for hop_address, hop_host, hop_scheme in reversed(hops):
+            # Each hop was written by the proxy to its right, which is trusted: so is what it says of host and scheme.
+            host, scheme = hop_host or host, hop_scheme or scheme
+            if not hop_address:
+                break
+            address = hop_address
+            if not self.trusts(address):
+                break
+        return Origin(address, host, scheme)
+
+
+@lru_cache(maxsize=4096)
+def _trusts(networks: tuple[IPv4Network | IPv6Network, ...], address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        # A Unix socket has no address: only a process of this machine can be behind it.
+        return address == ""
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network or parsed in network for network in networks)
+
+
+def _forwarded(headers: Headers) -> list[tuple[str, str | None, str | None]]:
+    hops = []
+    for element in ",".join(headers.get_all("forwarded")).split(","):
+        found = {}
+        for pair in element.split(";"):
+            match = _FORWARDED_PAIR.fullmatch(pair)
+            if match:
+                found[match[1].lower()] = match[2] if match[2] is not None else match[3]
+        if found:
+            hops.append((_address(found.get("for", "")), found.get("host"), _scheme(found.get("proto"))))
+    return hops
+
+
+def _x_forwarded(headers: Headers) -> list[tuple[str, str | None, str | None]]:
+    addresses = [_address(part) for line in headers.get_all("x-forwarded-for") for part in line.split(",")]
+    host = _last(headers, "x-forwarded-host")
+    scheme = _scheme(_last(headers, "x-forwarded-proto"))
+    hops: list[tuple[str, str | None, str | None]] = [(address, None, None) for address in addresses] or [("", None, None)]
+    hops[-1] = (hops[-1][0], host, scheme)
+    return hops
+
+
+def _last(headers: Headers, name: str) -> str | None:
+    # The last entry was written by the proxy next to us; those before it may be anybody's.
+    parts = [part.strip() for line in headers.get_all(name) for part in line.split(",")]
+    return parts[-1] if parts and parts[-1] else None
+
+
+def _scheme(text: str | None) -> str | None:
+    return text.lower() if text and text.lower() in ("http", "https") else None
+
+
+def _address(text: str) -> str:
+    """Return the address of a node (RFC 7239 §6), without port and brackets; "" when it names none."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
