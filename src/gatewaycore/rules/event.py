@@ -1,0 +1,158 @@
+"""Package type `event`: telemetry. A path template, a query or a JSON body; the answer is 200, whatever was sent along."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import ClassVar, Literal
+
+from attrs import define, field, frozen
+
+from gatewaycore.decision import TEXT, Collect, Decision, Reception, Respond
+from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.event import Observation
+from gatewaycore.headers import Headers
+from gatewaycore.request import Request
+from gatewaycore.route import Match, Pattern, Route
+from gatewaycore.rules.file import RouteSettings, meaning, pattern, source, too_many, ways
+from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
+from gatewaycore.rules.variables import BodyError, Subject, TooManyEventsError, body_entries, query_variables
+
+_FORM = b"application/x-www-form-urlencoded"
+_BEARER = "bearer "
+# Telemetry comes from browsers too: any page may send it, and none may read anything back.
+_OPEN = [("access-control-allow-origin", "*"), ("cache-control", "no-store")]
+_PREFLIGHT = Respond(
+    204,
+    Headers(
+        [
+            *_OPEN,
+            ("access-control-allow-methods", "GET, HEAD, POST, PUT, OPTIONS"),
+            ("access-control-allow-headers", "authorization, content-type"),
+            ("access-control-max-age", "86400"),
+        ]
+    ),
+)
+_UNAUTHORIZED = Respond(
+    401,
+    Headers([*_OPEN, *TEXT.items(), ("www-authenticate", 'Bearer realm="events"')]),
+    b"this package takes events with a listed bearer token only\n",
+)
+_ANSWERS = {status: Respond(status, Headers(_OPEN)) for status in (200, 204)}
+
+
+def hash_token(token: str) -> str:
+    """Return the form in which a bearer token is kept: ``sha256:`` and 64 hex digits."""
+    return f"sha256:{sha256(token.encode()).hexdigest()}"
+
+
+@frozen(kw_only=True)
+class EventRule:
+    """Settings of an `event` package.
+
+    Attributes:
+        name, domain, id, incoming_path, routes, priority, variables, limits: as a `file` package has them, without an outgoing URL.
+        access_tokens: SHA-256 hashes of the bearer tokens that are let in (``sha256:…``, see `hash_token`); none means anybody.
+        response_status: 200, or 204 for those who want no content.
+    """
+
+    name: str
+    domain: str
+    id: str | None = None
+    incoming_path: str | None = None
+    routes: tuple[RouteSettings, ...] = ()
+    access_tokens: tuple[str, ...] = ()
+    response_status: Literal[200, 204] = 200
+    priority: int = 0
+    variables: Mapping[str, str] = field(factory=dict)
+    limits: Limits = DEFAULT_LIMITS
+
+    def compile(self) -> Sequence[Route]:
+        """Make one route of each path.
+
+        Raises:
+            TemplateError: a path cannot be compiled.
+            ConfigError: there is no path, or one leads somewhere.
+        """
+        settings = ways(self)
+        if any(way.outgoing_url for way in settings):
+            raise ConfigError([Problem("outgoing-url", "an event package leads nowhere", "use type: file for a redirect")])
+        subject = Subject(self.id or self.name, "event", "event", meaning(self.variables))
+        tokens = tuple(token.removeprefix("sha256:").lower() for token in self.access_tokens)
+        return [
+            EventRoute(
+                domain=self.domain,
+                source=source(way),
+                pattern=pattern(way),
+                priority=way.priority,
+                subject=subject,
+                tokens=tokens,
+                answer=_ANSWERS[self.response_status],
+                limits=self.limits,
+            )
+            for way in settings
+        ]
+
+
+@define(slots=True, eq=False)
+class EventRoute:
+    """A compiled path of an `event` package."""
+
+    steady: ClassVar[bool] = False
+
+    domain: str
+    source: str
+    pattern: Pattern
+    priority: int
+    subject: Subject
+    tokens: tuple[str, ...]
+    answer: Respond
+    limits: Limits
+
+    @property
+    def label(self) -> str:
+        """The domain and the path as configured."""
+        return self.domain + self.source
+
+    @property
+    def package(self) -> str:
+        """The package's id or name."""
+        return self.subject.package
+
+    def decide(self, request: Request, match: Match) -> Decision:
+        """Answer 200, after reading the body where there may be one; 401 without a listed token."""
+        if request.method == "OPTIONS":
+            return _PREFLIGHT
+        if self.tokens and not self._admits(request):
+            return _UNAUTHORIZED
+        if request.method in ("GET", "HEAD"):
+            return self.answer
+        return Collect(self.limits.body_bytes, partial(self._receive, request))
+
+    def _admits(self, request: Request) -> bool:
+        sent = request.headers.get("authorization") or ""
+        if sent[: len(_BEARER)].lower() != _BEARER:
+            return False
+        digest = sha256(sent[len(_BEARER) :].strip().encode("latin-1", "replace")).hexdigest()
+        # Every token is compared, in constant time: the time taken tells nothing about which one was nearly right.
+        return sum(hmac.compare_digest(digest, token) for token in self.tokens) > 0
+
+    def _receive(self, request: Request, body: bytes) -> Reception:
+        try:
+            if (request.headers.first(b"content-type") or b"").split(b";")[0].strip().lower() == _FORM:
+                entries: tuple[Mapping[str, str], ...] = (query_variables(body.decode("utf-8", "replace").strip()),)
+            else:
+                entries = body_entries(body, self.limits.events)
+        except TooManyEventsError as error:
+            return Reception(too_many(error))
+        except BodyError as error:
+            return Reception(Respond(400, Headers([*_OPEN, *TEXT.items()]), f"{error}\n".encode()))
+        return Reception(self.answer, entries)
+
+    def observe(self, request: Request, match: Match, entry: Mapping[str, str] | None = None) -> Observation | None:
+        """Return an event; a preflight is none."""
+        if request.method == "OPTIONS":
+            return None
+        return self.subject.observe(self.domain + self.source, match.variables, request.query, entry or {})
