@@ -1,0 +1,110 @@
+"""Gateway: `decide(request) -> Outcome`. Floors 0 to 4 end here: no socket, no clock, no file, no randomness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from attrs import define
+
+from gatewaycore.decision import TEXT, Collect, Decision, DecisionName, Proxy, Redirect, Respond
+from gatewaycore.request import Request
+from gatewaycore.route import Match, Route
+from gatewaycore.router import Router
+
+NOT_FOUND = Respond(404, TEXT, b"nothing is served under this address\n")
+
+
+KEPT = 4096
+"""Answers that a gateway keeps; the most asked-for paths of a gateway are few, and most of its requests are for them."""
+
+
+@define(slots=True, eq=False)
+class Settled:
+    """An answer that is the same for every request with this method, host, path and query.
+
+    Attributes:
+        decision: the redirect.
+        match: the route that won.
+        columns, names_arch: the recorder's note: what all events of this answer have in common, encoded, and whether an architecture is
+            part of it.
+    """
+
+    decision: Redirect
+    match: Match
+    columns: bytes | None = None
+    names_arch: bool = False
+
+
+@define(slots=True)
+class Outcome:
+    """What was decided, and what is needed to record it. Nobody mutates it.
+
+    Attributes:
+        request: the request.
+        decision: what to answer.
+        match: which route won, with its variables; None when none did.
+        settled: the answer as the gateway keeps it, where it does.
+    """
+
+    request: Request
+    decision: Decision
+    match: Match | None
+    settled: Settled | None = None
+
+    @property
+    def rule(self) -> str | None:
+        """The label of the rule that won."""
+        return None if self.match is None else self.match.route.label
+
+
+class Gateway:
+    """Decides. Its rules never change: a reload makes another gateway.
+
+    A `Route.steady` redirect is kept, by method, host, path and query, and given again without being worked out; what is kept is
+    bounded, and forgotten all at once when there is too much of it.
+
+    Args:
+        router: the compiled rules.
+    """
+
+    __slots__ = ("_kept", "router")
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+        self._kept: dict[tuple[str, str, str, str], Settled] = {}
+
+    @classmethod
+    def compile(cls, routes: Iterable[Route], default_domain: str | None = None) -> Gateway:
+        """Make a gateway of compiled routes; see `Router.compile`."""
+        return cls(Router.compile(routes, default_domain))
+
+    def decide(self, request: Request) -> Outcome:
+        """Decide what to answer. Total: returns an outcome for every well-formed request, and raises for none."""
+        key = (request.method, request.host, request.path, request.query)
+        settled = self._kept.get(key)
+        if settled is not None:
+            return Outcome(request, settled.decision, settled.match, settled)
+        match = self.router.find(request)
+        if match is None:
+            return Outcome(request, NOT_FOUND, None)
+        decision = match.route.decide(request, match)
+        if isinstance(decision, Redirect) and match.route.steady and request.method in ("GET", "HEAD"):
+            settled = Settled(decision, match)
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[key] = settled
+        return Outcome(request, decision, match, settled)
+
+
+def decision_name(decision: Decision) -> DecisionName:
+    """Return the word that events and `explain` use; what a `Collect` leads to is a "respond" unless its reception redirects."""
+    match decision:
+        case Redirect():
+            return "redirect"
+        case Proxy():
+            return "proxy"
+        case Respond() | Collect():
+            return "respond"
+        case _:
+            assert_never(decision)
