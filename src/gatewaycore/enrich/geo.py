@@ -1,0 +1,261 @@
+"""Where an address is and who runs its network, from the operator's own database file (MaxMind DB format 2.0).
+
+This room knows the records of those who publish such files: MaxMind (GeoIP2 and GeoLite2: Country, City, Enterprise, ASN, ISP, Domain,
+Connection-Type, Anonymous-IP), DB-IP, IPinfo and ip-location-db. It goes by what a record holds and not by the name in the file's metadata:
+names change, and people merge and relabel databases. An address is looked up and never kept; which company an organisation is, is not
+decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from os import PathLike, fspath
+from typing import Any, Final, Literal, TypeAlias
+
+from attrs import frozen
+
+from gatewaycore.enrich.caller import Caller, Column
+from gatewaycore.errors import ConfigError, Problem
+
+__all__ = ["GeoDatabase", "GeoEnricher", "GeoEnrichment", "Place"]
+
+Connection: TypeAlias = Literal["business", "isp", "hosting", "education", "unknown"]
+
+_COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
+_AS_NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE)
+_NOBODY: Final[Mapping[str, Any]] = {}
+
+# Who is at the other end. MaxMind's `user_type`, IPinfo's `type`; what is listed by neither is "unknown".
+_USERS: Final[Mapping[str, Connection]] = {
+    "business": "business",
+    "cafe": "business",
+    "government": "business",
+    "military": "business",
+    "cellular": "isp",
+    "dialup": "isp",
+    "isp": "isp",
+    "residential": "isp",
+    "traveler": "isp",
+    "content_delivery_network": "hosting",
+    "hosting": "hosting",
+    "search_engine_spider": "hosting",
+    "college": "education",
+    "education": "education",
+    "library": "education",
+    "school": "education",
+}
+# What the line is made of says less, and is asked second: a business may sit behind a cable.
+_LINES: Final[Mapping[str, Connection]] = {
+    "cable/dsl": "isp",
+    "cellular": "isp",
+    "corporate": "business",
+    "dialup": "isp",
+    "satellite": "isp",
+}
+
+
+@frozen
+class Place:
+    """What a database knows of an address. Every field may be None.
+
+    Attributes:
+        country: ISO 3166-1 alpha-2, upper-case: "GB".
+        region: the subdivision's part of ISO 3166-2 where the database has it ("ENG"), else its name.
+        city: its English name where there is one.
+        asn: the number of the autonomous system.
+        organization: who uses the address, else who runs its network.
+        domain: of the organisation.
+        connection: what kind of network it is.
+    """
+
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+    asn: int | None = None
+    organization: str | None = None
+    domain: str | None = None
+    connection: Connection | None = None
+
+
+NOWHERE: Final = Place()
+
+
+class GeoDatabase:
+    """An open database. Made by `open`; safe to share between threads.
+
+    Attributes:
+        unreadable: lookups that failed because the file is corrupt.
+    """
+
+    __slots__ = ("_reader", "unreadable")
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.unreadable = 0
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> GeoDatabase:
+        """Open a file. It is mapped into memory: replace it by renaming another one over it, never by writing into it.
+
+        Args:
+            path: of an ``.mmdb`` file.
+
+        Raises:
+            ConfigError: it is missing, not readable, or no such database.
+        """
+        import maxminddb
+
+        name = fspath(path)
+        try:
+            return cls(maxminddb.open_database(name))
+        except OSError as error:
+            raise ConfigError([Problem(name, f"cannot be read: {error.strerror or error}", "the path of an .mmdb file")]) from error
+        except Exception as error:
+            # On a corrupt file the reader raises whatever it trips over.
+            hint = "download it again; a compressed file must be unpacked first"
+            raise ConfigError([Problem(name, f"is not a MaxMind DB file, or is damaged ({type(error).__name__})", hint)]) from error
+
+    def lookup(self, ip: str) -> Place | None:
+        """Return what is known of an address; None when nothing is. Total: never raises, whatever `ip` and the file hold."""
+        try:
+            record = self._reader.get(_address(ip))
+        except ValueError:
+            # No address; an IPv6 address in a database of IPv4; or the database is closed.
+            return None
+        except Exception:  # noqa: BLE001 - a corrupt record must not cost the event; counted, and whatever the reader trips over means the same
+            self.unreadable += 1
+            return None
+        if not isinstance(record, dict):
+            return None
+        place = _place(record)
+        return None if place == NOWHERE else place
+
+    def close(self) -> None:
+        """Let go of the file; later lookups find nothing."""
+        self._reader.close()
+
+
+@frozen(kw_only=True)
+class GeoEnrichment:
+    """Settings of the `geo` enrichment. Several may stand side by side, one for each database: each fills what the others leave empty.
+
+    Attributes:
+        database: the path of an ``.mmdb`` file.
+        city: whether cities are kept. Off unless asked for: with a small town and a time, few people are left.
+    """
+
+    database: str
+    city: bool = False
+
+    def open(self) -> GeoEnricher:
+        """Open the database.
+
+        Raises:
+            ConfigError: it cannot be used.
+        """
+        return GeoEnricher(GeoDatabase.open(self.database), city=self.city)
+
+
+class GeoEnricher:
+    """Fills in country, region, connection and, if wanted, city.
+
+    Args:
+        database: where addresses are looked up.
+        city: whether cities are kept.
+    """
+
+    __slots__ = ("_city", "_database")
+
+    def __init__(self, database: GeoDatabase, *, city: bool = False) -> None:
+        self._database = database
+        self._city = city
+
+    def columns(self, caller: Caller) -> Mapping[str, Column]:
+        """Return what the database knows of the caller's address."""
+        place = self._database.lookup(caller.address) if caller.address else None
+        if place is None:
+            return {}
+        city = place.city if self._city else None
+        return {"country": place.country, "region": place.region, "city": city, "connection": place.connection}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+def _address(text: str) -> IPv4Address | IPv6Address:
+    address = ip_address(text)
+    # ::ffff:192.0.2.1 is IPv4 in the notation of a socket that takes both (RFC 4291 §2.5.5.2); many databases know it only as IPv4.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _place(record: Mapping[str, Any]) -> Place:
+    # MaxMind and DB-IP put what is known of the network under "traits" in large databases, and at the top in small ones.
+    traits = {**record, **_mapping(record.get("traits"))}
+    return Place(
+        _country(record),
+        _region(record),
+        _name(record.get("city")),
+        _as_number(traits.get("autonomous_system_number")) or _as_number(traits.get("asn")),
+        _first(traits, "organization", "name", "autonomous_system_organization", "as_name", "isp", "org"),
+        _first(traits, "domain", "as_domain"),
+        _connection(traits),
+    )
+
+
+def _country(record: Mapping[str, Any]) -> str | None:
+    country = record.get("country")
+    # IPinfo's newer files have the name under "country" and the code beside it; its older ones the code.
+    for code in (_mapping(country).get("iso_code"), record.get("country_code"), country):
+        if isinstance(code, str) and _COUNTRY.fullmatch(code):
+            return code.upper()
+    return None
+
+
+def _region(record: Mapping[str, Any]) -> str | None:
+    subdivisions = record.get("subdivisions")
+    if isinstance(subdivisions, list) and subdivisions:
+        # The first is the largest: England before West Berkshire.
+        largest = _mapping(subdivisions[0])
+        return _first(largest, "iso_code") or _name(largest)
+    return _first(record, "region_code", "region", "state1")
+
+
+def _name(place: Any) -> str | None:
+    if isinstance(place, str):
+        return place.strip() or None
+    names = _mapping(_mapping(place).get("names"))
+    return _first(names, "en", *names)
+
+
+def _connection(traits: Mapping[str, Any]) -> Connection | None:
+    user = _first(traits, "user_type", "type", "as_type")
+    if user is not None:
+        return _USERS.get(user.lower(), "unknown")
+    # True in MaxMind's files, "true" in IPinfo's.
+    if any(str(traits.get(key)).lower() == "true" for key in ("is_hosting_provider", "hosting", "is_hosting")):
+        return "hosting"
+    line = _first(traits, "connection_type")
+    return None if line is None else _LINES.get(line.lower())
+
+
+def _as_number(value: Any) -> int | None:
+    if isinstance(value, str):
+        found = _AS_NUMBER.fullmatch(value)
+        return int(found[1]) or None if found else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _first(record: Mapping[str, Any], *keys: str) -> str | None:
+    """Return the first of `keys` that holds some text."""
+    for key in keys:
+        value = record.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else _NOBODY
