@@ -1,0 +1,298 @@
+"""Recorder: outcome + what was sent -> enriched events -> journal. Runs before the last chunk of an answer leaves, and never raises.
+
+Whoever opted out is not recorded, not looked up and not counted: the first line of `record` is the only one that runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+from attrs import define
+
+from gatewaycore.decision import DecisionName, Proxy, Redirect
+from gatewaycore.enrich import Caller, Column, Enricher
+from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
+from gatewaycore.gateway import Outcome, Settled
+from gatewaycore.privacy import endpoint_id, opted_out, origin_id, redact
+from gatewaycore.request import Request
+from gatewaycore.salts import Salts
+
+_log = logging.getLogger("gatewaycore.recorder")
+_encode = msgspec.json.Encoder().encode
+_LINE = b'{"id":"%b","time":%b,%b,%b}\n'
+_decode = msgspec.json.Decoder(Event).decode
+
+Append: TypeAlias = Callable[[bytes], bool]
+
+
+@define(slots=True)
+class Sent:
+    """What an adapter sent. Nobody mutates it.
+
+    Attributes:
+        status: of the answer; 0 when the client was gone before one was there.
+        body_bytes: of the body, as far as it was sent.
+        upstream: the URL of the upstream that answered, or "".
+        entries: the events that a `Reception` found in the body.
+        redirected: where a `Reception` led, when it was a `Redirect`.
+    """
+
+    status: int
+    body_bytes: int = 0
+    upstream: str = ""
+    entries: Sequence[Mapping[str, str]] = ()
+    redirected: Redirect | None = None
+
+
+class _What(msgspec.Struct, omit_defaults=True, gc=False):
+    """The columns of an event that do not depend on who asks, nor on when."""
+
+    schema: int
+    domain: str
+    package_type: str
+    rule: str
+    kind: Kind
+    method: str
+    status: int
+    decision: DecisionName
+    bytes: int
+    package: str | None = None
+    target: str | None = None
+    version: str | None = None
+    platform: str | None = None
+    platform_recognised: bool | None = None
+    arch: str | None = None
+    page: str | None = None
+    variables: Mapping[str, str] | None = None
+
+
+@define(slots=True)
+class _Who:
+    """The columns that all events of one caller share, encoded: with what it says its architecture is, and without, for rules that know."""
+
+    address: bytes
+    columns: bytes
+    without_arch: bytes
+
+
+class Recorder:
+    """Makes events and appends them.
+
+    An event is put together from two pieces of JSON, behind its id and time: what was asked for, and by whom. What is known of a caller is
+    looked up and encoded once for many requests, and so is what was asked for, where the gateway keeps the answer.
+
+    Args:
+        append: takes one line; see `Journal.append`.
+        enrichers: say what can be known of a caller; the first that knows a column wins.
+        salts: the keys of the identifiers.
+    """
+
+    def __init__(self, append: Append, enrichers: Sequence[Enricher], salts: Salts) -> None:
+        self._append = append
+        self._enrichers = tuple(enrichers)
+        self._salts = salts
+        self.failed = 0
+        # Addresses are held here, in memory only, and no longer than they are among the last few thousand callers.
+        self._who = lru_cache(maxsize=8192)(self._identify)
+        self._ids = _Ids()
+
+    def record(self, outcome: Outcome, sent: Sent) -> None:
+        """Append the events of one answered request. Never raises: what goes wrong is counted in `failed`, and its type logged."""
+        if opted_out(outcome.request.headers):
+            return
+        try:
+            for line in self._lines(outcome, sent):
+                self._append(line)
+        except Exception as error:  # noqa: BLE001 - an event must never cost an answer
+            self._fail(error)
+
+    def record_settled(self, outcome: Outcome, settled: Settled) -> None:
+        """Do the same for a redirect that the gateway keeps: what was asked for is encoded already."""
+        request = outcome.request
+        if opted_out(request.headers):
+            return
+        try:
+            now_ns = time.time_ns()
+            who = self._caller(request, now_ns)
+            asked = settled.columns
+            if asked is None:
+                what = self._what(outcome, Sent(settled.decision.status))
+                if what is None:
+                    return
+                settled.names_arch = what.arch is not None
+                asked = settled.columns = _encode(what)[1:-1]
+            if who.address in asked:
+                # A variable holds this client's own address: redacted in its event, and in nobody else's.
+                self.record(outcome, Sent(settled.decision.status))
+                return
+            by = who.without_arch if settled.names_arch else who.columns
+            self._append(_LINE % (self._ids.make(now_ns), _encode(request.received_at), asked, by))
+        except Exception as error:  # noqa: BLE001 - an event must never cost an answer
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        # The error's text might quote what must not be kept.
+        self.failed += 1
+        _log.error("an event could not be recorded: %s", type(error).__name__)
+
+    def events(self, outcome: Outcome, sent: Sent) -> list[Event]:
+        """Return the events that `record` would append, read back from their lines."""
+        if opted_out(outcome.request.headers):
+            return []
+        return [decode(line) for line in self._lines(outcome, sent)]
+
+    def _lines(self, outcome: Outcome, sent: Sent) -> list[bytes]:
+        """Return one line for each event in the body, else one; none when nothing matched or it was refused here."""
+        request, now_ns = outcome.request, time.time_ns()
+        who = self._caller(request, now_ns)
+        received_at = _encode(request.received_at)
+        lines = []
+        for entry in sent.entries or (None,):
+            what = self._what(outcome, sent, entry)
+            if what is None:
+                continue
+            asked = _encode(what)
+            if who.address in asked:
+                asked = _encode(_redacted(what, request.client_ip))
+            by = who.columns if what.arch is None else who.without_arch
+            lines.append(_LINE % (self._ids.make(now_ns), received_at, asked[1:-1], by))
+        return lines
+
+    def _what(self, outcome: Outcome, sent: Sent, entry: Mapping[str, str] | None = None) -> _What | None:
+        match, decision = outcome.match, outcome.decision
+        if match is None or (sent.status >= 400 and not sent.upstream):
+            return None
+        seen = match.route.observe(outcome.request, match, entry)
+        if seen is None:
+            return None
+        redirect = decision if isinstance(decision, Redirect) else sent.redirected
+        platform = seen.platform
+        return _What(
+            SCHEMA,
+            outcome.request.host,
+            seen.package_type,
+            seen.rule,
+            seen.kind,
+            outcome.request.method,
+            sent.status,
+            "proxy" if isinstance(decision, Proxy) else "respond" if redirect is None else "redirect",
+            sent.body_bytes,
+            seen.package,
+            _host(sent.upstream if redirect is None else redirect.location),
+            seen.version,
+            platform,
+            None if platform is None else platform.lower() in PLATFORMS,
+            seen.arch,
+            seen.page,
+            seen.variables or None,
+        )
+
+    def _caller(self, request: Request, now_ns: int) -> _Who:
+        if now_ns >= self._salts.until_ns:
+            self._salts.rotate(now_ns)
+            self._who.cache_clear()
+        return self._who(request.client_ip, request.headers.first(b"user-agent"), request.host)
+
+    def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
+        user_agent = None if agent is None else redact(agent.decode("latin-1"), address)
+        columns: dict[str, Column] = {}
+        caller = Caller(address, user_agent, domain)
+        for enricher in self._enrichers:
+            for name, value in enricher.columns(caller).items():
+                if value is not None:
+                    columns.setdefault(name, value)
+        columns.setdefault("agent", "unknown")
+        if user_agent is not None:
+            columns["user_agent"] = user_agent
+        if address:
+            columns["origin_id"] = origin_id(self._salts.key, address, user_agent or "", domain)
+            columns["endpoint_id"] = endpoint_id(self._salts.key, address, domain)
+        whole = _encode(columns)[1:-1]
+        columns.pop("arch", None)
+        # An address that is not known is nowhere to be found: no text of JSON holds a line break.
+        return _Who(address.encode() or b"\n", whole, _encode(columns)[1:-1])
+
+
+class _Ids:
+    """Makes UUIDv7s (RFC 9562 §5.7): milliseconds, then 74 random bits, of which the lower 48 count up within a millisecond (§6.2, method 2)."""
+
+    __slots__ = ("__weakref__", "_count", "_ms", "_prefix")
+
+    def __init__(self) -> None:
+        self._ms = -1
+        self._prefix = b""
+        self._count = 0
+        # Two children of one parent would otherwise make the same ids.
+        ours = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _forget(ours))
+
+    def make(self, now_ns: int) -> bytes:
+        """Return the next id, as text."""
+        ms = now_ns // 1_000_000
+        if ms != self._ms:
+            self._begin(ms)
+        count = self._count = self._count + 1
+        return b"%b%012x" % (self._prefix, count & 0xFFFFFFFFFFFF)
+
+    def _begin(self, ms: int) -> None:
+        bits = int.from_bytes(os.urandom(10), "big")
+        time_part = f"{ms:012x}"
+        self._prefix = f"{time_part[:8]}-{time_part[8:]}-7{bits >> 68:03x}-{0x8000 | (bits >> 48) & 0x3FFF:04x}-".encode()
+        self._count = bits & 0x7FFFFFFFFFFF
+        self._ms = ms
+
+
+def _forget(ids: weakref.ref[_Ids]) -> None:
+    inherited = ids()
+    if inherited is not None:
+        inherited._ms = -1
+
+
+def decode(line: bytes) -> Event:
+    """Return the event in one line of a journal.
+
+    Raises:
+        msgspec.DecodeError: the line is torn, or holds something else.
+    """
+    return _decode(line)
+
+
+@lru_cache(maxsize=1024)
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:
+        return None
+
+
+def _host(url: str) -> str | None:
+    # "https://host/path" split at its third slash: the path, which differs each time, stays out of the cache.
+    return _host_of("/".join(url.split("/", 3)[:3])) if url else None
+
+
+def _redacted(what: _What, address: str) -> _What:
+    """Return the columns without the client's own address, which a link or a script may well have put into a path or a query."""
+    return msgspec.structs.replace(
+        what,
+        **{name: redact(text, address) for name in ("version", "platform", "arch", "page") if (text := getattr(what, name)) is not None},
+        variables={redact(name, address): redact(value, address) for name, value in (what.variables or {}).items()} or None,
+    )
+
+
+def explain_privacy(request: Request) -> list[str]:
+    """Return what privacy keeps out of the event of `request`, one sentence each, for `explain`."""
+    if opted_out(request.headers):
+        return ["the client opted out (Sec-GPC or DNT): the request is served, and nothing is kept, counted or looked up"]
+    dropped = ["the client's address: only keyed hashes of it are kept, and their key is rotated and destroyed"]
+    for name in ("authorization", "cookie", "forwarded", "x-forwarded-for", "x-real-ip"):
+        if name in request.headers:
+            dropped.append(f"the field {name}")
+    return dropped

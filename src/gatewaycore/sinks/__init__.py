@@ -1,0 +1,47 @@
+"""One file for each store, and the roster of them all: where events go from the journal.
+
+A storage is settings with one verb, ``open() -> Sink``; drivers are imported there. A sink takes batches of journal lines. It may see a
+batch twice (the shipper delivers at least once), and ends up with each event once by its `id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol
+
+
+class Sink(Protocol):
+    """Keeps events."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Keep a batch of journal lines, each one JSON object and a newline; return when they are safe.
+
+        Raises:
+            SinkError: not now; the shipper keeps them and tries again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+class Storage(Protocol):
+    """Settings of a sink. Frozen; its fields are the keys of the configuration."""
+
+    def open(self) -> Sink:
+        """Make the sink.
+
+        Raises:
+            ConfigError: an extra is missing, or the settings cannot be used.
+        """
+        ...
+
+
+# Below the protocols, which the rooms of the roster implement.
+from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
+
+SINKS: Mapping[str, type[Storage]] = MappingProxyType({"jsonl": JsonlStorage})
+
+__all__ = ["SINKS", "JsonlStorage", "Sink", "Storage"]
