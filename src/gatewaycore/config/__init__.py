@@ -1,0 +1,14 @@
+"""The configuration: YAML, JSON, a mapping or a Scarf manifest -> `Config`.
+
+From the ground up: `faults` (what is wrong), `places` (where), `yaml_source` and `json_source` (text -> plain data), `structure` (plain
+data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `sections` (plain data -> Config), `manifest`
+(Scarf's rules), `reading` (files, and everything together).
+"""
+
+from __future__ import annotations
+
+from gatewaycore.config.manifest import scarf_rules
+from gatewaycore.config.model import Config, DomainDefaults, GatewaySettings, Rosters
+from gatewaycore.config.reading import read_config
+
+__all__ = ["Config", "DomainDefaults", "GatewaySettings", "Rosters", "read_config", "scarf_rules"]

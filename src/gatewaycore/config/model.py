@@ -1,0 +1,157 @@
+"""Config: everything a configuration says, as frozen settings.
+
+Nothing here reads a file; see `gatewaycore.config.reading`. A Config may as well be made by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from attrs import field, frozen
+
+from gatewaycore.config.faults import faults_of, show_path
+from gatewaycore.enrich import ENRICHMENTS, Enrichment
+from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.gateway import Gateway
+from gatewaycore.route import Route, Rule
+from gatewaycore.rules import RULES
+from gatewaycore.rules.container.route import Strategy
+from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
+from gatewaycore.sinks import SINKS, Storage
+
+
+@frozen(kw_only=True)
+class GatewaySettings:
+    """The section `gateway`: what holds for all packages, and for the gateway as a whole.
+
+    Attributes:
+        redirect_status: 301, 302, 303, 307 or 308; for packages that say nothing else.
+        strategy: how containers are served; for packages that say nothing else.
+        limits: bounds on a request's body; for packages that say nothing else.
+        trusted_proxies: networks, in CIDR notation, of proxies whose word about the client counts; none are trusted by default.
+        base_domain: packages without a domain live below it, see `username`.
+        username: whose packages they are: ``<username>.docker.<base-domain>`` for containers, ``<username>.gateway.<base-domain>`` else.
+        default_domain: requests for unknown hosts are answered as if they were for this one.
+        data_dir: where everything lies that the gateway keeps.
+        salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
+    """
+
+    redirect_status: int = 302
+    strategy: Strategy = "auto"
+    limits: Limits = DEFAULT_LIMITS
+    trusted_proxies: tuple[str, ...] = ()
+    base_domain: str | None = None
+    username: str | None = None
+    default_domain: str | None = None
+    data_dir: str = "gatewaycore-data"
+    salt_rotation: Literal["month", "day"] = "month"
+
+
+@frozen(kw_only=True)
+class DomainDefaults:
+    """An entry of the section `domains`: what holds for the packages on one domain, None where the gateway's word stands."""
+
+    redirect_status: int | None = None
+    strategy: Strategy | None = None
+    limits: Limits | None = None
+
+
+INHERITED = ("redirect-status", "strategy", "limits")
+"""Keys that a package takes from its domain, and a domain from the gateway."""
+
+
+@frozen(eq=False)
+class Rosters:
+    """The types that a configuration may name, by tag. The service adds those of other distributions.
+
+    Attributes:
+        rules: types of packages.
+        sinks: types of sinks.
+        enrichments: types of enrichments.
+    """
+
+    rules: Mapping[str, type[Rule]] = RULES
+    sinks: Mapping[str, type[Storage]] = SINKS
+    enrichments: Mapping[str, type[Enrichment]] = ENRICHMENTS
+
+
+def _client() -> tuple[Enrichment, ...]:
+    return (ENRICHMENTS["client"](),)
+
+
+@frozen(kw_only=True)
+class Config:
+    """A configuration. Frozen; a gateway that was compiled once is kept.
+
+    Its rules are settings; `compile` makes what requests meet. Afterwards the Config may be dropped: a gateway with a million rules holds
+    them compiled only.
+
+    Attributes:
+        gateway: what holds for all packages.
+        domains: defaults for the packages of a domain.
+        packages: settings of packages, in the order of the file.
+        collections: settings of collections of images, in the order of the file.
+        sinks: settings of sinks.
+        default_sinks: nothing was said of sinks, so that the service's embedded ones hold.
+        enrich: settings of enrichments, in the order in which they are asked.
+    """
+
+    gateway: GatewaySettings = field(factory=GatewaySettings)
+    domains: Mapping[str, DomainDefaults] = field(factory=dict)
+    packages: tuple[Rule, ...] = ()
+    collections: tuple[Rule, ...] = ()
+    sinks: tuple[Storage, ...] = ()
+    default_sinks: bool = False
+    enrich: tuple[Enrichment, ...] = field(factory=_client)
+    _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All settings of rules: packages, then collections."""
+        return self.packages + self.collections
+
+    def sink_name(self, position: int) -> str:
+        """Return what the sink at `position` is called in logs and by its cursor: its tag, with a number from the second of a kind on."""
+        sink = self.sinks[position]
+        tag = next((tag for tag, cls in SINKS.items() if cls is type(sink)), type(sink).__name__.lower())
+        before = sum(type(other) is type(sink) for other in self.sinks[:position])
+        return f"{tag}-{before + 1}" if before else tag
+
+    def compile(self) -> Gateway:
+        """Return the gateway that decides by these rules.
+
+        Raises:
+            ConfigError: rules cannot be compiled, or not together; all that is wrong. A configuration that was read has nothing wrong.
+        """
+        if self._compiled:
+            return self._compiled[0]
+        routes, failed = compile_rules(self.rules)
+        places = {id(rule): ("packages", position) for position, rule in enumerate(self.packages)}
+        places |= {id(rule): ("collections", position) for position, rule in enumerate(self.collections)}
+        faults = [fault for rule, error in failed for fault in faults_of(error, places[id(rule)])]
+        if faults:
+            raise ConfigError([Problem(show_path(fault.path), fault.what, fault.hint) for fault in faults])
+        return self.join(routes)
+
+    def join(self, routes: Sequence[Route]) -> Gateway:
+        """Make the gateway of compiled rules, and keep it: reading compiles them to find what is wrong, and it is not done twice.
+
+        Raises:
+            ConfigError: rules cannot share a host.
+        """
+        self._compiled[:] = [Gateway.compile(routes, self.gateway.default_domain)]
+        return self._compiled[0]
+
+
+def compile_rules(rules: Sequence[Rule]) -> tuple[list[Route], list[tuple[Rule, Exception]]]:
+    """Compile rules; return their routes, and the rules that cannot be compiled, each with the reason."""
+    routes: list[Route] = []
+    failed: list[tuple[Rule, Exception]] = []
+    for rule in rules:
+        try:
+            routes.extend(rule.compile())
+        except (GatewayError, ValueError, ArithmeticError, RecursionError) as error:
+            # Whatever a type of another distribution cannot compile is the configuration's problem too, and has a place in it.
+            failed.append((rule, error))
+    return routes, failed

@@ -1,0 +1,123 @@
+"""What the words of a configuration mean beyond their types: domains, statuses, networks, tokens.
+
+Readers in the sense of `structure`: each takes plain data, and returns the value or raises `Invalid`.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from gatewaycore.config.faults import invalid, one_of, show
+from gatewaycore.config.structure import Vocabulary, listed, text, whole
+from gatewaycore.decision import STATUSES
+from gatewaycore.errors import RequestError
+from gatewaycore.outgoing import authority
+from gatewaycore.request import normalise_host
+
+_HASHED = re.compile(r"sha256:[0-9a-fA-F]{64}")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def host(raw: Any) -> str:
+    """Read a host name: lower-case, A-label, no port."""
+    written = text(raw)
+    try:
+        if "/" not in written and (":" not in written or written.startswith("[")):
+            return normalise_host(written)
+    except RequestError:
+        pass
+    raise invalid(f"{show(written)} is no domain", _domain_hint(written))
+
+
+def domain(raw: Any) -> str:
+    """Read the domain of a package: a host name, ``*.parent`` for all hosts below one, or ``*`` for every unknown host."""
+    written = text(raw)
+    if written == "*":
+        return written
+    if written.startswith("*."):
+        return f"*.{host(written[2:])}"
+    return host(written)
+
+
+def label(raw: Any) -> str:
+    """Read one label of a host name."""
+    written = text(raw).lower()
+    if not _LABEL.fullmatch(written):
+        raise invalid(f"{show(written)} cannot be part of a domain", "letters, digits and -, at most 63")
+    return written
+
+
+def status(raw: Any) -> int:
+    """Read the status of a redirect (RFC 9110 §15.4)."""
+    number = whole(raw)
+    if number not in STATUSES:
+        raise invalid(f"{show(number)} is no redirect", one_of(str(known) for known in sorted(STATUSES)))
+    return number
+
+
+def networks(raw: Any) -> tuple[str, ...]:
+    """Read networks in CIDR notation."""
+    return listed(raw, _network)
+
+
+def hosts(raw: Any) -> tuple[str, ...]:
+    """Read hosts that a redirect may lead to, each with a port where it needs one."""
+    return listed(raw, _target)
+
+
+def tokens(raw: Any) -> tuple[str, ...]:
+    """Read hashed access tokens. What is not hashed is a secret in plain text, and is not repeated."""
+    return listed(raw, _token)
+
+
+def positive(raw: Any) -> int:
+    """Read a whole number from 1."""
+    number = whole(raw)
+    if number < 1:
+        raise invalid(f"{show(number)} is too small", "a whole number from 1")
+    return number
+
+
+RULE: Vocabulary = {"domain": domain, "redirect_status": status, "allowed_hosts": hosts, "access_tokens": tokens}
+GATEWAY: Vocabulary = {
+    "redirect_status": status,
+    "trusted_proxies": networks,
+    "base_domain": host,
+    "default_domain": host,
+    "username": label,
+}
+DEFAULTS: Vocabulary = {"redirect_status": status}
+LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
+
+
+def _network(raw: Any) -> str:
+    written = text(raw)
+    try:
+        ip_network(written, strict=False)
+    except ValueError as error:
+        raise invalid(f"{show(written)} is no network", "an address or a network in CIDR notation: 10.0.0.0/8") from error
+    return written
+
+
+def _target(raw: Any) -> str:
+    written = text(raw).lower()
+    if authority(f"https://{written}") != written or "*" in written:
+        raise invalid(f"{show(written)} is no host", "a host such as cdn.acme.com, with a port where it needs one; no wildcards")
+    return written
+
+
+def _token(raw: Any) -> str:
+    if isinstance(raw, str) and _HASHED.fullmatch(raw):
+        return str(raw).lower()
+    raise invalid("an access token that is not hashed", 'run "gatewaycore token hash" and write the sha256:… it prints')
+
+
+def _domain_hint(written: str) -> str:
+    try:
+        found = urlsplit(written if "://" in written else f"//{written}").hostname
+        return f"write {normalise_host(found)}" if found else "a host name such as get.acme.com"
+    except (ValueError, RequestError):
+        return "a host name such as get.acme.com"
