@@ -1,0 +1,170 @@
+"""Testing routing rules offline: `simulate` a request against a gateway, with no socket open and nothing kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import TypeAlias
+
+from attrs import frozen
+
+from gatewaycore.decision import Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, wire_headers
+from gatewaycore.enrich import ENRICHMENTS, Enricher
+from gatewaycore.event import Event
+from gatewaycore.gateway import Gateway, Outcome, decision_name
+from gatewaycore.headers import Headers
+from gatewaycore.recorder import Recorder, Sent
+from gatewaycore.request import Request, normalise_host
+from gatewaycore.salts import Salts
+
+AnswerUpstream: TypeAlias = Callable[[Upstream], tuple[int, Mapping[str, str]]]
+"""Stands in for an upstream: takes a request, returns status and headers."""
+
+
+@frozen
+class Seen:
+    """What a client would see, and what would be recorded.
+
+    Attributes:
+        decision: "redirect", "proxy" or "respond".
+        status: of the answer.
+        headers: of the answer.
+        body: of the answer; b"" where an upstream's would stream through.
+        location: the Location, or None.
+        upstream: the first upstream URL, or None.
+        events: what would be recorded; [] for those who opted out.
+        rule: the label of the rule that won, or None.
+        outcome: what the gateway decided.
+    """
+
+    decision: DecisionName
+    status: int
+    headers: Headers
+    body: bytes
+    location: str | None
+    upstream: str | None
+    events: list[Event]
+    rule: str | None
+    outcome: Outcome
+
+
+def make_request(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    client_ip: str = "",
+    received_at: datetime | None = None,
+) -> Request:
+    """Make the request that a client would send for `url`: taken apart as it stands, nothing normalised on the way.
+
+    Raises:
+        RequestError: the URL names no host.
+    """
+    scheme = "http" if url[:7].lower() == "http://" else "https"
+    rest = url[len(scheme) + 3 :] if url[: len(scheme) + 3].lower() == f"{scheme}://" else url
+    end = min((index for index in (rest.find(mark) for mark in "/?#") if index >= 0), default=len(rest))
+    target = rest[end:].partition("#")[0]
+    path, _, query = target.partition("?")
+    lines = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    return Request(
+        method.upper(),
+        normalise_host(rest[:end]),
+        path or "/",
+        query,
+        Headers(lines),
+        client_ip,
+        scheme,
+        received_at or datetime.now(UTC),
+    )
+
+
+def simulate(
+    gateway: Gateway,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    body: bytes = b"",
+    client_ip: str = "",
+    upstream: AnswerUpstream | None = None,
+    received_at: datetime | None = None,
+    enrichers: Sequence[Enricher] | None = None,
+) -> Seen:
+    """Ask `gateway` as a client would.
+
+    Args:
+        gateway: from `gatewaycore.load`.
+        method: "GET".
+        url: absolute: ``https://get.acme.com/linux/1.2.3``.
+        headers: field lines, repeated ones as pairs.
+        body: for rules that read one.
+        client_ip: the caller's address.
+        upstream: answers in place of an upstream; without it every upstream answers 200.
+        received_at: when, UTC; now, unless given.
+        enrichers: say what can be known of the caller; by default what its user agent says.
+
+    Raises:
+        RequestError: the URL names no host.
+    """
+    request = make_request(method, url, headers, client_ip, received_at)
+    outcome = gateway.decide(request)
+    recorder = _recorder() if enrichers is None else Recorder(lambda _: True, enrichers, Salts(None))
+    decision = outcome.decision
+    if isinstance(decision, Proxy):
+        return _proxied(outcome, decision, upstream or _fine, recorder)
+    sent = Sent(0)
+    if isinstance(decision, Collect):
+        reception = decision.receive(body) if len(body) <= decision.limit else None
+        answer: Redirect | Respond = decision.too_large if reception is None else reception.decision
+        sent = Sent(0, 0, "", reception.entries if reception else (), answer if isinstance(answer, Redirect) else None)
+    else:
+        answer = decision
+    shown = b"" if isinstance(answer, Redirect) or request.method == "HEAD" else answer.body
+    sent.status, sent.body_bytes = answer.status, len(shown)
+    return Seen(
+        decision=decision_name(answer),
+        status=answer.status,
+        headers=Headers.from_raw(wire_headers(answer)),
+        body=shown,
+        location=answer.location if isinstance(answer, Redirect) else answer.headers.get("location"),
+        upstream=None,
+        events=recorder.events(outcome, sent),
+        rule=outcome.rule,
+        outcome=outcome,
+    )
+
+
+@cache
+def _recorder() -> Recorder:
+    # One for all: it keeps nothing but what it knows of clients.
+    return Recorder(lambda _: True, [ENRICHMENTS["client"]().open()], Salts(None))
+
+
+def _fine(_: Upstream) -> tuple[int, Mapping[str, str]]:
+    return 200, {}
+
+
+def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, recorder: Recorder) -> Seen:
+    conversation = decision.open()
+    step: Upstream | Relay | Respond = conversation.start()
+    first: str | None = None
+    last = ""
+    for _ in range(8):
+        if not isinstance(step, Upstream):
+            break
+        first, last = first or step.url, step.url
+        status, headers = upstream(step)
+        step = conversation.receive(status, Headers(dict(headers)))
+    final = Respond(502) if isinstance(step, Upstream) else step
+    return Seen(
+        decision="proxy",
+        status=final.status,
+        headers=final.headers,
+        body=final.body if isinstance(final, Respond) else b"",
+        location=final.headers.get("location"),
+        upstream=first,
+        events=recorder.events(outcome, Sent(final.status, 0, last)),
+        rule=outcome.rule,
+        outcome=outcome,
+    )
