@@ -18,6 +18,9 @@ NOT_FOUND = Respond(404, TEXT, b"nothing is served under this address\n")
 KEPT = 4096
 """Answers that a gateway keeps; the most asked-for paths of a gateway are few, and most of its requests are for them."""
 
+KEPT_LENGTH = 512
+"""Characters of path and query up to which an answer is kept: thousands of paths as long as a server takes would fill the memory."""
+
 
 @define(slots=True, eq=False)
 class Settled:
@@ -89,7 +92,12 @@ class Gateway:
         if match is None:
             return Outcome(request, NOT_FOUND, None)
         decision = match.route.decide(request, match)
-        if isinstance(decision, Redirect) and match.route.steady and request.method in ("GET", "HEAD"):
+        if (
+            isinstance(decision, Redirect)
+            and match.route.steady
+            and request.method in ("GET", "HEAD")
+            and len(request.path) + len(request.query) <= KEPT_LENGTH
+        ):
             settled = Settled(decision, match)
             if len(self._kept) >= KEPT:
                 self._kept.clear()

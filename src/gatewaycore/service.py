@@ -66,7 +66,8 @@ class Service:
             ConfigError: rules, sinks or enrichments cannot be used.
         """
         settings = config.gateway
-        data = Path(settings.data_dir if data_dir is None else data_dir)
+        # Absolute, so that a process which changes its directory later keeps what it keeps in one place.
+        data = Path(settings.data_dir if data_dir is None else data_dir).absolute()
         gateway = config.compile()
         enrichers = [enrichment.open() for enrichment in config.enrich]
         journal = Journal(data / "journal", platform.node())

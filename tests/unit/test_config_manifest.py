@@ -14,6 +14,7 @@ from gatewaycore.errors import ConfigError
 from gatewaycore.request import Request
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule, PythonRule
 from gatewaycore.rules.python import PythonFile
+from gatewaycore.testing import simulate
 
 
 def manifest(*rules: Any) -> Config:
@@ -234,3 +235,11 @@ def test_problems_have_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError) as caught:
         read_config("manifest.json")
     assert [str(problem) for problem in caught.value.problems] == ["manifest.json:9: rules[1].incoming-path: is missing"]
+
+
+def test_official_image_of_docker_hub_keeps_its_path() -> None:
+    # A manifest's name is the path asked for, even where Docker Hub has the image below "library/".
+    gateway = read_config({"rules": [rule("docker-v1", registry="docker.io", repository_name="rocket-skates")]}).compile()
+    seen = simulate(gateway, "GET", "https://get.acme.example/v2/rocket-skates/manifests/1")
+    assert seen.upstream == "https://registry-1.docker.io/v2/rocket-skates/manifests/1"
+    assert [event.package for event in seen.events] == ["p1"]

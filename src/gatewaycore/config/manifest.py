@@ -175,8 +175,9 @@ def _regex(rule: Raw) -> Raw:
 
 
 def _image(rule: Raw) -> Raw:
-    backend = f"{_text(rule, 'registry', 'registry')}/{_text(rule, 'repository-name', 'repository-name')}"
-    return {"backend": backend, **_strategy(rule)}
+    name = _text(rule, "repository-name", "repository-name")
+    backend = f"{_text(rule, 'registry', 'registry')}/{name}"
+    return {"backend": backend, **({} if "/" in name else {"verbatim": True}), **_strategy(rule)}
 
 
 def _strategy(rule: Raw) -> Raw:

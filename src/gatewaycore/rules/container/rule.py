@@ -28,6 +28,7 @@ class ContainerRule:
         strategy: "auto" redirects the clients that survive it and proxies the others; "redirect" and "proxy" hold for everybody.
         backend_auth: "anonymous" for a registry that asks nobody for a token.
         backend_scheme: "http" for a registry in one's own network.
+        verbatim: ask Docker Hub for a name without a slash as it stands, and not below ``library/``: what a Scarf manifest means by it.
         redirect_status: 301, 302, 303, 307 or 308; clients take them all.
         priority: settles ties between two rules for one image; the higher wins.
     """
@@ -39,6 +40,7 @@ class ContainerRule:
     strategy: Strategy = "auto"
     backend_auth: Auth = "token"
     backend_scheme: Scheme = "https"
+    verbatim: bool = False
     redirect_status: int = 302
     priority: int = 0
 
@@ -56,7 +58,8 @@ class ContainerRule:
             image = parse_backend(self.backend)
         except ConfigError as error:
             problems += [_placed("backend", problem) for problem in error.problems]
-        if image is not None and not problems and image.repository != self.name:
+        official = self.verbatim and image is not None and image.repository == f"library/{self.name}"
+        if image is not None and not problems and image.repository != self.name and not official:
             problems.append(_renamed(self.name, self.backend, image.registry, image.repository))
         problems += _problems(self.domain, None if image is None else image.registry, self.redirect_status)
         if image is None or problems:
