@@ -243,3 +243,10 @@ def test_official_image_of_docker_hub_keeps_its_path() -> None:
     seen = simulate(gateway, "GET", "https://get.acme.example/v2/rocket-skates/manifests/1")
     assert seen.upstream == "https://registry-1.docker.io/v2/rocket-skates/manifests/1"
     assert [event.package for event in seen.events] == ["p1"]
+
+
+def test_built_in_hosts_are_switched_on_by_the_settings() -> None:
+    gateway = read_config({"rules": [], "gateway": {"scarf-hosts": True}}).compile()
+    seen = simulate(gateway, "GET", "https://static.scarf.sh/a.png?x-pxid=p1")
+    assert (seen.status, [event.package for event in seen.events]) == (200, ["p1"])
+    assert simulate(read_config({"rules": []}).compile(), "GET", "https://static.scarf.sh/a.png?x-pxid=p1").status == 404

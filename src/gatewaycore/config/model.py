@@ -34,6 +34,7 @@ class GatewaySettings:
         username: whose packages they are: ``<username>.docker.<base-domain>`` for containers, ``<username>.gateway.<base-domain>`` else.
         default_domain: requests for unknown hosts are answered as if they were for this one.
         data_dir: where everything lies that the gateway keeps.
+        scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
     """
 
@@ -45,6 +46,7 @@ class GatewaySettings:
     username: str | None = None
     default_domain: str | None = None
     data_dir: str = "gatewaycore-data"
+    scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
 
 

@@ -16,11 +16,12 @@ from attrs import field, frozen
 from gatewaycore.config.faults import Fault, Path, show, show_path
 from gatewaycore.config.json_source import json_lines, parse_json
 from gatewaycore.config.manifest import REDIRECT_STATUS, convert, is_manifest, scarf_rules
-from gatewaycore.config.model import Config, Rosters
+from gatewaycore.config.model import Config, GatewaySettings, Rosters
 from gatewaycore.config.places import Place, SourceError
 from gatewaycore.config.sections import Builder
 from gatewaycore.config.yaml_source import parse_yaml, yaml_lines
 from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.route import Rule
 
 ROSTERS = Rosters()
 _MAPPING = "configuration"
@@ -76,7 +77,10 @@ def read_config(
         what = "there is nothing in it" if data is None else f"expected a mapping, found {show(data)}"
         raise ConfigError(document.problems([Fault((), what, hint)]))
     builder = Builder(rosters, os.environ if environ is None else environ)
-    extra = scarf_rules() if scarf_hosts else ()
+
+    def extra(settings: GatewaySettings) -> tuple[Rule, ...]:
+        return scarf_rules() if scarf_hosts or settings.scarf_hosts else ()
+
     if is_manifest(data):
         converted = convert(data["rules"])
         builder.faults += converted.faults

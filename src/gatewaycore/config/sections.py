@@ -76,7 +76,11 @@ class Builder:
     _known: dict[type, frozenset[str]] = field(factory=dict)
 
     def build(
-        self, data: Mapping[str, Any], packages: Sequence[Entry], collections: Sequence[Entry], extra: tuple[Rule, ...] = ()
+        self,
+        data: Mapping[str, Any],
+        packages: Sequence[Entry],
+        collections: Sequence[Entry],
+        extra: Callable[[GatewaySettings], tuple[Rule, ...]],
     ) -> Config:
         """Make it.
 
@@ -84,7 +88,7 @@ class Builder:
             data: the sections; those that hold rules are not read here.
             packages: the section `packages`.
             collections: the section `collections`.
-            extra: rules that nobody wrote.
+            extra: gives the rules that nobody wrote, by the settings.
         """
         gateway = self._gateway(data.get("gateway"))
         domains = self._domains(data.get("domains"))
@@ -97,7 +101,7 @@ class Builder:
         config = Config(
             gateway=gateway,
             domains=domains,
-            packages=(*(rule for _, rule in written if not isinstance(rule, CollectionRule)), *extra),
+            packages=(*(rule for _, rule in written if not isinstance(rule, CollectionRule)), *extra(gateway)),
             collections=tuple(rule for _, rule in written if isinstance(rule, CollectionRule)),
             sinks=sinks or (),
             default_sinks=sinks is None,
