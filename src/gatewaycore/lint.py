@@ -17,7 +17,7 @@ from gatewaycore.request import Request
 from gatewaycore.route import Api, Everything, Match, Regex, Route
 from gatewaycore.router import Rank, Router, rank
 from gatewaycore.template import Matcher, Open, Tail
-from gatewaycore.template.sample import samples
+from gatewaycore.template.sample import readable, samples
 
 Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target"]
 
@@ -228,17 +228,17 @@ def _takes_all(matcher: Matcher) -> bool:
 
 
 def _told(clash: Clash) -> Finding:
-    winner, loser = clash.winner, clash.loser
+    winner, loser, example = clash.winner, clash.loser, readable(clash.example)
     by = f"{winner.label} ({winner.package})" if winner.package else winner.label
     if clash.kind == "shadowed":
         return Finding(
             "shadowed",
             loser.label,
             loser.package,
-            f"can never win: {by} answers {clash.example} and all the others",
+            f"can never win: {by} answers {example} and all the others",
             "remove one of the two",
         )
-    what = f"matches {clash.example}, and so does {by}: neither is more specific"
+    what = f"matches {example}, and so does {by}: neither is more specific"
     return Finding("ambiguous", loser.label, loser.package, what, "give the one that should win a higher priority")
 
 

@@ -26,8 +26,8 @@ from gatewaycore.template.sample import samples
 DOMAIN = "get.acme.example"
 
 
-def file(path: str, *, priority: int = 0, url: str | None = "https://cdn.acme.example/x", name: str = "pkg", **more: Any) -> Sequence[Route]:
-    return FileRule(name=name, domain=DOMAIN, incoming_path=path, outgoing_url=url, priority=priority, **more).compile()
+def file(path: str, *, url: str | None = "https://cdn.acme.example/x", name: str = "pkg", **more: Any) -> Sequence[Route]:
+    return FileRule(name=name, domain=DOMAIN, incoming_path=path, outgoing_url=url, **more).compile()
 
 
 def regex(text: str, name: str = "re") -> Sequence[Route]:
@@ -39,7 +39,10 @@ def router(*groups: Iterable[Route]) -> Router:
 
 
 def found(*groups: Iterable[Route]) -> list[tuple[str, str, str]]:
-    return [(clash.kind, clash.winner.label.removeprefix(DOMAIN), clash.loser.label.removeprefix(DOMAIN)) for clash in clashes(router(*groups))]
+    def path(route: Route) -> str:
+        return route.label.removeprefix(DOMAIN)
+
+    return [(clash.kind, path(clash.winner), path(clash.loser)) for clash in clashes(router(*groups))]
 
 
 def paths(*texts: str) -> list[Sequence[Route]]:
@@ -52,8 +55,9 @@ def paths(*texts: str) -> list[Sequence[Route]]:
 @pytest.mark.parametrize(
     "template",
     [
-        "/", "/a", "/a/", "/{x}", "/{x}/b", "/a-{x}-{y}.tgz/{+z}", "{/x,y}", "/a{/x}{.y}{;z}", "/{x}/{x}{?x,q}", "/{+x}/{x}", "/a?v={v}&w=1-{w}",
-        "/{x}?v={x}", "/{+x}", "/{+a}/b/{+c}", "/a{/x}/{x}", "/a?x", "/{x}{?v}{&w}", "/p/{+x}/b/{z}", "/{x}{?x}", "/caf%C3%A9/{x}", "/a b?q=a%26b",
+        "/", "/a", "/a/", "/{x}", "/{x}/b", "/a-{x}-{y}.tgz/{+z}", "{/x,y}", "/a{/x}{.y}{;z}", "/{x}/{x}{?x,q}", "/{+x}/{x}",
+        "/a?v={v}&w=1-{w}", "/{x}?v={x}", "/{+x}", "/{+a}/b/{+c}", "/a{/x}/{x}", "/a?x", "/{x}{?v}{&w}", "/p/{+x}/b/{z}", "/{x}{?x}",
+        "/caf%C3%A9/{x}", "/a b?q=a%26b",
     ],
 )  # fmt: skip
 def test_every_sample_is_matched_by_its_own_template(template: str) -> None:
@@ -169,7 +173,8 @@ def test_a_catch_all_beside_a_spanning_template_still_has_the_root() -> None:
 def test_one_path_on_two_domains_is_no_clash() -> None:
     other = FileRule(name="b", domain="b.acme.example", incoming_path="/{y}").compile()
     assert found(file("/{x}"), other) == []
-    assert list(clashes(Router.compile([*FileRule(name="w", domain="*.acme.example", incoming_path="/{y}").compile(), *other, *file("/{x}")]))) == []
+    wild = FileRule(name="w", domain="*.acme.example", incoming_path="/{y}").compile()
+    assert found(wild, other, file("/{x}")) == []
 
 
 def test_no_false_alarm_among_thousands_of_random_rules() -> None:
@@ -216,7 +221,8 @@ _PIECES = st.sampled_from(["a", "b", "{x}", "{y}", "a-{x}", "{x}-b", "{x}-{y}", 
 
 @st.composite
 def _templates(draw: st.DrawFn) -> list[str]:
-    texts = draw(st.lists(st.lists(_PIECES, min_size=1, max_size=3).map(lambda pieces: "/" + "/".join(pieces)), min_size=2, max_size=6, unique=True))
+    paths_of_pieces = st.lists(_PIECES, min_size=1, max_size=3).map(lambda pieces: "/" + "/".join(pieces))
+    texts = draw(st.lists(paths_of_pieces, min_size=2, max_size=6, unique=True))
     usable = []
     for text in texts:
         try:
@@ -252,14 +258,20 @@ def test_what_is_said_holds_on_every_small_path(texts: list[str]) -> None:
         assert _matches(clash.loser, clash.example)
 
 
+def _is_simple(text: str) -> bool:
+    """Tell whether no variable is optional, repeated, or spans segments."""
+    names = re.findall(r"\{(\w+)}", text)
+    return text.count("{") == len(set(names)) == len(names)
+
+
 def _nobody_else_unreported(winner: Route, matching: Sequence[Route], reported: Sequence[Clash]) -> None:
-    """Whoever ties with the winner on some path was reported, unless the number of segments is open or a variable is repeated or optional."""
+    """Whoever ties with the winner on some path was reported, as far as lint promises to find it."""
     for other in matching:
         one, two = winner.pattern, other.pattern
         assert isinstance(one, Matcher)
         assert isinstance(two, Matcher)
         tied = other is not winner and rank(one, 0) == rank(two, 0) and one.is_exact == two.is_exact
-        if tied and all("{+" not in text and "{." not in text and "{/" not in text and text.count("{") == len(set(re.findall(r"\w+(?=})", text))) for text in (winner.label, other.label)):
+        if tied and _is_simple(winner.label) and _is_simple(other.label):
             assert any(clash.loser in (winner, other) or clash.winner in (winner, other) for clash in reported)
 
 
@@ -314,7 +326,8 @@ def tried(subject: Router, path: str, query: str = "") -> list[tuple[str, str]]:
 
 
 def test_tried_tells_why_each_rule_lost() -> None:
-    subject = router(*paths("/a/{x}", "/a/b", "/{+rest}", "/q?v={v}"), regex("/z.*"), CatchAllRule(name="c", domain=DOMAIN, redirect_target_domain="a.example").compile())
+    everything = CatchAllRule(name="c", domain=DOMAIN, redirect_target_domain="a.example").compile()
+    subject = router(*paths("/a/{x}", "/a/b", "/{+rest}", "/q?v={v}"), regex("/z.*"), everything)
     result = dict(tried(subject, "/a/c"))
     assert result["/a/{x}"] == ""
     assert "'c', not 'b'" in result["/a/b"]
@@ -333,7 +346,8 @@ def test_tried_names_the_image_that_won() -> None:
     )
     result = dict(tried(subject, "/v2/acme/skates/manifests/1.0"))
     assert result["/acme/skates"] == ""
-    assert result["/acme/rocket"] == "this path asks for something else"
+    assert result["/acme/rocket"] == "another rule fits this path better"
+    assert dict(tried(subject, "/v2/acme/other/manifests/1.0"))["/acme/rocket"] == "this path asks for something else"
     assert "segment" in result["/{x}"]
     assert dict(tried(subject, "/x"))["/v2/"] == "the path is not under /v2"
 

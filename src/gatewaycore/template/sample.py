@@ -6,16 +6,19 @@ there, and that is what a lint wants to know. Knows the plans of `gatewaycore.te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from gatewaycore.template.matching import Matcher, Segment
 from gatewaycore.template.search import Hole, Maybe, Option, Param, Search, Text
 
-__all__ = ["samples"]
+__all__ = ["readable", "samples"]
 
 # How many segments a long value holds: more than other templates have that could be taken for it.
 _LONG = 9
+
+_VALUE = re.compile(r"zq(\d+)vx((?:/zq\1vx)*)")
 
 
 def samples(matcher: Matcher) -> list[tuple[str, str]]:
@@ -24,6 +27,11 @@ def samples(matcher: Matcher) -> list[tuple[str, str]]:
     The first has every optional part, and long values where a variable spans segments; the last has neither.
     """
     return list(dict.fromkeys((_sample(matcher, True), _sample(matcher, False))))
+
+
+def readable(path: str) -> str:
+    """Return a sample as people would write an example: ``/any1/foo``."""
+    return _VALUE.sub(lambda found: f"any{int(found[1]) + 1}" + ("/…" if found[2] else ""), path)
 
 
 def _sample(matcher: Matcher, whole: bool) -> tuple[str, str]:

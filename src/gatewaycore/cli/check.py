@@ -1,0 +1,97 @@
+"""``gatewaycore check``: what is wrong with a configuration, and what is odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.text import Text
+
+from gatewaycore.cli.output import console, count, show_problems, words, write_json
+from gatewaycore.config import Config, read_config
+from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.lint import Finding, lint
+from gatewaycore.router import Router
+from gatewaycore.service import rosters
+
+_STRICT = frozenset({"ambiguous", "shadowed"})
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Ambiguous and shadowed rules are errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
+    """Tell what is wrong with FILE, all at once, and what is odd about it.
+
+    Errors have their line. Warnings: rules that can never win, rules that no order can tell apart, variables that stay empty, targets
+    without TLS, proxies that anybody can be. Ends with status 2 when there are errors.
+    """
+    problems: list[Problem] = []
+    findings: list[tuple[str, Problem]] = []
+    summary: dict[str, int] | None = None
+    try:
+        config = read_config(file, rosters=rosters())
+        router = config.compile().router
+    except ConfigError as error:
+        problems = error.problems
+    else:
+        counted = {"packages": len(config.packages), "collections": len(config.collections)}
+        summary = {**counted, "routes": router.count, "domains": len(router.domains)}
+        findings = list(_findings(file, config, router))
+    refused = bool(problems) or (strict and any(kind in _STRICT for kind, _ in findings))
+    if as_json:
+        write_json(_as_json(file, refused, problems, findings, summary))
+    else:
+        _print(file, problems, findings, summary, strict)
+    ctx.exit(2 if refused else 0)
+
+
+def _findings(file: Path, config: Config, router: Router) -> Iterator[tuple[str, Problem]]:
+    for network in config.gateway.trusted_proxies:
+        if ip_network(network, strict=False).prefixlen == 0:
+            what = f"{network} is everybody: any client can claim any address and host for itself"
+            yield "trusts-everybody", Problem(f"{file}: gateway.trusted-proxies", what, "list the networks of your own proxies")
+    for finding in lint(router):
+        yield finding.kind, _problem(file, finding)
+
+
+def _problem(file: Path, finding: Finding) -> Problem:
+    package = f" ({finding.package})" if finding.package and not finding.where.endswith(f"/{finding.package}") else ""
+    return Problem(f"{file}: {finding.where}{package}", finding.what, finding.hint)
+
+
+def _print(file: Path, problems: list[Problem], findings: list[tuple[str, Problem]], summary: dict[str, int] | None, strict: bool) -> None:
+    out = console()
+    show_problems(out, problems)
+    for kind, problem in findings:
+        fatal = strict and kind in _STRICT
+        show_problems(out, [problem], *(("bold red", f"error: {kind}") if fatal else ("yellow", f"warning: {kind}")))
+    if summary is None:
+        out.print(words(f"{file} cannot be used: {count(len(problems), 'problem')}", "bold red"), soft_wrap=True)
+        return
+    said = ", ".join(count(number, noun[:-1]) for noun, number in summary.items() if number or noun != "collections")
+    if findings:
+        out.print(Text.assemble(words(f"{file}: {said}; "), (count(len(findings), "warning"), "yellow")), soft_wrap=True)
+    else:
+        out.print(Text.assemble(words(f"{file}: {said}; "), ("nothing wrong, nothing odd", "green")), soft_wrap=True)
+
+
+def _as_json(
+    file: Path, refused: bool, problems: list[Problem], findings: list[tuple[str, Problem]], summary: dict[str, int] | None
+) -> dict[str, Any]:
+    return {
+        "file": str(file),
+        "ok": not refused,
+        "problems": [_plain(problem) for problem in problems],
+        "warnings": [{"kind": kind, **_plain(problem)} for kind, problem in findings],
+        "summary": summary,
+    }
+
+
+def _plain(problem: Problem) -> dict[str, str]:
+    return {"where": problem.where, "what": problem.what, "hint": problem.hint}

@@ -1,0 +1,196 @@
+"""``gatewaycore serve``: the example server, uvicorn around the ASGI application."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import ssl
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+from attrs import frozen
+from rich.text import Text
+
+from gatewaycore._version import __version__
+from gatewaycore.cli.output import console, count, show_columns, words
+from gatewaycore.config import Config, read_config
+from gatewaycore.errors import GatewayError
+from gatewaycore.router import Router
+from gatewaycore.service import rosters
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_GRACE_S = 30
+"""How long answers that are on their way may take after SIGTERM."""
+
+_NAMED_DOMAINS = 8
+
+
+@frozen
+class _Settings:
+    file: Path
+    host: str
+    port: int
+    workers: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    data_dir: Path
+    log_level: str
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 or :: for all.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free port.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes; each has its own journal segment.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM; serves https.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM, unless it is in the same file.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
+@click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
+def serve(
+    file: Path, host: str, port: int, workers: int, tls_cert: Path | None, tls_key: Path | None, data_dir: Path | None, log_level: str
+) -> None:
+    """Serve the gateway that FILE describes.
+
+    SIGTERM and SIGINT let answers that are on their way finish; SIGHUP reads the rules again, in every worker, and keeps the old ones when
+    the new ones cannot be used. There is no access log: it would hold addresses.
+    """
+    config = read_config(file, rosters=rosters())
+    router = config.compile().router
+    settings = _Settings(file, host, port, workers, tls_cert, tls_key, data_dir or Path(config.gateway.data_dir), log_level)
+    if tls_key is not None and tls_cert is None:
+        raise click.UsageError("--tls-key needs --tls-cert")
+    _check_tls(settings)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listener = _listen(host, port)
+    _banner(settings, config, router, listener.getsockname()[1])
+    # A million compiled rules would otherwise stay in the parent of workers that have their own.
+    del config, router
+    with listener:
+        _run(settings, listener)
+
+
+def _check_tls(settings: _Settings) -> None:
+    if settings.tls_cert is None:
+        return
+    for path in (settings.tls_cert, settings.tls_key):
+        if path is not None:
+            path.open("rb").close()
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key, lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "reason", None) or "not a pair"
+        raise GatewayError(f"{settings.tls_cert}: no certificate with its private key, unencrypted, in PEM ({reason})") from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket: here, where a port that is taken can still be told in one line, and so that no worker races for it.
+
+    Raises:
+        GatewayError: it cannot be opened.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, UnicodeError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise GatewayError(f"cannot listen on {host} port {port}: {reason}") from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def _banner(settings: _Settings, config: Config, router: Router, port: int) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    domains = list(router.domains)
+    named = ", ".join(domains[:_NAMED_DOMAINS]) or "none"
+    if len(domains) > _NAMED_DOMAINS:
+        named += f" and {len(domains) - _NAMED_DOMAINS} more"
+    url = f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
+    lines = {
+        "url": url if settings.workers == 1 else f"{url}, {count(settings.workers, 'worker')}",
+        "domains": named,
+        "rules": count(router.count, "route") + f" of {count(len(config.packages), 'package')}",
+        "journal": str((settings.data_dir / "journal").absolute()),
+    }
+    out = console(stderr=True)
+    out.print(Text.assemble(("gatewaycore", "bold cyan"), words(f" {__version__}  {settings.file}")), soft_wrap=True)
+    show_columns(out, [(Text(f"  {name}", "dim"), words(value, "bold" if name == "url" else "")) for name, value in lines.items()])
+
+
+def _run(settings: _Settings, listener: socket.socket) -> None:
+    import uvicorn
+
+    from gatewaycore.cli import serving
+
+    os.environ[serving.CONFIG] = str(settings.file)
+    os.environ[serving.DATA_DIR] = str(settings.data_dir)
+    config = uvicorn.Config(
+        "gatewaycore.cli.serving:make_app",
+        factory=True,
+        workers=settings.workers,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        log_config=serving.log_config(settings.log_level),
+        # An access log holds addresses, and uvicorn's websockets log them whatever is asked for.
+        access_log=False,
+        ws="none",
+        # The gateway looks at forwarded fields itself, and trusts those proxies only that its configuration names.
+        proxy_headers=False,
+        server_header=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=30,
+    )
+    if settings.workers > 1:
+        _supervise(config, listener)
+    else:
+        # uvicorn raises the signal that ended it again when everything is answered and closed: that is the end, and a good one.
+        signal.signal(signal.SIGTERM, _end)
+        with serving.patient():
+            uvicorn.Server(config).run([listener])
+
+
+def _end(_: int, __: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
+    from uvicorn.supervisors import Multiprocess
+
+    from gatewaycore.cli.serving import patient
+
+    class Supervisor(Multiprocess):
+        """Passes SIGHUP on, where uvicorn would start every worker anew, with a file that may be broken."""
+
+        interrupted = False
+
+        def init_processes(self) -> None:
+            with patient():
+                super().init_processes()
+
+        def keep_subprocess_alive(self) -> None:
+            with patient():
+                super().keep_subprocess_alive()
+
+        def handle_hup(self) -> None:
+            for process in self.processes:
+                if process.pid is not None:
+                    os.kill(process.pid, signal.SIGHUP)
+
+        def handle_int(self) -> None:
+            self.interrupted = True
+            super().handle_int()
+
+    supervisor = Supervisor(config, sockets=[listener])
+    supervisor.run()
+    if supervisor.interrupted:
+        raise KeyboardInterrupt

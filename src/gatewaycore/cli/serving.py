@@ -1,0 +1,96 @@
+"""What runs in each serving process: the application, the log, and SIGHUP. No line of the log holds an address."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gatewaycore.errors import GatewayError
+from gatewaycore.service import Service
+from gatewaycore_asgi import GatewayApp
+
+CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
+"""How worker processes, which share nothing with their parent, are told what to serve."""
+
+# What uvicorn takes for a failure that starting the worker again would not mend.
+_STARTUP_FAILURE = 3
+
+_log = logging.getLogger("gatewaycore.serve")
+
+
+class Refusals(logging.Filter):
+    """Drops what uvicorn says of each request for a websocket: it is no trouble of ours, and anybody could fill the disk with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is kept."""
+        return not record.getMessage().startswith(("Unsupported upgrade request", "No supported WebSocket library"))
+
+
+def log_config(level: str) -> dict[str, Any]:
+    """Return the configuration of `logging` for every process.
+
+    Args:
+        level: "debug", "info", "warning" or "error".
+    """
+    # At "info", uvicorn tells of each of its steps; the banner has said what matters of them.
+    servers = "WARNING" if level == "info" else level.upper()
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+        "filters": {"refusals": {"()": "gatewaycore.cli.serving.Refusals"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["refusals"]}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {"gatewaycore": {"level": level.upper()}, "uvicorn": {"level": servers}, "uvicorn.error": {"level": servers}},
+    }
+
+
+def make_app() -> GatewayApp:
+    """Make the application of this process, as the environment says; SIGHUP then reads its rules again."""
+    try:
+        service = Service.from_file(os.environ[CONFIG], Path(os.environ[DATA_DIR]) if os.environ.get(DATA_DIR) else None)
+    except (GatewayError, OSError) as error:
+        # The parent has tried it a moment ago: the file has been changed since.
+        _log.error("this worker cannot start: %s", error)
+        sys.exit(_STARTUP_FAILURE)
+    _Reloader(service)
+    return GatewayApp(service)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Hold SIGHUP back in this thread, and in the processes that are started by it until they are ready to reload: it would end them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Reloader:
+    """Reloads on SIGHUP, in a thread, so that compiling a hundred thousand rules holds up no request.
+
+    Args:
+        service: whose rules they are.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._asked = threading.Event()
+        threading.Thread(target=self._run, name="gatewaycore-reload", daemon=True).start()
+        signal.signal(signal.SIGHUP, lambda *_: self._asked.set())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+    def _run(self) -> None:
+        while self._asked.wait():
+            # Cleared first: what is asked for while rules are being read is done after them.
+            self._asked.clear()
+            if self._service.reload():
+                _log.info("the rules have been read again: %d routes", self._service.gateway.router.count)

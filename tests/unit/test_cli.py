@@ -1,0 +1,510 @@
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import pty
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+
+from gatewaycore.cli.commands import commands
+from tests.served import Served, environment
+
+CONFIG = """\
+packages:
+  - name: cli
+    type: file
+    domain: get.acme.example
+    routes:
+      - {incoming-path: "/{platform}/{version}/cli.tgz", outgoing-url: "https://cdn.acme.example/{version}/cli-{platform}.tgz"}
+      - {incoming-path: /install.sh, outgoing-url: https://cdn.acme.example/install.sh}
+  - {name: usage, type: event, domain: in.acme.example, incoming-path: "/v1/{event}"}
+sinks: []
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def run(*arguments: object, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(commands, [str(argument) for argument in arguments], input=stdin)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+# --- the whole -----------------------------------------------------------------------------------------------------------
+
+
+def test_version_and_help() -> None:
+    assert run("--version").output.startswith("gatewaycore, version ")
+    shown = run("--help").output
+    for command in ("serve", "check", "explain", "test", "ship", "token"):
+        assert command in shown
+        assert run(command, "--help").exit_code == 0
+
+
+def test_it_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "gatewaycore", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_the_extra_one_line_says_so(tmp_path: Path) -> None:
+    (tmp_path / "click").mkdir()
+    (tmp_path / "click" / "__init__.py").write_text("raise ImportError('not installed')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gatewaycore", "--version"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**environment(), "PYTHONPATH": f"{tmp_path}{os.pathsep}{environment()['PYTHONPATH']}"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "the command line needs gatewaycore[server]: pip install 'gatewaycore[server]'\n"
+
+
+GARBAGE = {
+    "missing": None,
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "torn": b"packages: [",
+    "list": b"- a\n- b\n",
+    "text": b"hello",
+    "deep": b"[" * 5000,
+    "wrong": b"packages:\n  - {name: 1, type: fil}\ngatway: {}\n",
+    "folder": ...,
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+@pytest.mark.parametrize("command", ["check", "check --json", "serve --port 0", "explain", "explain --json", "test", "ship", "ship --once"])
+def test_garbage_is_refused_in_words(tmp_path: Path, command: str, name: str) -> None:
+    verb, *options = command.split()
+    path = tmp_path / ("x.gateway-test.yaml" if verb == "test" else "gateway.yaml")
+    content = GARBAGE[name]
+    if content is ...:
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    result = run(verb, path, *(["https://get.acme.example/"] if verb == "explain" else []), *options)
+    assert result.exit_code == 2
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert str(path) in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_interrupt_ends_with_130(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gatewaycore.cli.check.read_config", interrupted)
+    assert run("check", config).exit_code == 130
+
+
+# --- check ---------------------------------------------------------------------------------------------------------------
+
+
+def test_check_sums_up(config: Path) -> None:
+    result = run("check", config)
+    assert result.exit_code == 0
+    assert result.output == f"{config}: 2 packages, 3 routes, 2 domains; nothing wrong, nothing odd\n"
+
+
+def test_check_tells_every_problem_with_its_line(tmp_path: Path) -> None:
+    wrong = "  - {name: a, type: fil, domain: a.example}\n  - {name: b, type: file, domain: b.example, incoming-path: '/{x'}\n"
+    path = write(tmp_path / "gateway.yaml", f"packages:\n{wrong}")
+    result = run("check", path)
+    assert result.exit_code == 2
+    assert f"{path}:2: packages[0].type: error: unknown type 'fil'" in result.output
+    assert "did you mean 'file'?" in result.output
+    assert f"{path}:3: packages[1].incoming-path: error: '{{' is never closed" in result.output
+    # The caret stands below the brace that is meant.
+    source, caret = re.findall(r"^ {4}(/\{x|\s*\^.*)$", result.output, re.MULTILINE)
+    assert source.index("{") == caret.index("^")
+    assert "cannot be used: 2 problems" in result.output
+
+
+ODD = """\
+gateway: {trusted-proxies: [0.0.0.0/0, "::/0", 10.0.0.0/8]}
+packages:
+  - {name: one, type: file, domain: a.example, incoming-path: "/{x}", outgoing-url: "http://cdn.example/{x}-{y}"}
+  - {name: two, type: file, domain: a.example, incoming-path: "/{z}", variables: {version: release}}
+  - {name: three, type: file, domain: a.example, incoming-path: "/b/{+x}"}
+  - {name: four, type: file, domain: a.example, incoming-path: "/b/{x}/{y}"}
+"""
+
+
+def test_check_warns_of_what_is_odd(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", ODD)
+    result = run("check", path)
+    assert result.exit_code == 0
+    for kind in ("ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target", "trusts-everybody"):
+        assert f"warning: {kind}: " in result.output
+    assert result.output.count("trusts-everybody") == 2
+    assert "4 packages, 4 routes, 1 domain; 7 warnings" in result.output
+    strict = run("check", "--strict", path)
+    assert strict.exit_code == 2
+    assert "error: ambiguous: " in strict.output
+    assert "warning: insecure-target: " in strict.output
+
+
+def test_check_strict_is_about_clashes_only(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "gateway.yaml",
+        "packages:\n  - {name: a, type: file, domain: a.example, incoming-path: /a, outgoing-url: http://b.example/a}\n",
+    )
+    assert run("check", "--strict", path).exit_code == 0
+
+
+def test_check_json(tmp_path: Path, config: Path) -> None:
+    clean = json.loads(run("check", "--json", config).stdout)
+    summary = {"packages": 2, "collections": 0, "routes": 3, "domains": 2}
+    assert clean == {"file": str(config), "ok": True, "problems": [], "warnings": [], "summary": summary}
+    odd = json.loads(run("check", "--json", write(tmp_path / "odd.yaml", ODD)).stdout)
+    assert odd["ok"] is True
+    assert {"kind", "where", "what", "hint"} == set(odd["warnings"][0])
+    refused = run("check", "--json", write(tmp_path / "bad.yaml", "packages: 3"))
+    assert refused.exit_code == 2
+    assert json.loads(refused.stdout)["problems"][0]["where"].startswith(str(tmp_path))
+
+
+# --- explain -------------------------------------------------------------------------------------------------------------
+
+URL = "https://get.acme.example/linux/1.2.3/cli.tgz?from=docs"
+
+
+def test_explain_shows_rules_answer_event_and_privacy(config: Path) -> None:
+    result = run("explain", config, URL, "-H", "User-Agent: curl/8.5.0", "-H", "Cookie: a=b", "--client-ip", "203.0.113.77")
+    assert result.exit_code == 0
+    assert "-> " in result.output
+    assert "segment 1 is 'linux', not 'install.sh'" in result.output
+    assert "redirect 302" in result.output
+    assert "https://cdn.acme.example/1.2.3/cli-linux.tgz?from=docs" in result.output
+    assert '"client_version": "8.5.0"' in result.output
+    assert "the field cookie" in result.output
+    assert "203.0.113.77" not in result.output
+
+
+def test_explain_json_holds_the_event_as_it_would_be_written(config: Path) -> None:
+    told = json.loads(run("explain", config, URL, "--json", "--client-ip", "203.0.113.77", "-H", "User-Agent: curl/8.5.0").stdout)
+    assert told["rule"] == "get.acme.example/{platform}/{version}/cli.tgz"
+    assert (told["decision"], told["status"]) == ("redirect", 302)
+    assert told["location"] == "https://cdn.acme.example/1.2.3/cli-linux.tgz?from=docs"
+    assert told["variables"] == {"platform": "linux", "version": "1.2.3"}
+    (event,) = told["events"]
+    assert event["variables"] == {"from": "docs", "platform": "linux", "version": "1.2.3"}
+    assert None not in event.values()
+    assert len(event["origin_id"]) == 32
+    assert [one["won"] for one in told["tried"]].count(True) == 1
+
+
+def test_explain_of_an_opted_out_request_writes_nothing(config: Path) -> None:
+    result = run("explain", config, URL, "-H", "Sec-GPC: 1")
+    assert "none is written" in result.output
+    assert "opted out" in result.output
+
+
+def test_explain_reads_the_body(config: Path) -> None:
+    told = json.loads(run("explain", config, "https://in.acme.example/v1/stop", "-d", '[{"a": 1}, {"a": 2}]', "--json").stdout)
+    assert [event["variables"]["a"] for event in told["events"]] == ["1", "2"]
+    assert told["request"]["method"] == "POST"
+
+
+def test_explain_of_an_unknown_host_and_an_unknown_path(config: Path) -> None:
+    assert (
+        "no rule is for the host gt.acme.example; did you mean get.acme.example"
+        in run("explain", config, "https://gt.acme.example/").output
+    )
+    assert "no rule matches" in run("explain", config, "https://get.acme.example/x").output
+
+
+def test_explain_shows_the_nearest_of_many_rules(tmp_path: Path) -> None:
+    routes = "".join(f"      - {{incoming-path: /files/number-{number:03}.tgz}}\n" for number in range(200))
+    path = write(tmp_path / "gateway.yaml", f"packages:\n  - name: many\n    type: file\n    domain: a.example\n    routes:\n{routes}")
+    result = run("explain", path, "https://a.example/files/number-177.tgz")
+    assert "-> " in result.output
+    assert "number-176.tgz" in result.output
+    assert "number-001.tgz" not in result.output
+    assert "and 180 rules more that lost" in result.output
+
+
+def test_explain_believes_trusted_proxies_only(tmp_path: Path) -> None:
+    package = "packages:\n  - {name: a, type: file, domain: a.example, incoming-path: /a}\n"
+    told = []
+    for gateway in ("", "gateway: {trusted-proxies: [10.0.0.0/8]}\n"):
+        path = write(tmp_path / "gateway.yaml", gateway + package)
+        forwarded = ["-H", "X-Forwarded-For: 203.0.113.9", "-H", "X-Forwarded-Host: a.example", "--client-ip", "10.0.0.1", "--json"]
+        told.append(json.loads(run("explain", path, "https://inner.example/a", *forwarded).stdout)["status"])
+    assert told == [404, 200]
+
+
+@pytest.mark.parametrize("arguments", [["https:///x"], ["::::"], ["https://a b/"], ["https://get.acme.example/", "-H", "no colon"]])
+def test_explain_refuses_what_is_no_request(config: Path, arguments: Sequence[str]) -> None:
+    result = run("explain", config, *arguments)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("path", ["/\x1b[31m/[bold]/cli.tgz", "/%1b/x", "/é/\udcff", "\x9b/\u202e"])
+def test_what_is_asked_for_cannot_paint_the_terminal(config: Path, path: str) -> None:
+    result = run("explain", config, f"https://get.acme.example{path}")
+    assert result.exit_code in (0, 2)
+    assert "\x1b" not in result.output
+
+
+def test_a_terminal_gets_colours_and_folded_lines(config: Path) -> None:
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "gatewaycore", "explain", str(config), URL],
+        stdout=follower, stderr=follower, env={**environment(), "COLUMNS": "80", "TERM": "xterm-256color"},
+    ) as process:  # fmt: skip
+        os.close(follower)
+        shown = b""
+        while True:
+            try:
+                block = os.read(leader, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            shown += block
+        assert process.wait(30) == 0
+    os.close(leader)
+    assert b"\x1b[" in shown
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode()
+    assert "redirect 302" in plain
+
+
+# --- test ----------------------------------------------------------------------------------------------------------------
+
+GOOD = f"""\
+tests:
+  - name: linux
+    request: GET {URL}
+    expect: {{status: 302, events: [{{version: 1.2.3}}]}}
+"""
+
+
+def test_test_runs_what_lies_beside_a_configuration(config: Path) -> None:
+    write(config.parent / "a.gateway-test.yaml", GOOD)
+    for target in (config, config.parent, config.parent / "a.gateway-test.yaml"):
+        result = run("test", target)
+        assert (result.exit_code, result.output) == (0, "1 passed, 0 failed\n")
+    assert "passed" in run("test", "-v", config).output.splitlines()[0]
+
+
+def test_test_shows_expected_and_seen_and_the_rule(config: Path) -> None:
+    path = write(config.parent / "a.gateway-test.yaml", GOOD.replace("302", "301").replace("version: 1.2.3", "version: 9.9"))
+    result = run("test", path)
+    assert result.exit_code == 1
+    assert f"FAILED {path}:2: linux" in result.output
+    assert re.search(r"status +expected +301\n +seen +302", result.output)
+    assert re.search(r"events\[0\]\.version +expected +9\.9\n +seen +1\.2\.3", result.output)
+    assert "was answered by get.acme.example/{platform}/{version}/cli.tgz" in result.output
+    assert result.output.endswith("0 passed, 1 failed\n")
+
+
+def test_test_goes_on_after_a_file_that_cannot_be_used(config: Path) -> None:
+    write(config.parent / "a.gateway-test.yaml", GOOD)
+    write(config.parent / "b.gateway-test.yaml", "tests: [{requst: x}]")
+    write(config.parent / "c.gateway-test.yaml", f"config: nowhere.yaml\n{GOOD}")
+    result = run("test", config.parent)
+    assert result.exit_code == 2
+    assert "did you mean 'request'?" in result.output
+    assert "nowhere.yaml" in result.output
+    assert result.stdout.endswith("1 passed, 0 failed, 2 unusable\n")
+
+
+# --- ship and token ------------------------------------------------------------------------------------------------------
+
+
+def test_ship_once_brings_the_journal_to_its_sinks(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", CONFIG.replace("sinks: []", f"sinks: [{{type: jsonl, path: {tmp_path / 'out.jsonl'}}}]"))
+    journal = tmp_path / "data" / "journal"
+    journal.mkdir(parents=True)
+    (journal / "node-1-1.jsonl").write_bytes(b'{"id":"a"}\n{"id":"b"}\n{"id":"to')
+    first, second = (run("ship", path, "--once", "--data-dir", tmp_path / "data") for _ in range(2))
+    assert (first.exit_code, first.output) == (0, "2 events shipped\n")
+    assert second.output == "0 events shipped\n"
+    assert (tmp_path / "out.jsonl").read_bytes() == b'{"id":"a"}\n{"id":"b"}\n'
+
+
+def test_ship_without_sinks_says_so(config: Path, tmp_path: Path) -> None:
+    result = run("ship", config, "--data-dir", tmp_path / "data")
+    assert result.exit_code == 2
+    assert "names no sinks" in result.output
+
+
+def test_ship_runs_until_stopped(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    path = write(tmp_path / "gateway.yaml", CONFIG.replace("sinks: []", f"sinks: [{{type: jsonl, path: {out}}}]"))
+    journal = tmp_path / "data" / "journal"
+    journal.mkdir(parents=True)
+    (journal / "node-1-1.jsonl").write_bytes(b'{"id":"a"}\n')
+    command = [sys.executable, "-m", "gatewaycore", "ship", str(path), "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment()) as process:
+        _until(lambda: out.exists() and out.stat().st_size > 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def _until(condition: object, timeout_s: float = 30.0) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_token_hash_and_new() -> None:
+    assert run("token", "hash", stdin="hello\n").output == "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n"
+    token, hashed = (line.split()[1] for line in run("token", "new").output.splitlines())
+    assert len(token) >= 43
+    assert run("token", "hash", stdin=token).output.strip() == hashed
+    for wrong in ("", "\n", "two words"):
+        assert run("token", "hash", stdin=wrong).exit_code == 2
+
+
+# --- serve ---------------------------------------------------------------------------------------------------------------
+
+
+def get(served: Served, path: str, host: str = "get.acme.example", **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    try:
+        connection.request("GET", path, headers={"Host": host, **headers})
+        answer = connection.getresponse()
+        answer.read()
+        return answer
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_answers_records_reloads_and_ends(config: Path, tmp_path: Path, workers: int) -> None:
+    with Served(config, tmp_path / "data", ["--workers", str(workers)]) as served:
+        for line in ("get.acme.example, in.acme.example", "3 routes of 2 packages", str(tmp_path / "data" / "journal")):
+            assert line in served.errors
+        answer = get(served, "/linux/1.2.3/cli.tgz")
+        assert (answer.status, answer.headers["location"]) == (302, "https://cdn.acme.example/1.2.3/cli-linux.tgz")
+        assert "server" not in answer.headers
+        assert get(served, "/new").status == 404
+
+        config.write_text(CONFIG.replace("/install.sh,", "/new,"))
+        served.send(signal.SIGHUP)
+        _until(lambda: served.errors.count("read again") == workers)
+        assert {get(served, "/new").status for _ in range(8)} == {302}
+
+        config.write_text("packages: 3")
+        served.send(signal.SIGHUP)
+        _until(lambda: served.errors.count("the old one stays") == workers)
+        assert {get(served, "/new").status for _ in range(8)} == {302}
+
+        assert served.stop() == 0
+        assert [event["version"] for event in served.events() if "version" in event] == ["1.2.3"]
+        assert len(served.events()) == 17
+        assert "Traceback" not in served.errors
+        assert "127.0.0.1" not in served.errors.replace(str(served.url), "")
+
+
+def test_serve_lets_an_answer_on_its_way_finish(config: Path, tmp_path: Path) -> None:
+    with Served(config, tmp_path / "data") as served, socket.create_connection(("127.0.0.1", served.port), 20) as client:
+        client.sendall(b'POST /v1/stop HTTP/1.1\r\nHost: in.acme.example\r\nContent-Length: 10\r\n\r\n{"a"')
+        time.sleep(0.3)
+        served.send(signal.SIGTERM)
+        time.sleep(0.3)
+        client.sendall(b': "b"}')
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        assert served.process.wait(20) == 0
+        assert [event["variables"]["a"] for event in served.events()] == ["b"]
+
+
+def test_serve_interrupted_ends_with_130(config: Path, tmp_path: Path) -> None:
+    for workers in ("1", "2"):
+        with Served(config, tmp_path / workers, ["--workers", workers]) as served:
+            assert get(served, "/install.sh").status == 302
+            assert served.stop(signal.SIGINT) == 130
+            assert "Traceback" not in served.errors
+
+
+def test_a_worker_that_dies_is_replaced(config: Path, tmp_path: Path) -> None:
+    with Served(config, tmp_path / "data", ["--workers", "2"]) as served:
+        assert get(served, "/install.sh").status == 302
+        _until(served.events)
+        (segment,) = (tmp_path / "data" / "journal").glob("*.jsonl")
+        os.kill(int(segment.name.split("-")[-2]), signal.SIGKILL)
+        _until(lambda: "died" in served.errors or get(served, "/install.sh").status == 302)
+        assert {get(served, "/install.sh").status for _ in range(6)} == {302}
+        assert served.stop() == 0
+
+
+def test_serve_speaks_tls(config: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    issued.private_key_pem.write_to_path(str(key))
+    chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    with Served(config, tmp_path / "data", ["--tls-cert", str(chain), "--tls-key", str(key)]) as served:
+        assert str(served.url).startswith("https://")
+        connection = http.client.HTTPSConnection("127.0.0.1", served.port, timeout=20, context=trusting)
+        connection.request("GET", "/install.sh", headers={"Host": "get.acme.example"})
+        assert connection.getresponse().status == 302
+        connection.close()
+        assert served.stop() == 0
+    for wrong in (["--tls-cert", config], ["--tls-cert", chain], ["--tls-cert", chain, "--tls-key", config]):
+        assert "no certificate with its private key" in run("serve", config, "--data-dir", tmp_path / "data", *wrong).output
+
+
+def test_a_websocket_is_answered_as_any_request_and_floods_no_log(config: Path, tmp_path: Path) -> None:
+    with Served(config, tmp_path / "data") as served:
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "YQ=="}
+        assert get(served, "/install.sh", **upgrade).status == 302
+        assert served.stop() == 0
+        assert "upgrade" not in served.errors.lower()
+
+
+def test_a_port_that_is_taken_is_one_line(config: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("serve", config, "--port", port, "--data-dir", tmp_path / "data")
+    assert result.exit_code == 2
+    assert result.output == f"cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--host", "nowhere.invalid"], "cannot listen on nowhere.invalid"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+        (["--tls-cert", "/nowhere/cert.pem"], "/nowhere/cert.pem: No such file or directory"),
+        (["--tls-key", "/nowhere/key.pem"], "--tls-key needs --tls-cert"),
+        (["--port", "70000"], "70000"),
+        (["--workers", "0"], "0"),
+        (["--data-dir", "/proc/nowhere"], "/proc/nowhere"),
+        (["--log-level", "trace"], "trace"),
+    ],
+)
+def test_serve_refuses_what_it_cannot_do_in_words(config: Path, tmp_path: Path, options: Sequence[str], said: str) -> None:
+    result = run("serve", config, "--port", "0", "--data-dir", tmp_path / "data", *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert isinstance(result.exception, SystemExit)
