@@ -1,0 +1,75 @@
+"""The project's sessions: ``nox`` runs the default ones, ``nox -s NAME`` one of them.
+
+| session | what it does |
+|---|---|
+| lint | ruff and import-linter |
+| typing | mypy, strict |
+| tests | unit, contracts, property, cases, examples and docs, on every Python that is here |
+| e2e | real clients and servers on loopback |
+| docs | the documentation, strict |
+| property | the property tests with many more examples |
+| bench | every figure beside its budget |
+"""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.sessions = ["lint", "typing", "tests", "e2e", "docs"]
+nox.options.error_on_missing_interpreters = False
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+PATHS = ["src", "tests", "examples", "benchmarks", "noxfile.py"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and the direction of imports."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", *PATHS)
+    session.run("ruff", "format", "--check", *PATHS)
+    session.run("lint-imports")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run everything that needs no other program; positional arguments go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-n", "2", "-m", "not e2e", "--cov", "--cov-report=", *session.posargs)
+    session.run("coverage", "report", "--skip-covered")
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Run real clients against real servers; CONTRIBUTING.md says what to install."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-m", "e2e", "tests/e2e", *session.posargs)
+
+
+@nox.session
+def property(session: nox.Session) -> None:  # noqa: A001 - the session's name
+    """Run the property tests with many more examples."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/property", "tests/contracts", "--hypothesis-profile=thorough", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a broken link is an error."""
+    session.install("-e", ".[dev]")
+    session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Print each figure beside its budget; positional arguments go to the benchmarks."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
