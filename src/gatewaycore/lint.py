@@ -262,7 +262,7 @@ def _variables(routes: Iterable[Route]) -> Iterator[Finding]:
     for meaning, route, names in meanings.values():
         for column in type(meaning).__annotations__:
             name = getattr(meaning, column)
-            if name not in (column, *names):
+            if name and name not in (column, *names):
                 what = f"variables: {column} is taken from {name!r}, which no path of the package names"
                 yield Finding(
                     "unnamed-variable",

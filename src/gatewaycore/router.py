@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, final
 
 from attrs import define, evolve, field
 
@@ -17,8 +17,11 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Everything, Match, Regex, Route
 from gatewaycore.template import Matcher, Open, normalise
+from gatewaycore.template.escapes import unescape
 
 DEFAULT_DOMAIN = "*"
+
+_K = TypeVar("_K", str, tuple[str, str])
 
 Rank: TypeAlias = tuple[int, ...]
 """Sorts before what is less specific."""
@@ -30,6 +33,7 @@ def rank(matcher: Matcher, priority: int) -> Rank:
     return (-matcher.literal_segments, -matcher.literal_chars, matcher.variable_count, matcher.spanning_count, -priority)
 
 
+@final
 @define(slots=True, eq=False)
 class _Node:
     """One position between segments. What hangs on it: routes that end here, literal segments, one-segment patterns, and tails.
@@ -59,7 +63,7 @@ class _Node:
             self.tails.setdefault((len(key[0]), len(key[1])), {}).setdefault(key, []).append(route)
 
     @staticmethod
-    def _hang(children: dict[_Key, _Node | Route], key: _Key, route: Route, depth: int) -> None:
+    def _hang(children: dict[_K, _Node | Route], key: _K, route: Route, depth: int) -> None:
         child = children.get(key)
         if child is None:
             children[key] = route
@@ -73,8 +77,8 @@ class _Node:
     def candidates(self, path: str, segments: Sequence[str], depth: int, offset: int, found: list[Route]) -> None:
         """Add every route whose elements fit `segments` from `depth` on; `offset` is where that segment begins in `path`."""
         if self.tails:
+            rest = path[offset:]
             for (before, after), group in self.tails.items():
-                rest = path[offset:]
                 if len(rest) >= before + after:
                     routes = group.get((rest[:before], rest[len(rest) - after :]))
                     if routes:
@@ -85,22 +89,23 @@ class _Node:
         segment = segments[depth]
         child = self.literals.get(segment)
         if child is not None:
-            if isinstance(child, _Node):
+            if type(child) is _Node:
                 child.candidates(path, segments, depth + 1, offset + len(segment) + 1, found)
             else:
                 found.append(child)
         for (before, after), named in self.opens.items():
             if len(segment) > before + after:
-                child = named.get((segment[:before], segment[len(segment) - after :]))
+                # Most are a whole segment, `{x}`, and there is nothing to cut off.
+                child = named.get((segment[:before], segment[len(segment) - after :]) if before or after else _WHOLE)
                 if child is None:
                     continue
-                if isinstance(child, _Node):
+                if type(child) is _Node:
                     child.candidates(path, segments, depth + 1, offset + len(segment) + 1, found)
                 else:
                     found.append(child)
 
 
-_Key = str | tuple[str, str]
+_WHOLE = ("", "")
 
 
 def _matcher(route: Route) -> Matcher:
@@ -163,7 +168,7 @@ class _Host:
         for route in self.regexes:
             found = route.pattern.fullmatch(path)  # type: ignore[union-attr]
             if found is not None:
-                return Match(route, {name: value for name, value in found.groupdict().items() if value is not None})
+                return Match(route, {name: unescape(value) for name, value in found.groupdict().items() if value is not None})
         for route in self.catch_all:
             return Match(route, {})
         return None
@@ -276,12 +281,15 @@ class Router:
         path = normalise(request.path)
         won = False
         for route in host.ordered():
-            for part in _parts(route, path):
+            parts = _parts(route, path)
+            inside = winner is not None and any(part is winner.route for part in parts[:-1])
+            for part in parts:
                 if winner is not None and part is winner.route:
                     won = True
-                    yield winner.route, ""
+                    yield part, ""
                 else:
-                    yield part, _why(part, path, request, won)
+                    # Which of its parts a protocol prefers, and why, is its own affair.
+                    yield part, "another rule fits this path better" if inside else _why(part, path, request, won)
 
 
 def _parts(route: Route, path: str) -> Sequence[Route]:

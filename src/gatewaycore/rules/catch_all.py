@@ -41,8 +41,8 @@ class CatchAllRule:
         """
         if self.redirect_status not in STATUSES:
             raise ConfigError([Problem("redirect-status", f"{self.redirect_status} is no redirect", "301, 302, 303, 307 or 308")])
-        text = self.redirect_target_domain.rstrip("/")
-        origin = text if "://" in text else f"https://{text}"
+        text = self.redirect_target_domain
+        origin = (text if "://" in text else f"https://{text}").rstrip("/")
         if authority(origin) is None or origin.count("/") != 2 or "?" in origin or "#" in origin:
             raise ConfigError(
                 [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from hashlib import sha256
@@ -22,6 +23,7 @@ from gatewaycore.rules.variables import BodyError, Subject, TooManyEventsError, 
 
 _FORM = b"application/x-www-form-urlencoded"
 _BEARER = "bearer "
+_HASHED = re.compile("(?:sha256:)?[0-9a-f]{64}")
 # Telemetry comes from browsers too: any page may send it, and none may read anything back.
 _OPEN = [("access-control-allow-origin", "*"), ("cache-control", "no-store")]
 _PREFLIGHT = Respond(
@@ -74,13 +76,16 @@ class EventRule:
 
         Raises:
             TemplateError: a path cannot be compiled.
-            ConfigError: there is no path, or one leads somewhere.
+            ConfigError: there is no path, one leads somewhere, or a token is not hashed.
         """
         settings = ways(self)
         if any(way.outgoing_url for way in settings):
             raise ConfigError([Problem("outgoing-url", "an event package leads nowhere", "use type: file for a redirect")])
         subject = Subject(self.id or self.name, "event", "event", meaning(self.variables))
-        tokens = tuple(token.removeprefix("sha256:").lower() for token in self.access_tokens)
+        tokens = tuple(token.lower() for token in self.access_tokens)
+        if not all(map(_HASHED.fullmatch, tokens)):
+            # Not repeated: it is most likely the secret itself.
+            raise ConfigError([Problem("access-tokens", "a token that is not hashed", "write sha256: and its SHA-256 in 64 hex digits")])
         return [
             EventRoute(
                 domain=self.domain,
@@ -88,7 +93,7 @@ class EventRule:
                 pattern=pattern(way),
                 priority=way.priority,
                 subject=subject,
-                tokens=tokens,
+                tokens=tuple(token.removeprefix("sha256:") for token in tokens),
                 answer=_ANSWERS[self.response_status],
                 limits=self.limits,
             )
@@ -141,7 +146,7 @@ class EventRoute:
 
     def _receive(self, request: Request, body: bytes) -> Reception:
         try:
-            if (request.headers.first(b"content-type") or b"").split(b";")[0].strip().lower() == _FORM:
+            if _is_form(request, body):
                 entries: tuple[Mapping[str, str], ...] = (query_variables(body.decode("utf-8", "replace").strip()),)
             else:
                 entries = body_entries(body, self.limits.events)
@@ -156,3 +161,9 @@ class EventRoute:
         if request.method == "OPTIONS":
             return None
         return self.subject.observe(self.domain + self.source, match.variables, request.query, entry or {})
+
+
+def _is_form(request: Request, body: bytes) -> bool:
+    # ``curl -d '{"a": 1}'`` calls its JSON a form.
+    kind = (request.headers.first(b"content-type") or b"").split(b";")[0].strip().lower()
+    return kind == _FORM and not body.lstrip().startswith((b"{", b"["))

@@ -99,14 +99,15 @@ def ways(rule: Any) -> Sequence[RouteSettings]:
     """Return the routes of a rule's settings, with the one that stands on the package itself.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or a URL that none of them leads to.
     """
-    own = getattr(rule, "incoming_regex", None)
+    own, url = getattr(rule, "incoming_regex", None), getattr(rule, "outgoing_url", None)
     if rule.incoming_path is None and own is None:
         if not rule.routes:
             raise ConfigError([Problem("incoming-path", "is missing", "give the package an incoming-path, or a list of routes")])
+        if url is not None:
+            raise ConfigError([Problem("outgoing-url", "stands beside routes, without an incoming-path", "write it into a route")])
         return tuple(rule.routes)
-    url = getattr(rule, "outgoing_url", None)
     return (RouteSettings(incoming_path=rule.incoming_path, incoming_regex=own, outgoing_url=url, priority=rule.priority), *rule.routes)
 
 

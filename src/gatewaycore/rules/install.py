@@ -94,4 +94,4 @@ class InstallRoute:
     def observe(self, request: Request, match: Match, entry: Mapping[str, str] | None = None) -> Observation | None:
         """Return an install of the package in the path or in the body."""
         observation = self.subject.observe(self.label, match.variables, request.query, entry or {})
-        return evolve(observation, package=observation.variables.get("package", self.subject.package))
+        return evolve(observation, package=observation.variables.get("package") or self.subject.package)

@@ -20,6 +20,9 @@ MAX_PARAMETERS = 100
 MAX_DEPTH = 32
 """Levels of nesting that a body may have."""
 
+MAX_NAME = 256
+"""Characters of a flattened name: a long key around thousands of short ones would make gigabytes of a small body."""
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -97,14 +100,20 @@ def _flatten(prefix: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
         raise BodyError("nested too deeply")
     items = value.items() if isinstance(value, dict) else ((str(index), item) for index, item in enumerate(value))
     for key, item in items:
-        name = f"{prefix}.{key}" if prefix else key
+        name = _sound(f"{prefix}.{key}" if prefix else key)
+        if len(name) > MAX_NAME:
+            raise BodyError(f"a name of more than {MAX_NAME} characters")
         if isinstance(item, dict | list):
             yield from _flatten(name, item, depth - 1)
         elif isinstance(item, bool):
             yield name, "true" if item else "false"
         elif item is not None:
-            # Lone surrogates, which JSON can spell, cannot be written as UTF-8.
-            yield name, item.encode("utf-8", "replace").decode("utf-8")
+            yield name, _sound(item)
+
+
+def _sound(text: str) -> str:
+    # Lone surrogates, which JSON can spell, cannot be written as UTF-8.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 @frozen
@@ -112,14 +121,15 @@ class Meaning:
     """Which variables fill which columns, for one package.
 
     Attributes:
-        version, platform, arch, page, package: the name of the variable that fills the column.
+        version, platform, arch, page: the name of the variable that fills the column.
+        package: the same; none unless the rule names one, for a path may well say ``{package}`` of what its package is not called.
     """
 
     version: str = "version"
     platform: str = "platform"
     arch: str = "arch"
     page: str = "page"
-    package: str = "package"
+    package: str = ""
 
 
 USUAL = Meaning()
@@ -167,7 +177,7 @@ class Subject:
             return Observation(self.package, self.package_type, rule, kind, version, None, None, page)
         meaning = self.meaning
         return Observation(
-            self.package,
+            (meaning.package and found.get(meaning.package)) or self.package,
             self.package_type,
             rule,
             kind,
