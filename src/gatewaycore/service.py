@@ -5,19 +5,75 @@ from __future__ import annotations
 import logging
 import platform
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
+import attrs
+
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config, Rosters, read_config
+from gatewaycore.enrich import ENRICHMENTS
+from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import Journal
 from gatewaycore.recorder import Recorder
+from gatewaycore.rules import RULES
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
+from gatewaycore.sinks import SINKS, Sink
 
 _log = logging.getLogger("gatewaycore.service")
+
+_ROSTERS: Mapping[str, tuple[Mapping[str, type[Any]], str]] = {
+    "rules": (RULES, "compile"),
+    "sinks": (SINKS, "open"),
+    "enrichments": (ENRICHMENTS, "open"),
+}
+"""Our own types, by the last word of the entry point group that other distributions add to, and the verb that a type has."""
+
+
+def rosters() -> Rosters:
+    """Return the types that a configuration may name: our own, and those of the distributions that are installed beside us.
+
+    They join through the entry point groups ``gatewaycore.rules``, ``gatewaycore.sinks`` and ``gatewaycore.enrichments``: the name is the
+    tag, the object an attrs class with the verb of its protocol.
+
+    Raises:
+        ConfigError: one cannot be loaded, is no such class, or its tag is taken; says which distribution it is of.
+    """
+    return _rosters(tuple(point for group in _ROSTERS for point in entry_points(group=f"gatewaycore.{group}")))
+
+
+# One object for the same distributions: what reads configurations is made once for each `Rosters`.
+@lru_cache(maxsize=4)
+def _rosters(points: tuple[EntryPoint, ...]) -> Rosters:
+    joined = {group: dict(roster) for group, (roster, _) in _ROSTERS.items()}
+    problems: list[Problem] = []
+    for point in points:
+        group = point.group.rpartition(".")[2]
+        distribution = point.dist.name if point.dist is not None else "an unnamed distribution"
+        where, hint = f"{point.group}: {point.name}", f"mend or uninstall {distribution}"
+        if point.name in joined[group]:
+            problems.append(Problem(where, f"{distribution} adds a type whose tag is taken", hint))
+            continue
+        try:
+            found = point.load()
+        except Exception as error:  # noqa: BLE001 - another distribution's code: whatever it raises is told with its name
+            problems.append(Problem(where, f"{distribution} adds a type that cannot be loaded: {type(error).__name__}: {error}", hint))
+            continue
+        verb = _ROSTERS[group][1]
+        if not isinstance(found, type) or not attrs.has(found) or not callable(getattr(found, verb, None)):
+            problems.append(Problem(where, f"{distribution} adds {point.value}, which is no attrs class with {verb}()", hint))
+            continue
+        joined[group][point.name] = found
+    if problems:
+        raise ConfigError(problems)
+    return Rosters(**{group: MappingProxyType(roster) for group, roster in joined.items()})
 
 
 def load(source: str | Path | Mapping[str, Any], scarf_hosts: bool = False) -> Gateway:
@@ -30,7 +86,7 @@ def load(source: str | Path | Mapping[str, Any], scarf_hosts: bool = False) -> G
     Raises:
         ConfigError: with every problem found.
     """
-    return read_config(source, scarf_hosts=scarf_hosts).compile()
+    return read_config(source, scarf_hosts=scarf_hosts, rosters=rosters()).compile()
 
 
 class Service:
@@ -63,18 +119,24 @@ class Service:
             data_dir: keep everything here, whatever the config says.
 
         Raises:
-            ConfigError: rules, sinks or enrichments cannot be used.
+            ConfigError: rules, sinks, enrichments or the data-dir cannot be used.
         """
         settings = config.gateway
         # Absolute, so that a process which changes its directory later keeps what it keeps in one place.
         data = Path(settings.data_dir if data_dir is None else data_dir).absolute()
         gateway = config.compile()
         enrichers = [enrichment.open() for enrichment in config.enrich]
-        journal = Journal(data / "journal", platform.node())
-        recorder = Recorder(journal.append, enrichers, Salts(data / "salts", settings.salt_rotation))
-        sinks = {config.sink_name(position): storage.open() for position, storage in enumerate(config.sinks)}
-        shipper = Shipper(data / "journal", data / "cursors", sinks) if sinks else None
-        return cls(config, gateway, recorder, journal, shipper)
+        sinks: dict[str, Sink] = {}
+        with ExitStack() as opened:
+            for position, storage in enumerate(config.sinks):
+                sink = sinks[config.sink_name(position)] = storage.open()
+                opened.callback(sink.close)
+            with _usable(data):
+                journal = Journal(data / "journal", platform.node(), settings.journal)
+                salts = Salts(data / "salts", settings.salt_rotation)
+                shipper = Shipper(data / "journal", data / "cursors", sinks) if sinks else None
+            opened.pop_all()
+        return cls(config, gateway, Recorder(journal.append, enrichers, salts), journal, shipper)
 
     @classmethod
     def from_file(cls, path: str | Path, data_dir: str | Path | None = None) -> Self:
@@ -87,7 +149,7 @@ class Service:
         Raises:
             ConfigError: with every problem found.
         """
-        service = cls.open(read_config(path), data_dir)
+        service = cls.open(read_config(path, rosters=rosters()), data_dir)
         service._source = path
         return service
 
@@ -98,10 +160,8 @@ class Service:
         """
         if self._source is None:
             return False
-        from gatewaycore.errors import ConfigError
-
         try:
-            config = read_config(self._source)
+            config = read_config(self._source, rosters=rosters())
             gateway = config.compile()
         except ConfigError as error:
             _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
@@ -134,3 +194,12 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def _usable(data: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what, hint = f"{data} cannot be used: {error.strerror}", "a folder that this process may write to"
+        raise ConfigError([Problem("gateway.data-dir", what, hint)]) from error

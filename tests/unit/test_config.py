@@ -145,7 +145,7 @@ def test_a_mapping_and_json_say_the_same_as_yaml() -> None:
 
 def test_nothing_said_means_the_defaults() -> None:
     config = read_config({})
-    assert config == Config(default_sinks=True)
+    assert config == Config()
     assert config.gateway.data_dir == "gatewaycore-data"
     assert config.enrich == (ClientEnrichment(),)
     assert read_config({"sinks": [], "enrich": [], "packages": None}) == Config(enrich=())

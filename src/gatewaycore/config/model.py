@@ -14,6 +14,7 @@ from gatewaycore.config.faults import faults_of, show_path
 from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
+from gatewaycore.journal import JournalSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.rules import RULES
 from gatewaycore.rules.container.route import Strategy
@@ -36,6 +37,7 @@ class GatewaySettings:
         data_dir: where everything lies that the gateway keeps.
         scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
+        journal: when a segment of the journal is closed, and how much they may take together.
     """
 
     redirect_status: int = 302
@@ -48,6 +50,7 @@ class GatewaySettings:
     data_dir: str = "gatewaycore-data"
     scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
+    journal: JournalSettings = JournalSettings()
 
 
 @frozen(kw_only=True)
@@ -95,7 +98,7 @@ class Config:
         packages: settings of packages, in the order of the file.
         collections: settings of collections of images, in the order of the file.
         sinks: settings of sinks.
-        default_sinks: nothing was said of sinks, so that the service's embedded ones hold.
+        sink_tags: the tags of the sinks, as the configuration names their types; those of other distributions are in no roster of ours.
         enrich: settings of enrichments, in the order in which they are asked.
     """
 
@@ -104,7 +107,7 @@ class Config:
     packages: tuple[Rule, ...] = ()
     collections: tuple[Rule, ...] = ()
     sinks: tuple[Storage, ...] = ()
-    default_sinks: bool = False
+    sink_tags: tuple[str, ...] = field(default=(), eq=False)
     enrich: tuple[Enrichment, ...] = field(factory=_client)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
 
@@ -115,10 +118,9 @@ class Config:
 
     def sink_name(self, position: int) -> str:
         """Return what the sink at `position` is called in logs and by its cursor: its tag, with a number from the second of a kind on."""
-        sink = self.sinks[position]
-        tag = next((tag for tag, cls in SINKS.items() if cls is type(sink)), type(sink).__name__.lower())
-        before = sum(type(other) is type(sink) for other in self.sinks[:position])
-        return f"{tag}-{before + 1}" if before else tag
+        tags = self.sink_tags or tuple(type(sink).__name__.lower() for sink in self.sinks)
+        before = tags[:position].count(tags[position])
+        return f"{tags[position]}-{before + 1}" if before else tags[position]
 
     def compile(self) -> Gateway:
         """Return the gateway that decides by these rules.

@@ -19,6 +19,7 @@ from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, missing, 
 from gatewaycore.config.model import INHERITED, Config, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
 from gatewaycore.errors import ConfigError, TemplateError
+from gatewaycore.journal import JournalSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.limits import Limits
@@ -60,7 +61,12 @@ class Entry:
 @lru_cache(maxsize=8)
 def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
     words: dict[type, Vocabulary] = dict.fromkeys((*rosters.rules.values(), CollectionRule), vocabulary.RULE)
-    words |= {GatewaySettings: vocabulary.GATEWAY, DomainDefaults: vocabulary.DEFAULTS, Limits: vocabulary.LIMITS}
+    words |= {
+        GatewaySettings: vocabulary.GATEWAY,
+        DomainDefaults: vocabulary.DEFAULTS,
+        Limits: vocabulary.LIMITS,
+        JournalSettings: vocabulary.JOURNAL,
+    }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 
 
@@ -97,6 +103,7 @@ class Builder:
         made += [self._rule(entry, gateway, CollectionRule) for entry in collections]
         sinks = self._tagged(data.get("sinks"), ("sinks",), self.rosters.sinks)
         enrich = self._tagged(data.get("enrich"), ("enrich",), self.rosters.enrichments)
+        tags = {cls: tag for tag, cls in self.rosters.sinks.items()}
         written = [(entry, rule) for entry, rule in zip(entries, made, strict=True) if rule is not None]
         config = Config(
             gateway=gateway,
@@ -104,7 +111,7 @@ class Builder:
             packages=(*(rule for _, rule in written if not isinstance(rule, CollectionRule)), *extra(gateway)),
             collections=tuple(rule for _, rule in written if isinstance(rule, CollectionRule)),
             sinks=sinks or (),
-            default_sinks=sinks is None,
+            sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)

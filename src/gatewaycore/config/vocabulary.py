@@ -91,6 +91,7 @@ GATEWAY: Vocabulary = {
 }
 DEFAULTS: Vocabulary = {"redirect_status": status}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
+JOURNAL: Vocabulary = {"segment_bytes": positive, "segment_age_s": positive, "max_bytes": positive}
 
 
 def _network(raw: Any) -> str:
