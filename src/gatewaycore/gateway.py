@@ -14,9 +14,11 @@ from gatewaycore.router import Router
 
 NOT_FOUND = Respond(404, TEXT, b"nothing is served under this address\n")
 
-
 KEPT = 4096
 """Answers that a gateway keeps; the most asked-for paths of a gateway are few, and most of its requests are for them."""
+
+SEEN = 8192
+"""Requests that a gateway remembers, as a number each, to recognise the second of its kind."""
 
 KEPT_LENGTH = 512
 """Characters of path and query up to which an answer is kept: thousands of paths as long as a server takes would fill the memory."""
@@ -29,14 +31,15 @@ class Settled:
     Attributes:
         decision: the redirect.
         match: the route that won.
-        columns, names_arch: the recorder's note: what all events of this answer have in common, encoded, and whether an architecture is
-            part of it.
+        columns, names_arch, suspect: the recorder's note: what all events of this answer have in common, encoded; whether an architecture
+            is part of it; and whether something in it looks like an address.
     """
 
     decision: Redirect
     match: Match
     columns: bytes | None = None
     names_arch: bool = False
+    suspect: bool = False
 
 
 @define(slots=True)
@@ -71,11 +74,12 @@ class Gateway:
         router: the compiled rules.
     """
 
-    __slots__ = ("_kept", "router")
+    __slots__ = ("_kept", "_seen", "router")
 
     def __init__(self, router: Router) -> None:
         self.router = router
         self._kept: dict[tuple[str, str, str, str], Settled] = {}
+        self._seen: set[int] = set()
 
     @classmethod
     def compile(cls, routes: Iterable[Route], default_domain: str | None = None) -> Gateway:
@@ -91,18 +95,31 @@ class Gateway:
         match = self.router.find(request)
         if match is None:
             return Outcome(request, NOT_FOUND, None)
-        decision = match.route.decide(request, match)
+        route = match.route
+        decision = route.decide(request, match)
         if (
             isinstance(decision, Redirect)
-            and match.route.steady
+            and route.steady
             and request.method in ("GET", "HEAD")
             and len(request.path) + len(request.query) <= KEPT_LENGTH
         ):
-            settled = Settled(decision, match)
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            self._kept[key] = settled
+            # What is asked for only once is not kept: that costs 3 µs a request, most of it the garbage collector's, who looks at all that
+            # piles up. Two that share a number are kept early, which harms nobody.
+            mark = hash(key)
+            seen = self._seen
+            if mark in seen:
+                settled = self._keep(key, decision, match)
+            else:
+                if len(seen) >= SEEN:
+                    seen.clear()
+                seen.add(mark)
         return Outcome(request, decision, match, settled)
+
+    def _keep(self, key: tuple[str, str, str, str], decision: Redirect, match: Match) -> Settled:
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        settled = self._kept[key] = Settled(decision, match)
+        return settled
 
 
 def decision_name(decision: Decision) -> DecisionName:

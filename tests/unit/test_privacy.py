@@ -1,0 +1,130 @@
+"""Privacy: opting out, identifiers, and addresses that are taken out of what is kept."""
+
+from __future__ import annotations
+
+import string
+import time
+
+import pytest
+
+from gatewaycore.headers import Headers
+from gatewaycore.privacy import REDACTED, endpoint_id, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+
+KEY = b"k" * 32
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([], False),
+        ([("Sec-GPC", "1")], True),
+        ([("sec-gpc", " 1\t")], True),
+        ([("Sec-GPC", "0")], False),
+        ([("Sec-GPC", "10")], False),
+        ([("Sec-GPC", "true")], False),
+        ([("Sec-GPC", "")], False),
+        ([("Sec-GPC", "0"), ("Sec-GPC", "1")], True),
+        ([("DNT", "1")], True),
+        ([("DNT", "1abc")], True),
+        ([("dnt", " 1")], True),
+        ([("DNT", "0")], False),
+        ([("DNT", "01")], False),
+        ([("DNT", "null")], False),
+        ([("DNT", "")], False),
+        ([("DNT", "0"), ("DNT", "1")], True),
+        ([("Sec-GPC", "0"), ("DNT", "1")], True),
+    ],
+)
+def test_opted_out(lines: list[tuple[str, str]], expected: bool) -> None:
+    assert opted_out(Headers(lines)) is expected
+    # As a server hands them over: blanks around a value are not its business.
+    assert opted_out(Headers.from_raw([(name.lower().encode(), value.encode()) for name, value in lines])) is expected
+
+
+def test_identifiers_stand_for_all_they_are_made_of() -> None:
+    same = origin_id(KEY, "203.0.113.7", "pip/24", "get.acme.example")
+    assert same == origin_id(KEY, "203.0.113.7", "pip/24", "get.acme.example")
+    others = [
+        origin_id(b"j" * 32, "203.0.113.7", "pip/24", "get.acme.example"),
+        origin_id(KEY, "203.0.113.8", "pip/24", "get.acme.example"),
+        origin_id(KEY, "203.0.113.7", "pip/25", "get.acme.example"),
+        origin_id(KEY, "203.0.113.7", "pip/24", "py.acme.example"),
+        endpoint_id(KEY, "203.0.113.7", "get.acme.example"),
+    ]
+    assert len({same, *others}) == 6
+    assert all(len(text) == 32 and set(text) <= set(string.hexdigits.lower()) for text in (same, *others))
+
+
+def test_an_identifier_is_made_of_any_text() -> None:
+    assert len(origin_id(KEY, "", "\ud800\0", "")) == 32
+    assert len(endpoint_id(b"", "x", "")) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "expected"),
+    [
+        ("no address", "203.0.113.7", "no address"),
+        ("a 203.0.113.7 b 203.0.113.7", "203.0.113.7", f"a {REDACTED} b {REDACTED}"),
+        ("203.0.113.70", "203.0.113.7", f"{REDACTED}0"),
+        ("::ffff:203.0.113.7", "203.0.113.7", f"::ffff:{REDACTED}"),
+        ("203.0.113.7", "", "203.0.113.7"),
+        ("203.0.113.7", "%eth0", "203.0.113.7"),
+        ("x", "unix:", "x"),
+        # One address, many spellings.
+        ("2001:db8::7", "2001:db8::7", REDACTED),
+        ("2001:DB8::7", "2001:db8::7", REDACTED),
+        ("2001:db8::7", "2001:DB8::7", REDACTED),
+        ("2001:0db8:0000:0000:0000:0000:0000:0007", "2001:db8::7", REDACTED),
+        ("2001:db8:0:0:0:0:0:7", "2001:db8::7", REDACTED),
+        ("ip=2001%3Adb8%3A%3a7&x", "2001:db8::7", f"ip={REDACTED}&x"),
+        ("ip=%5B2001%3ADB8%3A%3A7%5D", "2001:db8::7", f"ip=%5B{REDACTED}%5D"),
+        ("from%202001:DB8::7", "2001:db8::7", f"from%20{REDACTED}"),
+        ("u=%3Fip%3D2001%253Adb8%25253a%3A7", "2001:db8::7", f"u=%3Fip%3D{REDACTED}"),
+        ("[2001:DB8::7]:8080", "2001:db8::7", f"[{REDACTED}]:8080"),
+        ("from 2001:DB8::7.", "2001:db8::7", f"from {REDACTED}"),
+        ("2001:db8::8", "2001:db8::7", "2001:db8::8"),
+        ("fe80::1", "fe80::1%eth0", REDACTED),
+        ("FE80::1", "fe80::1%eth0", REDACTED),
+        # A socket for both families gives an IPv4 caller's address so.
+        ("203.0.113.7", "::ffff:203.0.113.7", REDACTED),
+        ("203.0.113.7", "::ffff:cb00:7107", REDACTED),
+        ("::FFFF:cb00:7107", "::ffff:203.0.113.7", REDACTED),
+        ("12:30:45 face:b00c", "2001:db8::7", "12:30:45 face:b00c"),
+    ],
+)
+def test_redact(text: str, address: str, expected: str) -> None:
+    assert redact(text, address) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("", ""),
+        ("::ffff:cb00:7107", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("a:b", "a:b"),
+    ],
+)
+def test_needle(address: str, expected: str) -> None:
+    assert needle(address) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(b"::1", True), (b"2001%3Adb8%3a", True), (b'"a":"b","c":1', False), (b"https://x:80/", False), (b"", False), (b":12345:", False)],
+)
+def test_seems_to_hold_ipv6(text: bytes, expected: bool) -> None:
+    assert seems_to_hold_ipv6(text) is expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a" * 200_000, ":" * 200_000, "%3A" * 60_000, "%25" * 60_000, "%252525" * 20_000, "a:" * 100_000, "1." * 100_000]
+)
+def test_redacting_takes_time_in_proportion_to_the_text(text: str) -> None:
+    began = time.process_time()
+    redact(text, "2001:db8::7")
+    seems_to_hold_ipv6(text.encode())
+    # An expression that went back and forth would take minutes.
+    assert time.process_time() - began < 5

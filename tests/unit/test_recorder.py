@@ -1,0 +1,558 @@
+"""The recorder: what becomes an event, column by column, and that no address ever does."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from attrs import asdict, field, fields, frozen
+
+from gatewaycore import recorder as room
+from gatewaycore.decision import Collect, Redirect, Respond
+from gatewaycore.enrich import Caller, Column, Enricher
+from gatewaycore.event import Event
+from gatewaycore.gateway import Gateway, Outcome
+from gatewaycore.headers import Headers
+from gatewaycore.privacy import REDACTED, endpoint_id, origin_id
+from gatewaycore.recorder import Recorder, Sent, decode, explain_privacy
+from gatewaycore.request import Request
+from gatewaycore.rules import CatchAllRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule
+from gatewaycore.salts import Salts
+
+GET = "get.acme.example"
+V4, V6 = "203.0.113.7", "2001:db8::7"
+WHEN = datetime(2026, 11, 22, 8, 30, 0, 123456, tzinfo=UTC)
+GATEWAY = Gateway.compile(
+    [
+        route
+        for rule in (
+            FileRule(
+                name="cli",
+                id="id-1",
+                domain=GET,
+                incoming_path="/{platform}/{version}",
+                outgoing_url="https://cdn.acme.example:8443/{version}",
+            ),
+            FileRule(name="arch", domain=GET, incoming_path="/a/{arch}/x", outgoing_url="https://cdn.acme.example/{arch}"),
+            FileRule(name="all", domain=GET, incoming_path="/all/{+path}", outgoing_url="https://cdn.acme.example/{+path}"),
+            EventRule(name="usage", domain=GET, incoming_path="/e/{event}/x"),
+            InstallRule(name="hooks", domain=GET),
+            PixelRule(name="docs", domain=GET),
+            PixelRule(name="many", domain=GET, incoming_path="/b.png", package_variable="p"),
+            CatchAllRule(name="old", domain="old.acme.example", redirect_target_domain="acme.example"),
+            ContainerRule(name="acme/x", domain="docker.acme.example", backend="ghcr.example/acme/x", strategy="proxy"),
+        )
+        for route in rule.compile()
+    ]
+)
+
+
+@frozen
+class Says:
+    """An enricher that says one thing of everybody."""
+
+    found: Mapping[str, Column]
+    asked: list[Caller] = field(factory=list)
+
+    def columns(self, caller: Caller) -> Mapping[str, Column]:
+        self.asked.append(caller)
+        return self.found
+
+
+class Kept:
+    """A recorder with a list for a journal."""
+
+    def __init__(self, *enrichers: Enricher) -> None:
+        self.lines: list[bytes] = []
+        self.salts = Salts(None)
+        self.recorder = Recorder(self._append, enrichers, self.salts)
+
+    def _append(self, line: bytes) -> bool:
+        self.lines.append(line)
+        return True
+
+    @property
+    def events(self) -> list[Event]:
+        return [decode(line) for line in self.lines]
+
+    def record(self, outcome: Outcome, **sent: Any) -> Event:
+        """Record as an adapter does."""
+        if outcome.settled is not None:
+            self.recorder.record_settled(outcome, outcome.settled)
+        else:
+            self.recorder.record(outcome, Sent(**{"status": getattr(outcome.decision, "status", 200), **sent}))
+        return self.events[-1]
+
+
+def ask(
+    path: str, method: str = "GET", host: str = GET, query: str = "", address: str = V4, headers: Any = (), gateway: Gateway = GATEWAY
+) -> Outcome:
+    return gateway.decide(Request(method, host, path, query, Headers(headers), address, "https", WHEN))
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+def settled(path: str, **more: Any) -> Outcome:
+    """Ask until the answer is kept."""
+    outcomes = [ask(path, **more) for _ in range(3)]
+    assert outcomes[-1].settled is not None
+    return outcomes[-1]
+
+
+# --- columns -------------------------------------------------------------------------------------------------------------
+
+
+SAYS: dict[str, Column] = {
+    "client": "pip", "client_version": "24", "client_runtime": "CPython/3.11", "os": "linux", "device": "server", "agent": "ci",
+    "arch": "x86_64", "country": "AT", "region": "AT-9", "city": "Wien", "company": "Acme",
+    "company_domain": "acme.example", "connection": "business",
+    "cloud": "hetzner", "confidence": 0.5,
+}  # fmt: skip
+
+
+def test_every_column() -> None:
+    kept = Kept(Says(SAYS))
+    event = kept.record(ask("/linux/1.2", query="page=here&a=b", headers={"User-Agent": "pip/24"}), body_bytes=5)
+    expected = {
+        **SAYS,
+        "schema": 1, "time": WHEN, "domain": GET, "package": "id-1", "package_type": "file", "rule": f"{GET}/{{platform}}/{{version}}",
+        "kind": "download", "method": "GET", "status": 302, "decision": "redirect", "target": "cdn.acme.example", "version": "1.2",
+        "platform": "linux", "platform_recognised": True, "page": "here", "user_agent": "pip/24", "bytes": 5,
+        "variables": {"platform": "linux", "version": "1.2", "page": "here", "a": "b"},
+        "origin_id": origin_id(kept.salts.key, V4, "pip/24", GET), "endpoint_id": endpoint_id(kept.salts.key, V4, GET), "id": event.id,
+    }  # fmt: skip
+    assert asdict(event) == expected
+    assert set(expected) == {column.name for column in fields(Event)}
+
+
+def test_a_line_is_one_json_object_without_what_is_not_known(kept: Kept) -> None:
+    kept.record(ask("/none-such-platform/1", address=""))
+    (line,) = kept.lines
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    found = json.loads(line)
+    assert None not in found.values()
+    assert list(found)[:2] == ["id", "time"]
+    assert found["time"] == "2026-11-22T08:30:00.123456Z"
+    assert not {"origin_id", "endpoint_id", "user_agent", "country", "page"} & set(found)
+    assert found["agent"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("platform", "recognised"), [("linux", True), ("macOS", True), ("AllPlatforms", True), ("plan9", False), ("linux-gnu", False)]
+)
+def test_a_platform_is_kept_as_sent(kept: Kept, platform: str, recognised: bool) -> None:
+    event = kept.record(ask(f"/{platform}/1"))
+    assert (event.platform, event.platform_recognised) == (platform, recognised)
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "method", "sent", "expected"),
+    [
+        ("/linux/1", GET, "GET", {}, ("redirect", "cdn.acme.example", "download")),
+        (
+            "/linux/1",
+            GET,
+            "POST",
+            {"redirected": Redirect("https://cdn.acme.example/1", 307)},
+            ("redirect", "cdn.acme.example", "download"),
+        ),
+        ("/e/start/x", GET, "GET", {}, ("respond", None, "event")),
+        ("/a.png", GET, "GET", {}, ("respond", None, "view")),
+        ("/x", "old.acme.example", "GET", {}, ("redirect", "acme.example", "download")),
+        (
+            "/v2/acme/x/manifests/1",
+            "docker.acme.example",
+            "GET",
+            {"upstream": "https://ghcr.example/v2/"},
+            ("proxy", "ghcr.example", "manifest"),
+        ),
+        ("/v2/acme/x/manifests/1", "docker.acme.example", "GET", {"upstream": "https://[broken/v2/"}, ("proxy", None, "manifest")),
+        (
+            "/v2/acme/x/manifests/1",
+            "docker.acme.example",
+            "GET",
+            {"status": 404, "upstream": "https://ghcr.example"},
+            ("proxy", "ghcr.example", "manifest"),
+        ),
+    ],
+)
+def test_decision_target_and_kind(kept: Kept, path: str, host: str, method: str, sent: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    event = kept.record(ask(path, method, host), **sent)
+    assert (event.decision, event.target, event.kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/", "GET", 404),
+        ("/%2e%2e/x", "GET", 400),
+        ("/e/start/x", "GET", 401),
+        ("/e/start/x", "OPTIONS", 204),
+        ("/b.png", "GET", 200),
+        ("/linux/1", "POST", 413),
+    ],
+)
+def test_what_was_refused_here_is_no_event(kept: Kept, path: str, method: str, status: int) -> None:
+    kept.recorder.record(ask(path, method), Sent(status))
+    assert kept.lines == []
+    assert kept.recorder.failed == 0
+
+
+def test_each_event_in_a_body_is_one(kept: Kept) -> None:
+    outcome = ask("/e/start/x", "POST")
+    assert isinstance(outcome.decision, Collect)
+    reception = outcome.decision.receive(b'{"version": "1"}\n{"version": "2"}\n{}')
+    kept.record(outcome, entries=reception.entries)
+    assert [event.version for event in kept.events] == ["1", "2", None]
+    assert len({event.id for event in kept.events}) == 3
+
+
+def test_what_the_rule_knows_of_the_architecture_counts() -> None:
+    kept = Kept(Says({"arch": "x86_64"}))
+    assert kept.record(ask("/linux/1")).arch == "x86_64"
+    for _ in range(4):
+        # The third time the answer is kept, and encoded.
+        assert kept.record(ask("/a/arm64/x")).arch == "arm64"
+        assert kept.record(ask("/linux/2")).arch == "x86_64"
+    for line in kept.lines:
+        names = [name for name, _ in json.loads(line, object_pairs_hook=list)]
+        assert names.count("arch") == 1
+
+
+def test_the_first_enricher_that_knows_wins() -> None:
+    first, second = Says({"country": "AT", "city": None}, []), Says({"country": "DE", "city": "Bonn"}, [])
+    kept = Kept(first, second)
+    event = kept.record(ask("/linux/1"))
+    assert (event.country, event.city, event.agent) == ("AT", "Bonn", "unknown")
+
+
+def test_a_caller_is_looked_up_once_for_many_requests() -> None:
+    says = Says({}, [])
+    kept = Kept(says)
+    for number in range(5):
+        kept.record(ask(f"/linux/{number}", headers={"User-Agent": "x"}))
+    assert says.asked == [Caller(V4, "x", GET)]
+    for more in ({"address": V6}, {"headers": {"User-Agent": "y"}}, {"host": "old.acme.example"}):
+        kept.record(ask("/linux/1", **more))
+    assert len(says.asked) == 4
+
+
+# --- opting out ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("headers", [{"Sec-GPC": "1"}, {"DNT": "1"}, {"dnt": "1;x"}])
+@pytest.mark.parametrize(
+    ("path", "method"), [("/linux/1", "GET"), ("/e/x/x", "POST"), ("/a.png", "GET"), ("/package-event/install", "POST"), ("/none/", "GET")]
+)
+def test_whoever_opted_out_leaves_nothing(headers: dict[str, str], path: str, method: str) -> None:
+    says = Says({}, [])
+    kept = Kept(says)
+    for _ in range(3):
+        outcome = ask(path, method, headers=headers)
+        if outcome.settled is not None:
+            kept.recorder.record_settled(outcome, outcome.settled)
+        kept.recorder.record(outcome, Sent(200, 1, "", [{"a": "b"}]))
+        assert kept.recorder.events(outcome, Sent(200)) == []
+    assert (kept.lines, says.asked, kept.salts.key, kept.recorder.failed) == ([], [], b"", 0)
+
+
+# --- addresses -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        (V4, V4), (V4, f"x-{V4}-y"), (V4, f"::ffff:{V4}"), (V6, V6), (V6, V6.upper()), (V6, "2001:0db8:0:0:0:0:0:7"),
+        (f"::ffff:{V4}", V4), ("::ffff:cb00:7107", V4), ("::1", "::1"), ("fe80::1%eth0", "fe80::1"), ("testclient", "testclient"),
+    ],
+)  # fmt: skip
+def test_the_clients_own_address_is_taken_out_wherever_it_stands(address: str, written: str) -> None:
+    kept = Kept()
+    escaped = written.replace(":", "%3A")
+    headers = {"User-Agent": f"x/1 ({written})", "Referer": f"https://x.example/?ip={escaped}&also={written}"}
+    for path, method, query in (
+        (f"/{escaped}/{escaped}", "GET", f"{escaped}={escaped}&page={escaped}"),
+        (f"/all/a/{escaped}", "GET", ""),
+        (f"/a/{escaped}/x", "GET", f"version={written}"),
+        ("/a.png", "GET", ""),
+        ("/b.png", "GET", f"p={escaped}"),
+        (f"/package-event/install/{escaped}", "POST", ""),
+        (f"/e/{escaped}/x", "POST", ""),
+    ):
+        for _ in range(3):
+            outcome = ask(path, method, query=query, address=address, headers=headers)
+            kept.record(
+                outcome, status=302, entries=[{written: written, "$version": written, "platform": written}] if method == "POST" else ()
+            )
+    assert kept.recorder.failed == 0
+    assert len(kept.events) == 21
+    for event in kept.events:
+        text = json.dumps(asdict(event), default=str)
+        assert written not in text
+        assert address not in text
+        assert escaped not in text
+        assert REDACTED in text
+        assert event.endpoint_id == endpoint_id(kept.salts.key, address, GET)
+
+
+@pytest.mark.parametrize(("address", "other"), [(V4, "198.51.100.9"), (V6, "2001:db8::8"), ("2001:DB8::7", V4)])
+def test_anothers_address_in_the_same_kept_answer_is_no_address_of_the_client(address: str, other: str) -> None:
+    kept = Kept()
+    path = f"/linux/{address.replace(':', '%3A')}"
+    versions = [kept.record(settled(path, address=caller)).version for caller in (other, address, other, address, other)]
+    assert versions == [address, REDACTED, address, REDACTED, address]
+
+
+# --- kept answers --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/linux/1.2", {}),
+        ("/linux/1.2", {"method": "HEAD", "query": "a=b"}),
+        ("/linux/1.2", {"address": ""}),
+        ("/linux/1.2", {"address": V6}),
+        (f"/linux/{V4}", {}),
+        ("/linux/1.2.3.4", {}),
+        ("/linux/::1", {"address": V6}),
+        ("/a/arm64/x", {}),
+        ("/x?", {"host": "old.acme.example", "headers": {"User-Agent": "ü/1"}}),
+    ],
+)
+def test_a_kept_answer_is_recorded_as_any_other(path: str, more: dict[str, Any]) -> None:
+    kept = Kept(Says({"arch": "x86_64", "country": "AT"}))
+    outcome = settled(path, **more)
+    assert outcome.settled is not None
+    for _ in range(2):
+        kept.recorder.record_settled(outcome, outcome.settled)
+    kept.recorder.record(outcome, Sent(302))
+    told = [{**asdict(event), "id": None} for event in kept.events]
+    told += [{**asdict(event), "id": None} for event in kept.recorder.events(outcome, Sent(302))]
+    assert len(told) == 4
+    assert all(event == told[0] for event in told)
+
+
+def test_a_kept_answer_that_is_no_event_stays_none() -> None:
+    class Silent:
+        """A steady route that sees nothing."""
+
+        steady, label, domain, priority, package = True, "silent", GET, 0, None
+        pattern = FileRule(name="x", domain=GET, incoming_path="/silent").compile()[0].pattern
+
+        def decide(self, request: Request, match: Any) -> Redirect:
+            return Redirect("https://cdn.acme.example/", 302)
+
+        def observe(self, request: Request, match: Any, entry: Any = None) -> None:
+            return None
+
+    gateway = Gateway.compile([Silent()])
+    kept = Kept()
+    outcome = settled("/silent", gateway=gateway)
+    assert outcome.settled is not None
+    kept.recorder.record_settled(outcome, outcome.settled)
+    kept.recorder.record(outcome, Sent(302))
+    assert (kept.lines, kept.recorder.failed) == ([], 0)
+
+
+# --- what goes wrong -----------------------------------------------------------------------------------------------------
+
+
+class Raises:
+    """An enricher that breaks its promise."""
+
+    def columns(self, caller: Caller) -> Mapping[str, Column]:
+        raise RuntimeError(f"cannot look up {caller.address}")
+
+
+def test_an_enricher_that_raises_is_counted_and_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept(Raises())
+    kept.recorder.record(ask("/linux/1"), Sent(302))
+    outcome = settled("/linux/1")
+    assert outcome.settled is not None
+    kept.recorder.record_settled(outcome, outcome.settled)
+    assert (kept.lines, kept.recorder.failed) == ([], 2)
+    assert "RuntimeError" in caplog.text
+    # What an error says may quote what must not be kept.
+    assert V4 not in caplog.text
+
+
+def test_a_journal_that_loses_a_line_costs_no_answer() -> None:
+    recorder = Recorder(lambda _: False, (), Salts(None))
+    recorder.record(ask("/linux/1"), Sent(302))
+    assert recorder.failed == 0
+
+
+def test_a_torn_line_is_no_event() -> None:
+    kept = Kept()
+    kept.record(ask("/linux/1"))
+    with pytest.raises(msgspec.DecodeError):
+        decode(kept.lines[0][:-10])
+
+
+# --- salts ---------------------------------------------------------------------------------------------------------------
+
+
+def test_identifiers_change_with_the_salt(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [int(WHEN.timestamp()) * 1_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+    before = [kept.record(settled("/linux/1")) for _ in range(2)]
+    now[0] = kept.salts.until_ns
+    after = [kept.record(settled("/linux/1")) for _ in range(2)]
+    assert len({event.endpoint_id for event in before}) == len({event.endpoint_id for event in after}) == 1
+    assert before[0].endpoint_id != after[0].endpoint_id
+    assert before[0].origin_id != after[0].origin_id
+
+
+def test_what_a_slow_thread_made_with_an_old_salt_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [int(WHEN.timestamp()) * 1_000_000_000]
+    monkeypatch.setattr(time, "time_ns", lambda: now[0])
+    looking, rotated = threading.Event(), threading.Event()
+
+    class Slow:
+        """Looks the first caller up for as long as a rotation takes."""
+
+        first = True
+
+        def columns(self, caller: Caller) -> Mapping[str, Column]:
+            if self.first:
+                self.first = False
+                looking.set()
+                assert rotated.wait(30)
+            return {}
+
+    kept = Kept(Slow())
+    slow = threading.Thread(target=kept.record, args=(ask("/linux/1"),))
+    slow.start()
+    assert looking.wait(30)
+    now[0] = kept.salts.until_ns
+    kept.record(ask("/linux/1", address=V6))
+    rotated.set()
+    slow.join()
+    assert kept.record(ask("/linux/1")).endpoint_id == endpoint_id(kept.salts.key, V4, GET)
+
+
+# --- ids -----------------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_uuids_of_version_7_unique_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = room._Ids()
+    # Ten a millisecond, and then very many in one.
+    texts = [ids.make(1_700_000_000_000_000_000 + number * 100_000) for number in range(100_000)]
+    texts += [ids.make(1_800_000_000_000_000_000) for _ in range(100_000)]
+    assert len(set(texts)) == 200_000
+    assert texts == sorted(texts)
+    for text in texts[::997]:
+        made = uuid.UUID(text.decode())
+        assert str(made) == text.decode()
+        assert (made.version, made.variant) == (7, uuid.RFC_4122)
+    assert uuid.UUID(texts[0].decode()).int >> 80 == 1_700_000_000_000
+    assert uuid.UUID(texts[-1].decode()).int >> 80 == 1_800_000_000_000
+
+
+def test_ids_are_unique_over_recorders_and_clocks_that_go_back() -> None:
+    one, two = room._Ids(), room._Ids()
+    times = [5_000_000, 9_000_000, 5_000_000, 5_000_001]
+    assert len({maker.make(now) for maker in (one, two) for now in times}) == 8
+
+
+def test_ids_are_unique_over_threads() -> None:
+    ids, found = room._Ids(), []
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def make(name: int) -> None:
+        found.append([ids.make(number // 10 * 1_000_000) for number in range(5_000)])
+
+    try:
+        threads = [threading.Thread(target=make, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert len({text for texts in found for text in texts}) == 20_000
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_ids_are_unique_over_a_fork() -> None:
+    ids = room._Ids()
+    now = 1_700_000_000_000_000_000
+    ids.make(now)
+    read, write = os.pipe()
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            os.write(write, b"".join(ids.make(now) + b"\n" for _ in range(10)))
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        found = pipe.read().splitlines()
+    found += [ids.make(now) for _ in range(10)]
+    assert len(set(found)) == 40
+
+
+def test_whoever_forgets_begins_anew() -> None:
+    ids = room._Ids()
+    first = ids.make(1_000_000)
+    ids.forget()
+    assert ids.make(1_000_000)[:-12] != first[:-12]
+
+
+def test_a_recorder_leaves_nothing_behind() -> None:
+    """Whoever simulates makes one for every request."""
+    gc.collect()
+    before = len(room._makers_of_ids())
+    for _ in range(100):
+        Recorder(lambda _: True, (), Salts(None))
+    gc.collect()
+    assert len(room._makers_of_ids()) <= before
+
+
+# --- explaining ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, ["address"]),
+        ({"Cookie": "a", "Authorization": "b", "X-Forwarded-For": V4}, ["address", "authorization", "cookie", "x-forwarded-for"]),
+        ({"DNT": "1", "Cookie": "a"}, ["opted out"]),
+    ],
+)
+def test_explain_privacy(headers: dict[str, str], words: Sequence[str]) -> None:
+    told = explain_privacy(Request("GET", GET, "/", headers=Headers(headers)))
+    assert len(told) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, told, strict=True))
+    assert V4 not in " ".join(told)
+
+
+def test_respond_has_no_target(kept: Kept) -> None:
+    outcome = ask("/a.png")
+    assert isinstance(outcome.decision, Respond)
+    assert kept.record(outcome, body_bytes=68).bytes == 68
+
+
+def test_a_user_agent_without_end_is_cut(kept: Kept) -> None:
+    headers = [("user-agent", "x" * 70_000)]
+    for outcome in (ask("/linux/agent", headers=headers), settled("/linux/agent", headers=headers)):
+        assert kept.record(outcome).user_agent == "x" * 1024
