@@ -1,7 +1,7 @@
 """Who really called, through trusted proxies; by default nobody is trusted.
 
 ``Forwarded`` (RFC 7239) and the ``X-Forwarded-*`` fields are read only when the peer itself is in one of the trusted networks, from the
-right, past every hop that is trusted too: the first that is not, is the client.
+right, past every hop that is trusted too: the first that is not, is the client. Where both are there and disagree, neither is believed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
 
 from attrs import frozen
 
 from gatewaycore.headers import Headers
 
 _FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
+
+Hops: TypeAlias = list[tuple[str, str | None, str | None]]
+"""Address, host and scheme, as each proxy on the way saw them, the nearest last."""
 
 
 @frozen
@@ -66,6 +70,9 @@ class TrustedProxies:
         hops = _forwarded(headers)
         if not hops:
             hops = _x_forwarded(headers)
+        elif headers.first(b"x-forwarded-for") is not None and not _agree(hops, _x_forwarded(headers)):
+            # A proxy writes one of the two and passes the other on as the client sent it: nobody can tell which.
+            return Origin(peer)
         address, host, scheme = peer, None, None
         for hop_address, hop_host, hop_scheme in reversed(hops):
             # Each hop was written by the proxy to its right, which is trusted: so is what it says of host and scheme.
@@ -89,7 +96,11 @@ def _trusts(networks: tuple[IPv4Network | IPv6Network, ...], address: str) -> bo
     return any((mapped or parsed) in network or parsed in network for network in networks)
 
 
-def _forwarded(headers: Headers) -> list[tuple[str, str | None, str | None]]:
+def _agree(one: Hops, other: Hops) -> bool:
+    return all(mine[0] == theirs[0] for mine, theirs in zip(reversed(one), reversed(other), strict=False))
+
+
+def _forwarded(headers: Headers) -> Hops:
     hops = []
     for element in ",".join(headers.get_all("forwarded")).split(","):
         found = {}
@@ -97,16 +108,17 @@ def _forwarded(headers: Headers) -> list[tuple[str, str | None, str | None]]:
             match = _FORWARDED_PAIR.fullmatch(pair)
             if match:
                 found[match[1].lower()] = match[2] if match[2] is not None else match[3]
-        if found:
+        if element.strip():
+            # One that says nothing stands for a hop all the same: it must not lend its place, and its trust, to the one before it.
             hops.append((_address(found.get("for", "")), found.get("host"), _scheme(found.get("proto"))))
     return hops
 
 
-def _x_forwarded(headers: Headers) -> list[tuple[str, str | None, str | None]]:
+def _x_forwarded(headers: Headers) -> Hops:
     addresses = [_address(part) for line in headers.get_all("x-forwarded-for") for part in line.split(",")]
     host = _last(headers, "x-forwarded-host")
     scheme = _scheme(_last(headers, "x-forwarded-proto"))
-    hops: list[tuple[str, str | None, str | None]] = [(address, None, None) for address in addresses] or [("", None, None)]
+    hops: Hops = [(address, None, None) for address in addresses] or [("", None, None)]
     hops[-1] = (hops[-1][0], host, scheme)
     return hops
 
