@@ -22,6 +22,7 @@ from attrs import define, frozen
 
 _log = logging.getLogger("gatewaycore.journal")
 _NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)\.jsonl")
+_COUNT_AGAIN_S = 1.0
 
 
 @frozen
@@ -70,6 +71,7 @@ class Journal:
         self._fd = -1
         self._size = 0
         self._others = 0
+        self._counted_at = 0.0
         self._closes_at = 0.0
         self._failing = False
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,11 +85,10 @@ class Journal:
                 if self._fd < 0 or self._size >= self.settings.segment_bytes or time.monotonic() >= self._closes_at:
                     self._rotate()
                 if self._size + self._others + len(line) > self.settings.max_bytes:
-                    raise OSError(errno.EDQUOT, "the journal is at its max-bytes")
+                    self._make_sure(len(line))
                 written = os.write(self._fd, line)
                 if written != len(line):
-                    # Half a line would swallow the next event: it is cut back to where this one began.
-                    os.ftruncate(self._fd, self._size)
+                    self._cut()
                     raise OSError(errno.ENOSPC, "short write")
             except OSError as error:
                 self._lose(error)
@@ -104,17 +105,37 @@ class Journal:
             _log.error("events are being lost: %s", error.strerror or type(error).__name__)
             self._failing = True
 
+    def _cut(self) -> None:
+        """Cut half a line back to where it began: it would swallow the next event."""
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            # Then it must be the last of its segment, where readers skip it.
+            self._close()
+
+    def _make_sure(self, more: int) -> None:
+        """Count the other segments again, for shipped ones are removed, but not at every lost event.
+
+        Raises:
+            OSError: there is no room for `more` bytes.
+        """
+        now = time.monotonic()
+        if now >= self._counted_at + _COUNT_AGAIN_S:
+            self._count(now)
+        if self._size + self._others + more > self.settings.max_bytes:
+            raise OSError(errno.EDQUOT, "the journal is at its max-bytes")
+
+    def _count(self, now: float) -> None:
+        self._others = sum(size for _, size in _sizes(self.directory)) - self._size
+        self._counted_at = now
+
     def _rotate(self) -> None:
-        if self._fd >= 0 and self._size == 0:
-            self._closes_at = time.monotonic() + self.settings.segment_age_s
-            return
-        self._close()
-        self._others = sum(size for _, size in _sizes(self.directory))
-        path = self.directory / f"{self.node}-{os.getpid()}-{time.time_ns()}.jsonl"
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        self._fd, self._size = fd, 0
-        self._closes_at = time.monotonic() + self.settings.segment_age_s
+        now = time.monotonic()
+        if self._fd < 0 or self._size:
+            self._close()
+            self._count(now)
+            self._fd = _create(self.directory / f"{self.node}-{os.getpid()}-{time.time_ns()}.jsonl")
+        self._closes_at = now + self.settings.segment_age_s
 
     def _close(self) -> None:
         if self._fd >= 0:
@@ -125,6 +146,18 @@ class Journal:
         """Close this process's segment; `append` would open another."""
         with self._lock:
             self._close()
+
+
+def _create(path: Path) -> int:
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError:
+        # A file system without locks: each attempt would otherwise leave an open file behind.
+        os.close(fd)
+        path.unlink()
+        raise
+    return fd
 
 
 def _forget(journal: weakref.ref[Journal]) -> None:

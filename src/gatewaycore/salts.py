@@ -54,8 +54,9 @@ class Salts:
             if self._directory is not None:
                 try:
                     fresh = _shared(self._directory, first.isoformat(), fresh)
+                    _destroy_all(self._directory, first.isoformat(), today.isoformat())
                 except OSError as error:
-                    # Identifiers then differ between this node's processes until the disk is back; an address is safe either way.
+                    # Identifiers then differ between this node's processes until the next rotation; an address is safe either way.
                     _log.error("the salt cannot be kept on disk: %s", error.strerror)
             self.key = fresh
             self.until_ns = int(datetime(following.year, following.month, following.day, tzinfo=UTC).timestamp()) * 1_000_000_000
@@ -75,11 +76,17 @@ def _shared(directory: Path, period: str, fresh: bytes) -> bytes:
     finally:
         draft.unlink()
     key = path.read_bytes()
-    for old in directory.glob("*.salt"):
-        # ISO dates sort as dates do.
-        if old.stem < period:
-            _destroy(old)
     return key if len(key) == _BYTES else fresh
+
+
+def _destroy_all(directory: Path, period: str, today: str) -> None:
+    """Destroy every key but that of `period`, those of days too where months have followed them. ISO dates sort as dates do."""
+    for old in directory.glob("*.salt"):
+        if old.stem != period and old.stem <= today:
+            try:
+                _destroy(old)
+            except OSError as error:
+                _log.error("an old salt cannot be destroyed, and its identifiers could be recomputed: %s", error.strerror)
 
 
 def _destroy(path: Path) -> None:

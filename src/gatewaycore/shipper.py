@@ -12,12 +12,12 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from attrs import define, field
 
-from gatewaycore.errors import SinkError
 from gatewaycore.journal import read_lines, segments
 from gatewaycore.sinks import Sink
 
@@ -34,17 +34,38 @@ class _Lane:
     cursor_file: Path
     offsets: dict[str, int] = field(factory=dict)
     pause_s: float = 0.0
+    resumes_at: float = 0.0
     shipped: int = 0
 
     def load(self) -> None:
         try:
-            self.offsets = {str(name): int(offset) for name, offset in json.loads(self.cursor_file.read_text()).items()}
+            self.offsets = _offsets(self.cursor_file.read_bytes())
         except FileNotFoundError:
             self.offsets = {}
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             # Everything is sent again; sinks recognise what they have by its id.
             _log.warning("the cursor of sink %s cannot be read and begins anew", self.name)
             self.offsets = {}
+
+    def take(self, segment: Path) -> bool:
+        """Ship one batch of `segment`; False when there is none."""
+        try:
+            lines, end = read_lines(segment, self.offsets.get(segment.name, 0))
+        except FileNotFoundError:
+            # Everybody had it, and it was removed.
+            return False
+        if not lines:
+            return False
+        self.sink.write(lines)
+        self.offsets[segment.name] = end
+        self.save()
+        self.shipped += len(lines)
+        self.pause_s = 0.0
+        return True
+
+    def postpone(self) -> None:
+        self.pause_s = min(max(self.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self.resumes_at = time.monotonic() + self.pause_s
 
     def save(self) -> None:
         draft = self.cursor_file.with_suffix(".new")
@@ -53,6 +74,13 @@ class _Lane:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.cursor_file)
+
+
+def _offsets(text: bytes) -> dict[str, int]:
+    offsets = {str(name): int(offset) for name, offset in json.loads(text).items()}
+    if any(offset < 0 for offset in offsets.values()):
+        raise ValueError("an offset lies before the file")
+    return offsets
 
 
 class Shipper:
@@ -90,44 +118,36 @@ class Shipper:
         """Ship what is there now; return the number of lines that the sinks took. Needs the lock."""
         return sum(self._ship(lane) for lane in self._lanes)
 
+    def _ship_due(self) -> None:
+        now = time.monotonic()
+        for lane in self._lanes:
+            if now >= lane.resumes_at:
+                self._ship(lane)
+
     def _ship(self, lane: _Lane) -> int:
-        shipped = 0
+        before = lane.shipped
         present = segments(self._journal)
         for gone in lane.offsets.keys() - {segment.name for segment in present}:
             del lane.offsets[gone]
-        for segment in present:
-            while True:
-                offset = lane.offsets.get(segment.name, 0)
-                try:
-                    lines, end = read_lines(segment, offset)
-                    if not lines:
-                        break
-                    lane.sink.write(lines)
-                except FileNotFoundError:
-                    break
-                except (SinkError, OSError) as error:
-                    lane.pause_s = min(max(lane.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
-                    _log.warning(
-                        "sink %s takes nothing now, and is tried again in %.0f s: %s", lane.name, lane.pause_s, type(error).__name__
-                    )
-                    return shipped
-                lane.offsets[segment.name] = end
-                lane.save()
-                lane.pause_s = 0.0
-                shipped += len(lines)
-        lane.shipped += shipped
-        return shipped
+        try:
+            for segment in present:
+                while lane.take(segment):
+                    pass
+        except Exception as error:  # noqa: BLE001 - whatever a sink of another distribution raises delays that sink alone
+            lane.postpone()
+            _log.warning("sink %s takes nothing now, and is tried again in %.0f s: %s", lane.name, lane.pause_s, type(error).__name__)
+        return lane.shipped - before
 
     def run(self, stop: threading.Event, interval_s: float = 1.0) -> None:
-        """Ship until `stop` is set, and once more then."""
-        while not stop.wait(max([interval_s, *(lane.pause_s for lane in self._lanes)])):
-            self._turn()
-        self._turn()
+        """Ship until `stop` is set, and once more then, to sinks that are paused too."""
+        while not stop.wait(interval_s):
+            self._turn(self._ship_due)
+        self._turn(self.ship)
 
-    def _turn(self) -> None:
+    def _turn(self, ship: Callable[[], object]) -> None:
         try:
             if self.acquire():
-                self.ship()
+                ship()
         except OSError as error:
             _log.error("shipping has failed and is tried again: %s", error.strerror or type(error).__name__)
 

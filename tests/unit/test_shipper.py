@@ -1,0 +1,330 @@
+"""The shipper: every line reaches every sink at least once, and a dead sink delays only itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewaycore import shipper as room
+from gatewaycore.errors import SinkError
+from gatewaycore.journal import Journal, JournalSettings, segments
+from gatewaycore.shipper import Shipper
+
+
+class Store:
+    """A sink that can be told to fail."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.error: Exception | None = None
+        self.asked = 0
+        self.closed = 0
+        self.taken = threading.Event()
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        self.lines.extend(lines)
+        self.taken.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Home:
+    """A node's folders, and what is in them."""
+
+    def __init__(self, root: Path) -> None:
+        self.journal = Journal(root / "journal", "n", JournalSettings(segment_bytes=20))
+        self.cursors = root / "cursors"
+        self.opened: list[Shipper] = []
+
+    def write(self, *numbers: int) -> list[bytes]:
+        lines = [b"%09d\n" % number for number in numbers]
+        for line in lines:
+            assert self.journal.append(line)
+        return lines
+
+    def shipper(self, **sinks: Store) -> Shipper:
+        self.opened.append(Shipper(self.journal.directory, self.cursors, sinks))
+        return self.opened[-1]
+
+    def cursor(self, name: str) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.cursors / f"{name}.json").read_text())
+        return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Any:
+    made = Home(tmp_path)
+    yield made
+    made.journal.close()
+    for shipper in made.opened:
+        shipper.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_every_line_reaches_every_sink_in_order(home: Home) -> None:
+    a, b = Store(), Store()
+    lines = home.write(*range(5))
+    shipper = home.shipper(a=a, b=b)
+    assert shipper.acquire()
+    assert shipper.ship() == 10
+    assert a.lines == b.lines == lines
+    assert shipper.ship() == 0
+    # Three segments of two lines, the last one still written to.
+    assert [offset for _, offset in sorted(home.cursor("a").items())] == [20, 20, 10]
+
+
+def test_a_live_segment_is_followed_and_a_torn_line_awaited(home: Home) -> None:
+    a = Store()
+    shipper = home.shipper(a=a)
+    assert shipper.acquire()
+    seen = []
+    for number in range(4):
+        seen += home.write(number)
+        assert shipper.ship() == 1
+        assert a.lines == seen
+    torn = home.journal.directory / "m-1-1.jsonl"
+    torn.write_bytes(b"half")
+    assert shipper.ship() == 0
+    torn.write_bytes(b"half a line\n")
+    assert shipper.ship() == 1
+    assert a.lines[-1] == b"half a line\n"
+
+
+def test_another_run_continues_where_the_last_one_ended(home: Home) -> None:
+    first, second = Store(), Store()
+    home.write(1, 2, 3)
+    shipper = home.shipper(a=first)
+    assert shipper.acquire()
+    shipper.ship()
+    shipper.close()
+    assert first.closed == 1
+    after = home.write(4)
+    shipper = home.shipper(a=second)
+    assert shipper.acquire()
+    assert shipper.ship() == 1
+    assert second.lines == after
+
+
+@pytest.mark.parametrize("error", [SinkError("no"), OSError(5, "I/O"), FileNotFoundError(2, "gone"), RuntimeError("a bug")])
+def test_a_dead_sink_delays_only_itself(home: Home, error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    dead, alive = Store(), Store()
+    dead.error = error
+    lines = home.write(1, 2, 3)
+    shipper = home.shipper(dead=dead, alive=alive)
+    assert shipper.acquire()
+    assert shipper.ship() == 3
+    assert (dead.lines, alive.lines) == ([], lines)
+    assert f"sink dead takes nothing now, and is tried again in 1 s: {type(error).__name__}" in caplog.text
+    dead.error = None
+    lines += home.write(4)
+    assert shipper.ship() == 5
+    assert dead.lines == alive.lines == lines
+
+
+def test_what_a_sink_took_before_it_failed_is_not_sent_again(home: Home) -> None:
+    store = Store()
+    lines = home.write(1, 2, 3)
+    write = store.write
+    store.write = lambda lines: write(lines) if not store.lines else fail(SinkError("full"))  # type: ignore[method-assign]
+    shipper = home.shipper(a=store)
+    assert shipper.acquire()
+    assert shipper.ship() == 2
+    store.write = write  # type: ignore[method-assign]
+    assert shipper.ship() == 1
+    assert store.lines == lines
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+def test_a_dead_sink_is_asked_ever_more_rarely(home: Home, clock: list[float]) -> None:
+    dead, alive = Store(), Store()
+    dead.error = SinkError("no")
+    shipper = home.shipper(dead=dead, alive=alive)
+    home.write(0)
+    assert shipper.acquire()
+    tried = []
+    for second in range(200):
+        before = dead.asked
+        shipper._ship_due()
+        if dead.asked > before:
+            tried.append(second)
+        home.write(second)
+        clock[0] += 1
+    # The other one had everything all the time.
+    assert len(alive.lines) == 200
+    assert tried == [0, 1, 3, 7, 15, 31, 63, 123, 183]
+    dead.error = None
+    clock[0] += 60
+    shipper._ship_due()
+    assert len(dead.lines) == 201
+    # And what comes next is told without delay.
+    home.write(1)
+    shipper._ship_due()
+    assert len(dead.lines) == 202
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"a": "x"}', '{"a": null}', '{"a": -5}', "\x00", '"x"', '{"a": [1]}'])
+def test_a_cursor_that_cannot_be_read_begins_anew(home: Home, text: str, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store()
+    lines = home.write(1, 2, 3)
+    shipper = home.shipper(a=store)
+    (home.cursors / "a.json").write_text(text)
+    assert shipper.acquire()
+    assert shipper.ship() == 3
+    assert store.lines == lines
+    assert "the cursor of sink a cannot be read" in caplog.text
+
+
+def test_segments_that_vanish_are_forgotten(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    home.write(1, 2, 3)
+    shipper = home.shipper(a=store)
+    assert shipper.acquire()
+    shipper.ship()
+    oldest = segments(home.journal.directory)[0]
+    oldest.unlink()
+    home.write(4)
+    shipper.ship()
+    assert oldest.name not in home.cursor("a")
+    # One that vanishes between being found and being read is no failure.
+    monkeypatch.setattr(room, "segments", lambda _: [oldest, *segments(home.journal.directory)])
+    home.write(5)
+    assert shipper.ship() == 1
+    assert len(store.lines) == 5
+
+
+def test_a_cursor_that_cannot_be_kept_delays_its_sink(
+    home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store()
+    home.write(1)
+    shipper = home.shipper(a=store)
+    assert shipper.acquire()
+    monkeypatch.setattr(os, "fsync", lambda _: fail(OSError(28, "No space left on device")))
+    shipper.ship()
+    assert "is tried again in 1 s: OSError" in caplog.text
+    monkeypatch.undo()
+    home.write(2)
+    shipper.ship()
+    assert home.cursor("a")
+
+
+def test_odd_names_have_cursors_in_the_folder_all_the_same(home: Home) -> None:
+    shipper = home.shipper(**{"../up/down": Store()})
+    home.write(1)
+    assert shipper.acquire()
+    shipper.ship()
+    assert sorted(path.name for path in home.cursors.iterdir()) == [".._up_down.json", "lock"]
+
+
+# --- one process at a time -----------------------------------------------------------------------------------------------
+
+
+TRIES = """
+import sys
+from pathlib import Path
+from gatewaycore.shipper import Shipper
+print(Shipper(Path(sys.argv[1]), Path(sys.argv[2]), {}).acquire())
+"""
+
+
+def test_a_second_process_does_not_ship(home: Home) -> None:
+    shipper = home.shipper(a=Store())
+
+    def another() -> str:
+        arguments = [sys.executable, "-c", TRIES, str(home.journal.directory), str(home.cursors)]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    assert another() == "True\n"
+    assert shipper.acquire()
+    assert shipper.acquire()
+    assert another() == "False\n"
+    shipper.close()
+    assert another() == "True\n"
+
+
+def test_who_waits_takes_over(home: Home) -> None:
+    first, second = Store(), Store()
+    one, two = home.shipper(a=first), home.shipper(a=second)
+    home.write(1)
+    assert one.acquire()
+    one.ship()
+    two._turn(two.ship)
+    assert second.lines == []
+    one.close()
+    lines = home.write(2)
+    two._turn(two.ship)
+    # It reads the cursor only now, and so sends nothing twice.
+    assert second.lines == lines
+
+
+# --- running -------------------------------------------------------------------------------------------------------------
+
+
+def running(shipper: Shipper) -> tuple[threading.Thread, threading.Event]:
+    stop = threading.Event()
+    thread = threading.Thread(target=shipper.run, args=(stop, 0.001))
+    thread.start()
+    return thread, stop
+
+
+def test_it_ships_until_it_is_stopped_and_once_more_then(home: Home) -> None:
+    alive, dead = Store(), Store()
+    dead.error = SinkError("no")
+    thread, stop = running(home.shipper(alive=alive, dead=dead))
+    lines = home.write(1)
+    assert alive.taken.wait(30)
+    lines += home.write(2, 3)
+    dead.error = None
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert alive.lines == dead.lines == lines
+
+
+def test_a_disk_that_fails_is_no_end(home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    store, failed = Store(), threading.Event()
+
+    def failing(_: Path) -> Any:
+        failed.set()
+        raise OSError(5, "Input/output error")
+
+    shipper = home.shipper(a=store)
+    monkeypatch.setattr(room, "segments", failing)
+    with caplog.at_level(logging.ERROR):
+        thread, stop = running(shipper)
+        assert failed.wait(30)
+        monkeypatch.undo()
+        home.write(1)
+        assert store.taken.wait(30)
+        stop.set()
+        thread.join(30)
+    assert "shipping has failed and is tried again: Input/output error" in caplog.text
+
+
+def test_closing_without_having_begun(home: Home) -> None:
+    store = Store()
+    home.shipper(a=store).close()
+    assert store.closed == 1
