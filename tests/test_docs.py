@@ -169,7 +169,14 @@ def test_every_settings_class_has_one_table() -> None:
     assert sorted(block.note.partition(": ")[2] for block in blocks("table", "settings")) == sorted(SETTINGS)
 
 
-_WORDS: Mapping[Any, str] = {str: "text", int: "whole number", bool: "true or false", float: "number", Limits: "limits", JournalSettings: "journal"}
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    int: "whole number",
+    bool: "true or false",
+    float: "number",
+    Limits: "limits",
+    JournalSettings: "journal",
+}
 _LISTS: Mapping[Any, str] = {str: "list of text", RouteSettings: "list of routes", PythonFile: "list of files"}
 
 

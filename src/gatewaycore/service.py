@@ -46,7 +46,8 @@ def rosters() -> Rosters:
     Raises:
         ConfigError: one cannot be loaded, is no such class, or its tag is taken; says which distribution it is of.
     """
-    return _rosters(tuple(point for group in _ROSTERS for point in entry_points(group=f"gatewaycore.{group}")))
+    installed = entry_points()
+    return _rosters(tuple(point for group in _ROSTERS for point in installed.select(group=f"gatewaycore.{group}")))
 
 
 # One object for the same distributions: what reads configurations is made once for each `Rosters`.

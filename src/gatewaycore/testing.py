@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from gatewaycore.decision import Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, wire_headers
+from gatewaycore.decision import Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, shown, wire_headers
 from gatewaycore.enrich import ENRICHMENTS, Enricher
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome, decision_name
@@ -120,13 +120,13 @@ def simulate(
         sent = Sent(0, 0, "", reception.entries if reception else (), answer if isinstance(answer, Redirect) else None)
     else:
         answer = decision
-    shown = b"" if isinstance(answer, Redirect) or request.method == "HEAD" else answer.body
-    sent.status, sent.body_bytes = answer.status, len(shown)
+    visible = shown(answer, request.method)
+    sent.status, sent.body_bytes = answer.status, len(visible)
     return Seen(
         decision=decision_name(answer),
         status=answer.status,
         headers=Headers.from_raw(wire_headers(answer)),
-        body=shown,
+        body=visible,
         location=answer.location if isinstance(answer, Redirect) else answer.headers.get("location"),
         upstream=None,
         events=recorder.events(outcome, sent),

@@ -26,7 +26,7 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     raw_path = scope.get("raw_path")
     path = scope["path"]
     # Nearly always they are equal, and there is nothing to encode.
-    if raw_path is None or raw_path.decode("latin-1") != path or not path.isascii():
+    if not path.isascii() or path.encode() != raw_path:
         path = _wire_path(raw_path, path)
     sent_host = headers.first(b"host")
     if path[:1] != "/":
@@ -40,7 +40,7 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     client = scope.get("client")
     address = client[0] if client else ""
     scheme = scope.get("scheme", "http")
-    if trusted:
+    if trusted.networks:
         origin = trusted.origin(address, headers)
         address, scheme = origin.address, origin.scheme or scheme
         if origin.host:

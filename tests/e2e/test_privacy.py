@@ -175,5 +175,3 @@ def test_no_address_at_rest(workers: int, level: str, shipped: bool, client: Cli
     everything = {**written, Path("names"): "\n".join(map(str, written)).encode()}
     kept = {form for address in (NEAR, FAR, FAR6) for form in forms(address)}
     assert not [(path.name, line_of(content, form)) for path, content in everything.items() for form in kept if form in content]
-
-

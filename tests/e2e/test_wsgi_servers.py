@@ -11,7 +11,10 @@ from tests.e2e.running import Client, Gateway, Programs, module, tool
 pytestmark = pytest.mark.e2e
 
 SERVERS = {
-    "gunicorn": (["--bind", "127.0.0.1:0", "--workers", "2", "--threads", "2", "tests.e2e.apps:wsgi()"], r"Listening at: http://127\.0\.0\.1:(\d+)"),
+    "gunicorn": (
+        ["--bind", "127.0.0.1:0", "--workers", "2", "--threads", "2", "tests.e2e.apps:wsgi()"],
+        r"Listening at: http://127\.0\.0\.1:(\d+)",
+    ),
     "waitress": (["--listen", "127.0.0.1:0", "--call", "tests.e2e.apps:wsgi"], r"Serving on http://127\.0\.0\.1:(\d+)"),
 }
 

@@ -557,5 +557,3 @@ def talk(address: tuple[str, int], request: bytes) -> bytes:
     with socket.create_connection(address, timeout=10) as client:
         client.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
         return b"".join(iter(lambda: client.recv(65_536), b""))
-
-

@@ -31,7 +31,7 @@ _REFUSED = ("Unsupported upgrade request", "No supported WebSocket library", "In
 
 
 class Refusals(logging.Filter):
-    """Drops what uvicorn says of each request for a websocket, of what is no HTTP (container clients try TLS first), and of each upstream that
+    """Drops what uvicorn says of requests for a websocket, of what is no HTTP (container clients try TLS first), and of upstreams that
     broke off, of which the adapter has told already: no trouble of ours, and anybody could fill the disk with it."""
 
     def filter(self, record: logging.LogRecord) -> bool:

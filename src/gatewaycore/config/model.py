@@ -50,7 +50,7 @@ class GatewaySettings:
     data_dir: str = "gatewaycore-data"
     scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
-    journal: JournalSettings = JournalSettings()
+    journal: JournalSettings = field(factory=JournalSettings)
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,306 @@
+"""The service: everything put together, reloaded, and taken apart; and the types of other distributions."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import gatewaycore
+from gatewaycore.config import read_config
+from gatewaycore.decision import Redirect, Respond
+from gatewaycore.errors import ConfigError
+from gatewaycore.journal import is_closed, segments
+from gatewaycore.recorder import Sent, decode
+from gatewaycore.request import Request
+from gatewaycore.service import Service, load, rosters
+
+GET = "get.acme.example"
+CONFIG: Mapping[str, Any] = {
+    "packages": [
+        {"name": "cli", "type": "file", "domain": GET, "incoming-path": "/{version}", "outgoing-url": "https://cdn.acme.example/{version}"}
+    ]
+}
+
+
+def config(data: Path, **sections: Any) -> dict[str, Any]:
+    return {**CONFIG, "gateway": {"data-dir": str(data)}, **sections}
+
+
+def ask(service: Service, path: str = "/1") -> Redirect | Respond:
+    outcome = service.gateway.decide(Request("GET", GET, path, client_ip="203.0.113.7"))
+    assert isinstance(outcome.decision, Redirect | Respond)
+    service.recorder.record(outcome, Sent(outcome.decision.status))
+    return outcome.decision
+
+
+def events(data: Path) -> list[str | None]:
+    return [decode(line).version for segment in segments(data / "journal") for line in segment.read_bytes().splitlines()]
+
+
+# --- load ----------------------------------------------------------------------------------------------------------------
+
+
+def test_load_takes_a_mapping_or_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(dict(CONFIG)))
+    for source in (CONFIG, path, str(path)):
+        gateway = load(source)
+        assert gateway.decide(Request("GET", GET, "/1")).decision == Redirect("https://cdn.acme.example/1", 302)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gateway.yaml"]
+    assert gatewaycore.load is load
+
+
+def test_load_adds_the_built_in_hosts_when_asked() -> None:
+    pixel = Request("GET", "static.scarf.sh", "/a.png", "x-pxid=p")
+    assert load(CONFIG).decide(pixel).decision.status == 404  # type: ignore[union-attr]
+    assert load(CONFIG, scarf_hosts=True).decide(pixel).decision.status == 200  # type: ignore[union-attr]
+
+
+def test_load_says_what_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="unknown type 'fil'"):
+        load({"packages": [{"name": "x", "type": "fil", "domain": GET}]})
+
+
+# --- a service -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_answered_is_in_the_journal_and_in_the_sink(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    with Service.open(read_config(config(tmp_path / "data", sinks=[{"type": "jsonl", "path": str(out)}]))) as service:
+        service.start()
+        assert ask(service) == Redirect("https://cdn.acme.example/1", 302)
+        assert events(tmp_path / "data") == ["1"]
+    assert [decode(line).version for line in out.read_bytes().splitlines()] == ["1"]
+    assert all(is_closed(segment) for segment in segments(tmp_path / "data" / "journal"))
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["cursors", "journal", "salts"]
+
+
+def test_without_sinks_there_is_a_journal(tmp_path: Path) -> None:
+    with Service.open(read_config(config(tmp_path))) as service:
+        assert service.shipper is None
+        ask(service)
+    assert events(tmp_path) == ["1"]
+
+
+def test_a_data_dir_may_be_given_and_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    service = Service.open(read_config(config(tmp_path / "unused")), "data")
+    assert service.journal.directory == tmp_path / "data" / "journal"
+    assert not (tmp_path / "unused").exists()
+    service.close()
+
+
+def test_closing_twice_and_starting_again(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    service = Service.open(read_config(config(tmp_path / "data", sinks=[{"type": "jsonl", "path": str(out)}])))
+    service.start()
+    service.start()
+    service.close()
+    service.close()
+
+
+def test_trusted_proxies_are_the_configurations(tmp_path: Path) -> None:
+    service = Service.open(read_config(config(tmp_path, gateway={"data-dir": str(tmp_path), "trusted-proxies": ["10.0.0.0/8"]})))
+    assert service.trusted.trusts("10.1.1.1")
+    service.close()
+
+
+@pytest.mark.parametrize("taken", [".", "journal", "salts", "cursors"])
+def test_a_data_dir_that_cannot_be_used_is_a_problem_of_the_configuration(tmp_path: Path, taken: str) -> None:
+    data = tmp_path / "data"
+    (data / taken).parent.mkdir(parents=True, exist_ok=True)
+    (data / taken).resolve().touch()
+    with pytest.raises(ConfigError, match=r"gateway\.data-dir: .*data cannot be used"):
+        Service.open(read_config(config(data, sinks=[{"type": "jsonl", "path": str(tmp_path / "out")}])))
+
+
+def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    sinks = [{"type": "jsonl", "path": str(tmp_path / "out")}, {"type": "jsonl", "path": str(tmp_path / "file" / "out")}]
+    # An open file that is left behind would be a warning, and so an error.
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        Service.open(read_config(config(tmp_path / "data", sinks=sinks)))
+
+
+# --- reload --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Service, Path]]:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(config(tmp_path / "data")))
+    with Service.from_file(path) as service:
+        yield service, path
+
+
+def test_a_reload_swaps_the_rules(served: tuple[Service, Path]) -> None:
+    service, path = served
+    ask(service)
+    changed = yaml.safe_load(path.read_text())
+    changed["packages"][0]["outgoing-url"] = "https://new.acme.example/{version}"
+    changed["gateway"]["trusted-proxies"] = ["10.0.0.1"]
+    path.write_text(yaml.safe_dump(changed))
+    assert service.reload()
+    assert ask(service) == Redirect("https://new.acme.example/1", 302)
+    assert service.trusted.trusts("10.0.0.1")
+
+
+@pytest.mark.parametrize("text", ["packages: [", "packages: 1", "", "packages:\n - {name: x, type: file, domain: d.example}\n", "\x00"])
+def test_a_bad_file_keeps_the_old_rules_and_says_why(served: tuple[Service, Path], text: str, caplog: pytest.LogCaptureFixture) -> None:
+    service, path = served
+    before = service.gateway
+    path.write_text(text)
+    with caplog.at_level(logging.ERROR):
+        assert not service.reload()
+    assert service.gateway is before
+    assert ask(service) == Redirect("https://cdn.acme.example/1", 302)
+    assert "gateway.yaml" in caplog.text
+
+
+def test_a_file_that_is_gone_keeps_the_old_rules(served: tuple[Service, Path]) -> None:
+    service, path = served
+    path.unlink()
+    assert not service.reload()
+    assert ask(service).status == 302
+
+
+def test_without_a_file_there_is_nothing_to_read_again(tmp_path: Path) -> None:
+    with Service.open(read_config(config(tmp_path))) as service:
+        assert not service.reload()
+
+
+# --- types of other distributions ----------------------------------------------------------------------------------------
+
+
+PLUGIN = '''
+from attrs import frozen
+from gatewaycore import Respond
+from gatewaycore.rules import FileRule
+
+@frozen(kw_only=True)
+class TeapotRule(FileRule):
+    """Short and stout."""
+
+@frozen
+class Memory:
+    """A storage."""
+    size: int = 1
+    def open(self): return self
+    def write(self, lines): pass
+    def close(self): pass
+
+@frozen
+class Moon:
+    """An enrichment."""
+    def open(self): return self
+    def columns(self, caller): return {"country": "moon"}
+
+@frozen
+class Nothing:
+    """No type of anything."""
+
+class Plain:
+    def compile(self): return []
+
+broken = {}["nothing"] if False else None
+'''
+
+
+class Site:
+    """A folder on sys.path where distributions can be put."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, distribution: str, entry_points: str, module: str = "", code: str = "") -> None:
+        info = self.root / f"{distribution.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        if module:
+            (self.root / f"{module}.py").write_text(code)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    root = tmp_path / "site"
+    root.mkdir()
+    monkeypatch.syspath_prepend(str(root))
+    before = set(sys.modules)
+    yield Site(root)
+    for name in set(sys.modules) - before:
+        if name.startswith("acme_"):
+            del sys.modules[name]
+
+
+def test_without_other_distributions_the_rosters_are_our_own() -> None:
+    assert set(rosters().rules) >= set(gatewaycore.config.Rosters().rules)
+    # One object, for what reads configurations is made once for each.
+    assert rosters() is rosters()
+
+
+def test_types_of_other_distributions_join(site: Site, tmp_path: Path) -> None:
+    points = {"rules": "teapot = acme_one:TeapotRule", "sinks": "memory = acme_one:Memory", "enrichments": "moon = acme_one:Moon"}
+    site.add("acme-one", "".join(f"[gatewaycore.{group}]\n{point}\n" for group, point in points.items()), "acme_one", PLUGIN)
+    path = tmp_path / "gateway.yaml"
+    package = {**CONFIG["packages"][0], "type": "teapot"}
+    path.write_text(yaml.safe_dump({"packages": [package], "sinks": [{"type": "memory", "size": 3}], "enrich": ["moon"]}))
+    with Service.from_file(path, tmp_path / "data") as service:
+        assert ask(service) == Redirect("https://cdn.acme.example/1", 302)
+        assert service.shipper is not None
+        (segment,) = segments(tmp_path / "data" / "journal")
+        assert decode(segment.read_bytes()).country == "moon"
+        assert service.reload()
+    assert load({"packages": [package]}).decide(Request("GET", GET, "/1")).decision == Redirect("https://cdn.acme.example/1", 302)
+    # Not on import, and by nobody else.
+    with pytest.raises(ConfigError, match="unknown type 'teapot'"):
+        read_config({"packages": [package]})
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("[gatewaycore.rules]\nfile = acme_bad:TeapotRule\n", "gatewaycore.rules: file: acme-bad adds a type whose tag is taken"),
+        ("[gatewaycore.sinks]\njsonl = acme_bad:Memory\n", "gatewaycore.sinks: jsonl: acme-bad adds a type whose tag is taken"),
+        ("[gatewaycore.enrichments]\ngeo = acme_bad:Moon\n", "gatewaycore.enrichments: geo: acme-bad adds a type whose tag is taken"),
+        ("[gatewaycore.rules]\nx = acme_none:Rule\n", "acme-bad adds a type that cannot be loaded: ModuleNotFoundError"),
+        ("[gatewaycore.rules]\nx = acme_bad:None_such\n", "acme-bad adds a type that cannot be loaded: AttributeError"),
+        ("[gatewaycore.rules]\nx = acme_bad:Memory\n", "acme-bad adds acme_bad:Memory, which is no attrs class with compile()"),
+        ("[gatewaycore.rules]\nx = acme_bad:Plain\n", "no attrs class"),
+        ("[gatewaycore.sinks]\nx = acme_bad:Nothing\n", "no attrs class with open()"),
+        ("[gatewaycore.sinks]\nx = acme_bad:broken\n", "no attrs class"),
+        ("[gatewaycore.sinks]\nx = acme_bad\n", "no attrs class"),
+    ],
+)
+def test_a_type_that_cannot_join_is_told_with_its_distribution(site: Site, points: str, message: str) -> None:
+    site.add("acme-bad", points, "acme_bad", PLUGIN)
+    with pytest.raises(ConfigError) as told:
+        load(CONFIG)
+    assert message in str(told.value)
+    assert "mend or uninstall acme-bad" in str(told.value)
+
+
+def test_a_module_that_raises_is_told_with_its_distribution(site: Site) -> None:
+    site.add("acme-bad", "[gatewaycore.rules]\nx = acme_bad:X\n", "acme_bad", "raise RuntimeError('needs a licence')")
+    with pytest.raises(ConfigError, match="acme-bad adds a type that cannot be loaded: RuntimeError: needs a licence"):
+        load(CONFIG)
+
+
+def test_everything_that_is_wrong_is_told_at_once(site: Site) -> None:
+    site.add("acme-one", "[gatewaycore.rules]\nteapot = acme_one:TeapotRule\nfile = acme_one:TeapotRule\n", "acme_one", PLUGIN)
+    site.add("acme-two", "[gatewaycore.rules]\nteapot = acme_one:TeapotRule\n")
+    with pytest.raises(ConfigError) as told:
+        rosters()
+    assert len(told.value.problems) == 2
+
+
+def test_a_bad_distribution_keeps_the_old_rules(served: tuple[Service, Path], site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.add("acme-bad", "[gatewaycore.rules]\nfile = acme_bad:X\n")
+    assert not served[0].reload()
+    assert "acme-bad" in caplog.text
