@@ -55,7 +55,7 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
-def property(session: nox.Session) -> None:  # noqa: A001 - the session's name
+def property(session: nox.Session) -> None:
     """Run the property tests with many more examples."""
     session.install("-e", ".[dev]")
     session.run("pytest", "tests/property", "tests/contracts", "--hypothesis-profile=thorough", *session.posargs)
