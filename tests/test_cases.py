@@ -33,7 +33,9 @@ class Case:
         # A body of a certain size: JSON, blank but for an object, so that the size is all that can be wrong with it.
         sized = b"{}".ljust(request["body-bytes"]) if "body-bytes" in request else b""
         body = request.get("body", "").encode() or sized
-        return Asked(request.get("method", "GET"), request["url"], tuple(request.get("headers", {}).items()), body)
+        written = request.get("headers", {})
+        lines = written.items() if isinstance(written, dict) else ((name, value) for name, value in written)
+        return Asked(request.get("method", "GET"), request["url"], tuple(lines), body)
 
 
 def read_cases() -> Iterator[Case]:

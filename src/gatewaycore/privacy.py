@@ -26,12 +26,17 @@ def opted_out(headers: Headers) -> bool:
     """Tell whether the client asked not to be tracked.
 
     ``Sec-GPC`` counts when at least one line is exactly "1" (Global Privacy Control §3.2); ``DNT`` when a line begins with "1"
-    (Tracking Preference Expression §5.2: extensions behind the first character are ignored). The request is still served.
+    (Tracking Preference Expression §5.2: extensions behind the first character are ignored). Lines that somebody on the way has joined with a
+    comma, as WSGI does (RFC 9110 §5.3), count as the lines they were. The request is still served.
     """
     # Both fields are rare: one lookup each, and lines are looked at one by one only where the field is there.
-    if headers.first(b"sec-gpc") is not None and any(line.strip(" \t") == "1" for line in headers.get_all("sec-gpc")):
+    if headers.first(b"sec-gpc") is not None and "1" in _members(headers, "sec-gpc"):
         return True
-    return headers.first(b"dnt") is not None and any(line.strip(" \t")[:1] == "1" for line in headers.get_all("dnt"))
+    return headers.first(b"dnt") is not None and any(member[:1] == "1" for member in _members(headers, "dnt"))
+
+
+def _members(headers: Headers, name: str) -> list[str]:
+    return [member.strip(" \t") for line in headers.get_all(name) for member in line.split(",")]
 
 
 def origin_id(key: bytes, address: str, user_agent: str, domain: str) -> str:

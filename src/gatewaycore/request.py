@@ -16,7 +16,7 @@ from gatewaycore.errors import RequestError
 from gatewaycore.headers import Headers
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_PORT = re.compile(r":\d*\Z")
+_PORT = re.compile(r":\d{0,5}\Z")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 # What a client may have sent unescaped is left so: only blanks, controls and what is not ASCII are spelled out.
@@ -50,6 +50,7 @@ class Request:
     received_at: datetime = _EPOCH
 
 
+# What is no host raises, and is not kept: so no text that is kept is much longer than a name may be.
 @lru_cache(maxsize=4096)
 def normalise_host(text: str) -> str:
     """Return the host of a ``Host`` field (RFC 9110 §7.2): lower-case, no port, no trailing dot, IDNA A-label.
@@ -63,7 +64,7 @@ def normalise_host(text: str) -> str:
             host = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise RequestError(f"not a host name: {text[:80]!r}") from error
-    host = _PORT.sub("", host).rstrip(".")
+    host = _PORT.sub("", host).removesuffix(".")
     if not _HOST.fullmatch(host):
         raise RequestError(f"not a host name: {text[:80]!r}")
     return host

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -28,6 +29,7 @@ from gatewaycore.shipper import Shipper
 from gatewaycore.sinks import SINKS, Sink
 
 _log = logging.getLogger("gatewaycore.service")
+_HOUSE_S = 60.0
 
 _ROSTERS: Mapping[str, tuple[Mapping[str, type[Any]], str]] = {
     "rules": (RULES, "compile"),
@@ -108,7 +110,7 @@ class Service:
         self.shipper = shipper
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
 
     @classmethod
@@ -172,20 +174,29 @@ class Service:
         return True
 
     def start(self) -> None:
-        """Begin to ship, in a thread. Safe to call twice; every process of a node may, and one of them ships."""
-        if self.shipper is None or self._thread is not None:
+        """Begin to keep house and to ship, in threads. Safe to call twice; every process of a node may, and one of them ships."""
+        if self._threads:
             return
         self._stop.clear()
-        self._thread = threading.Thread(target=self.shipper.run, args=(self._stop,), name="gatewaycore-shipper", daemon=True)
-        self._thread.start()
+        self._threads.append(threading.Thread(target=self._keep_house, name="gatewaycore-house", daemon=True))
+        if self.shipper is not None:
+            self._threads.append(threading.Thread(target=self.shipper.run, args=(self._stop,), name="gatewaycore-shipper", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def _keep_house(self) -> None:
+        while True:
+            self.recorder.keep_house(time.time_ns())
+            if self._stop.wait(_HOUSE_S):
+                return
 
     def close(self) -> None:
         """Ship what is left, and close files. Nothing that was answered is lost: it is in the journal already."""
         self.journal.close()
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
-            self._thread = None
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._threads.clear()
         if self.shipper is not None:
             self.shipper.close()
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +306,15 @@ def test_a_bad_distribution_keeps_the_old_rules(served: tuple[Service, Path], si
     site.add("acme-bad", "[gatewaycore.rules]\nfile = acme_bad:X\n")
     assert not served[0].reload()
     assert "acme-bad" in caplog.text
+
+
+def test_an_old_salt_goes_even_where_nobody_asks(tmp_path: Path) -> None:
+    salts = tmp_path / "salts"
+    salts.mkdir()
+    old = salts / "2026-01-01.salt"
+    old.write_bytes(b"x" * 32)
+    with Service.open(read_config({"packages": []}), tmp_path):
+        deadline = time.monotonic() + 10
+        while old.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert [path.name for path in salts.glob("*.salt")] == [f"{datetime.now(UTC):%Y-%m}-01.salt"]
