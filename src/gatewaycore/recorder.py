@@ -229,6 +229,11 @@ class Recorder:
         agent = request.headers.first(b"user-agent")
         return self._who(request.client_ip, None if agent is None else agent[:_AGENT_BYTES], request.host)
 
+    def keep_house(self, now_ns: int) -> None:
+        """Take a new salt when it is time to, so that an old one is destroyed even where nobody asks for anything."""
+        if now_ns >= self._salts.until_ns:
+            self._rotate(now_ns)
+
     def _rotate(self, now_ns: int) -> None:
         self._salts.rotate(now_ns)
         # Another cache, not the same one emptied: another thread may be about to put something into it that it made with the old key.

@@ -37,6 +37,7 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     root = scope.get("root_path")
     if root:
         path = below(root.encode("utf-8", "replace"), path)
+    query = scope["query_string"].decode("latin-1")
     client = scope.get("client")
     address = client[0] if client else ""
     scheme = scope.get("scheme", "http")
@@ -53,7 +54,7 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
         scope["method"],
         normalise_host(sent_host.decode("latin-1")),
         path,
-        scope["query_string"].decode("latin-1"),
+        query if query.isascii() else escape(query),
         headers,
         address,
         scheme,

@@ -48,7 +48,7 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
         environ["REQUEST_METHOD"].upper(),
         normalise_host(host),
         path,
-        environ.get("QUERY_STRING", ""),
+        escape(environ.get("QUERY_STRING", "")),
         headers,
         address,
         scheme,

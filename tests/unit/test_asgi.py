@@ -136,6 +136,7 @@ class TestLifespan:
         ("/a%2", {}, "/a%252"),
         ("/\xe9", {"path": "/\ufffd"}, "/%E9"),
         ("", {}, "/"),
+        ("/a", {"query_string": b"x=\xc3\xa9"}, "/a?x=%C3%A9"),
         # Servers need not give the raw path: what an escape stood for is then lost.
         ("/a%2Fb%20c%C3%A9", {"raw_path": None}, "/a/b%20c%C3%A9"),
         ("/a", {"path": "/lone\udcff", "raw_path": None}, "/lone%3F"),

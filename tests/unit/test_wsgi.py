@@ -126,6 +126,7 @@ def test_from_file(tmp_path: Path) -> None:
         ("/a%2", {}, "/a%252"),
         ("/", {"REQUEST_URI": "/\xe9", "PATH_INFO": "/\xe9"}, "/%E9"),
         ("", {"PATH_INFO": ""}, "/"),
+        ("/a", {"QUERY_STRING": "x=\xc3\xa9"}, "/a?x=%C3%A9"),
         # One of the two names suffices.
         ("/a%2Fb", {"REQUEST_URI": None, "RAW_URI": "/a%2Fb?x"}, "/a%2Fb"),
         # Without either, what an escape stood for is lost.
