@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import socketserver
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -332,6 +334,61 @@ def plain(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Scrip
             write(body)
 
     return answer
+
+
+@define
+class HangingUp(AbstractContextManager["HangingUp"]):
+    """A server on loopback that keeps each connection after its first answer, and closes it when the next request is there.
+
+    Args:
+        rudely: with a reset.
+    """
+
+    rudely: bool = False
+    heads: list[list[bytes]] = field(factory=list)
+    """What was asked, by connection."""
+    _server: Any = None
+    _thread: Any = None
+
+    @property
+    def authority(self) -> str:
+        host, port = self._server.server_address
+        return f"{host}:{port}"
+
+    def __enter__(self) -> Self:
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                heads: list[bytes] = []
+                outer.heads.append(heads)
+                for number in range(2):
+                    lines = list(iter(self.rfile.readline, b"\r\n")) if self.rfile.peek(1) else []  # type: ignore[attr-defined]
+                    if not lines:
+                        return
+                    heads.append(lines[0])
+                    if number == 0:
+                        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + (b"" if lines[0].startswith(b"HEAD") else b"ok"))
+                if outer.rudely:
+                    self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.request.close()
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = False
+
+            def shutdown_request(self, request: Any) -> None:
+                # Not shut down before: that would be an orderly end.
+                self.close_request(request)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 @define

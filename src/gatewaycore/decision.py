@@ -84,6 +84,10 @@ class Relay:
     headers: Headers
 
 
+MOST_TURNS = 8
+"""Requests that one conversation may make: an upstream that sends it in circles is left."""
+
+
 class Conversation(Protocol):
     """A conversation with an upstream, sans-I/O in the manner of h11. One object serves one request."""
 
@@ -96,7 +100,7 @@ class Conversation(Protocol):
         ...
 
     def fail(self, reason: Literal["connect", "timeout", "protocol"]) -> Upstream | Respond:
-        """Take a failure to get an answer at all; return what to do."""
+        """Take a failure to get an answer, or to get anything of one to be relayed while nothing of it has left; return what to do."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Headers: a case-insensitive multimap that keeps repeated field lines apart.
 
 Repeated lines matter: docker sends one ``Accept`` line for each media type, and a registry answers 404 when they are dropped.
-This room knows field names and values (RFC 9110 §5); it does not know what any of them means.
+This room knows field names and values (RFC 9110 §5), and which of them concern one connection only; it does not know what any other means.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ def _field_value(value: str) -> bytes:
 HOP_BY_HOP = frozenset(
     {
         b"connection",
+        b"http2-settings",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authorization",
@@ -113,6 +114,29 @@ HOP_BY_HOP = frozenset(
 
 
 def end_to_end(headers: Headers) -> Headers:
-    """Return the lines that may be forwarded: neither hop-by-hop nor named by ``Connection`` (RFC 9110 §7.6.1)."""
+    """Return the lines that may be forwarded: neither hop-by-hop nor named by ``Connection`` (RFC 9110 §7.6.1).
+
+    Nor a name with "_": a server of WSGI or CGI cannot tell it from the one with "-", so that ``X_Real_IP`` could pass for ``X-Real-IP``. A
+    ``Content-Length`` beside a ``Transfer-Encoding`` is not the body's length, and goes with it (RFC 9112 §6.3).
+    """
     named = {option.strip().lower().encode("latin-1", "replace") for line in headers.get_all("connection") for option in line.split(",")}
-    return headers.without(HOP_BY_HOP | named)
+    if "transfer-encoding" in headers:
+        named.add(b"content-length")
+    left_out = HOP_BY_HOP | named
+    # "proxy-" begins the names of fields between a client and its proxy, also of those that nobody has registered.
+    return Headers.from_raw(
+        [line for line in headers.raw if line[0] not in left_out and not line[0].startswith(b"proxy-") and b"_" not in line[0]]
+    )
+
+
+_MOST_DIGITS = 20
+"""More than any body has bytes."""
+
+
+def length(value: bytes) -> int | None:
+    """Return the number of bytes that a ``Content-Length`` announces, or None where it is no number (RFC 9110 §8.6).
+
+    Leading zeros count for nothing, and of the other digits the first 20 do: more announce what is too large anyway, and ``int`` refuses
+    digits without end.
+    """
+    return int(value.lstrip(b"0")[:_MOST_DIGITS] or b"0") if value.isdigit() else None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from gatewaycore.decision import Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, shown, wire_headers
+from gatewaycore.decision import MOST_TURNS, Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, shown, wire_headers
 from gatewaycore.enrich import ENRICHMENTS, Enricher
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome, decision_name
@@ -150,7 +150,7 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
     step: Upstream | Relay | Respond = conversation.start()
     first: str | None = None
     last = ""
-    for _ in range(8):
+    for _ in range(MOST_TURNS):
         if not isinstance(step, Upstream):
             break
         first, last = first or step.url, step.url

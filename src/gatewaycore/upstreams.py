@@ -5,39 +5,86 @@ An adapter only sends and streams. What is asked, and what becomes of the answer
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, TypeAlias
 
 import httpx
 
-from gatewaycore.decision import Upstream
-from gatewaycore.headers import Headers, end_to_end
+from gatewaycore.decision import Conversation, Relay, Respond, Upstream
+from gatewaycore.headers import Headers, end_to_end, length
 
 Failure: TypeAlias = Literal["connect", "timeout", "protocol"]
+Trace: TypeAlias = Callable[[str, Any], Awaitable[None] | None]
+"""What httpx calls as a request makes its way; a function for a `Client`, a coroutine function for an `AsyncClient`."""
 
 TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=10.0)
 LIMITS = httpx.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30.0)
-MOST_TURNS = 8
-"""Requests that one conversation may make: a registry that sends it in circles is left."""
 UNANSWERED = (httpx.HTTPError, httpx.InvalidURL)
 """What httpx raises where there is no answer; a URL longer than it takes is none of its `HTTPError`s."""
+_HUNG_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class UpstreamBrokenError(Exception):
     """The upstream ended in the middle of an answer, whose beginning the client has already: the connection must not end well."""
 
 
-def asked(upstream: Upstream) -> httpx.Request:
-    """Return the request to send: these header lines and no others, but for the ``Host`` of the URL.
+class Attempt:
+    """One request, and whether it is worth sending again.
 
-    Raises:
-        httpx.InvalidURL: the URL is longer than httpx takes.
+    An upstream may close a connection that was kept just as the next request is sent on it. Such a request is sent once more, if it is safe
+    to (RFC 9110 §9.2.2, RFC 9112 §9.3.1): GET or HEAD, on a connection that others had before it, and nothing has come back.
     """
-    return httpx.Request(upstream.method, upstream.url, headers=upstream.headers.raw)
+
+    __slots__ = ("_again", "_kept", "_opened", "_upstream")
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._again = upstream.method in ("GET", "HEAD")
+        self._opened = self._kept = False
+
+    def request(self, trace: Trace) -> httpx.Request:
+        """Return the request to send: these header lines and no others, but for the ``Host`` of the URL.
+
+        Args:
+            trace: passes what it is called with on to `note`.
+
+        Raises:
+            httpx.InvalidURL: the URL is longer than httpx takes.
+        """
+        upstream = self._upstream
+        return httpx.Request(upstream.method, upstream.url, headers=upstream.headers.raw, extensions={"trace": trace})
+
+    def note(self, event: str, _: object) -> None:
+        """Learn from httpx which connection it takes."""
+        if event == "connection.connect_tcp.started":
+            self._opened = True
+        elif event == "http11.send_request_headers.started":
+            self._kept = not self._opened
+
+    def again(self, error: Exception) -> bool:
+        """Tell whether to send the request a second time after `error`; True at most once."""
+        worth = self._again and self._kept and isinstance(error, _HUNG_UP)
+        self._again = False
+        return worth
 
 
-def received(answer: httpx.Response) -> Headers:
-    """Return an upstream's header lines, without those that concern its connection only."""
-    return end_to_end(Headers.from_raw([(name.lower(), value) for name, value in answer.headers.raw]))
+def received(answer: httpx.Response) -> Headers | None:
+    """Return an upstream's header lines, without those that concern its connection only.
+
+    None where nobody can tell how long the body is (RFC 9112 §6.3, item 5): each reader behind us would see it in its own way, and what one
+    takes for a body is the next answer to another. Lengths that are repeated and equal have been joined by the HTTP parser.
+    """
+    headers = end_to_end(Headers.from_raw([(name.lower(), value) for name, value in answer.headers.raw]))
+    lengths = [value for name, value in headers.raw if name == b"content-length"]
+    return headers if not lengths or (len(lengths) == 1 and length(lengths[0]) is not None) else None
+
+
+def tell(conversation: Conversation, answer: httpx.Response | Failure) -> Upstream | Relay | Respond:
+    """Tell a conversation what came of its last request; return what it wants done."""
+    if not isinstance(answer, httpx.Response):
+        return conversation.fail(answer)
+    headers = received(answer)
+    return conversation.fail("protocol") if headers is None else conversation.receive(answer.status_code, headers)
 
 
 def failure(error: Exception) -> Failure:
@@ -45,3 +92,40 @@ def failure(error: Exception) -> Failure:
     if isinstance(error, httpx.TimeoutException):
         return "timeout"
     return "connect" if isinstance(error, httpx.ConnectError) else "protocol"
+
+
+class Measure:
+    """Holds the body of an answer against the length that the client is told.
+
+    A server may send what it is given as it is given: a byte too many is the beginning of the next answer on a connection that is kept, and
+    a byte too few leaves the client to take the next answer for the rest of this one.
+
+    Args:
+        headers: of the answer as the client sees it.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self, headers: Headers) -> None:
+        announced = headers.first(b"content-length")
+        self._left = None if announced is None else length(announced)
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk into account, before it is passed on.
+
+        Raises:
+            UpstreamBrokenError: the body is longer than announced.
+        """
+        if self._left is not None:
+            self._left -= len(chunk)
+            if self._left < 0:
+                raise UpstreamBrokenError
+
+    def end(self) -> None:
+        """Take note that there is no more.
+
+        Raises:
+            UpstreamBrokenError: the body is shorter than announced.
+        """
+        if self._left:
+            raise UpstreamBrokenError

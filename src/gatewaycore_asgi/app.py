@@ -8,6 +8,7 @@ from typing import Self, assert_never
 from gatewaycore.decision import TEXT, Collect, Proxy, Redirect, Respond, shown, wire_headers
 from gatewaycore.errors import RequestError
 from gatewaycore.gateway import Outcome
+from gatewaycore.headers import length
 from gatewaycore.recorder import Sent
 from gatewaycore.service import Service
 from gatewaycore_asgi.proxying import ProxyClient
@@ -133,7 +134,7 @@ async def _respond(answer: Respond, method: str, send: Send) -> None:
 
 async def _read_body(receive: Receive, limit: int, announced: bytes | None) -> bytes | None:
     """Return the body, or None when it is larger than `limit`; a length announced too large is not read at all."""
-    if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
+    if announced is not None and (length(announced) or 0) > limit:
         return None
     chunks: list[bytes] = []
     size = 0

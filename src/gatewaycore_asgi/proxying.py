@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 
-from gatewaycore.decision import Conversation, Proxy, Relay, Respond, Upstream, shown, wire_headers, without_body
+from gatewaycore.decision import MOST_TURNS, Conversation, Proxy, Relay, Respond, Upstream, shown, wire_headers, without_body
 from gatewaycore.gateway import Outcome
+from gatewaycore.headers import length
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.upstreams import LIMITS, MOST_TURNS, TIMEOUT, UNANSWERED, Failure, UpstreamBrokenError, asked, failure, received
+from gatewaycore.upstreams import LIMITS, TIMEOUT, UNANSWERED, Attempt, Failure, Measure, UpstreamBrokenError, failure, tell
 from gatewaycore_asgi.types import Receive, Send
 
 _log = logging.getLogger("gatewaycore.asgi")
@@ -53,13 +54,10 @@ class ProxyClient:
                 break
             last = step.url
             async with self._ask(step) as answer:
-                if isinstance(answer, httpx.Response):
-                    step = conversation.receive(answer.status_code, received(answer))
-                    if isinstance(step, Relay):
-                        await _relay(outcome, step, answer, recorder, send)
-                        return
-                else:
-                    step = conversation.fail(answer)
+                step = tell(conversation, answer)
+                if isinstance(step, Relay) and isinstance(answer, httpx.Response):
+                    await _relay(outcome, step, answer, recorder, send)
+                    return
         final = step if isinstance(step, Respond) else Respond(502)
         body = shown(final, outcome.request.method)
         recorder.record(outcome, Sent(final.status, len(body), last))
@@ -68,20 +66,31 @@ class ProxyClient:
 
     @asynccontextmanager
     async def _ask(self, upstream: Upstream) -> AsyncIterator[httpx.Response | Failure]:
+        answer = await self._send(upstream)
+        try:
+            yield answer
+        finally:
+            if isinstance(answer, httpx.Response):
+                with anyio.CancelScope(shield=True):
+                    await answer.aclose()
+
+    async def _send(self, upstream: Upstream) -> httpx.Response | Failure:
         if self._client is None:
             # No redirects, cookies or proxies of the environment: what is asked is what the conversation says, and nothing else.
             self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, trust_env=False)
-        try:
-            response = await self._client.send(asked(upstream), stream=True)
-        except UNANSWERED as error:
-            _log.warning("an upstream gave no answer: %s", type(error).__name__)
-            yield failure(error)
-            return
-        try:
-            yield response
-        finally:
-            with anyio.CancelScope(shield=True):
-                await response.aclose()
+        attempt = Attempt(upstream)
+
+        async def trace(event: str, info: object) -> None:
+            attempt.note(event, info)
+
+        while True:
+            try:
+                return await self._client.send(attempt.request(trace), stream=True)
+            except UNANSWERED as error:
+                if attempt.again(error):
+                    continue
+                _log.warning("an upstream gave no answer: %s", type(error).__name__)
+                return failure(error)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -99,23 +108,25 @@ async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
 
 async def _relay(outcome: Outcome, relay: Relay, answer: httpx.Response, recorder: Recorder, send: Send) -> None:
     """Stream an answer. Each chunk is held until the next is there, so that the event is appended before the last one leaves."""
-    url, sent, held = str(answer.request.url), 0, b""
+    url, sent, held, measure = str(answer.request.url), 0, b"", Measure(relay.headers)
     # A client has an answer without a body whole as soon as it has its head, which servers send at once.
-    recorded = empty = without_body(relay.status, outcome.request.method) or relay.headers.first(b"content-length") == b"0"
+    recorded = empty = without_body(relay.status, outcome.request.method) or length(relay.headers.first(b"content-length") or b"-") == 0
     if empty:
         recorder.record(outcome, Sent(relay.status, 0, url))
     try:
         await send({"type": "http.response.start", "status": relay.status, "headers": relay.headers.raw})
         if not empty:
             async for chunk in answer.aiter_raw():
+                measure.add(chunk)
                 if held:
                     await send({"type": "http.response.body", "body": held, "more_body": True})
                     sent += len(held)
                 held = chunk
+            measure.end()
             recorded = True
             recorder.record(outcome, Sent(relay.status, sent + len(held), url))
         await send({"type": "http.response.body", "body": held})
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, UpstreamBrokenError) as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
         raise UpstreamBrokenError from None
     finally:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import unquote_to_bytes
 
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.headers import Headers, RawHeaders
+from gatewaycore.headers import Headers, RawHeaders, length
 from gatewaycore.request import Request, below, escape, normalise_host, origin_form, spell
 from gatewaycore_wsgi.types import Environ
 
@@ -102,19 +102,18 @@ def read_body(environ: Environ, limit: int) -> bytes | None:
         ClientGoneError: it ended before its length.
         LengthUnknownError: it has no length, and the server does not say its end.
     """
-    announced = environ.get("CONTENT_LENGTH") or ""
-    known = announced.isascii() and announced.isdigit()
-    if known and int(announced[:20]) > limit:
-        return None
-    if not known:
+    announced = length((environ.get("CONTENT_LENGTH") or "").encode("latin-1", "replace"))
+    if announced is None:
         if not environ.get("wsgi.input_terminated"):
             if environ.get("HTTP_TRANSFER_ENCODING"):
                 raise LengthUnknownError
             return b""
         body = _read(environ, limit + 1)
         return None if len(body) > limit else body
-    body = _read(environ, int(announced))
-    if len(body) < int(announced):
+    if announced > limit:
+        return None
+    body = _read(environ, announced)
+    if len(body) < announced:
         raise ClientGoneError
     return body
 

@@ -426,6 +426,7 @@ def test_what_a_registry_says_of_its_own_host_stays_there() -> None:
         ("x-hop", "1"),
         ("transfer-encoding", "chunked"),
         ("report-to", "{}"),
+        ("date", "Sun, 22 Nov 2026 08:32:56 GMT"),
     ]
     raw = Headers.from_raw([*Headers(lines).raw, (b"x-split", b"a\r\nset-cookie: b"), (b"etag", b'"x"')])
     assert proxied().receive(200, raw) == Relay(200, Headers({"etag": '"x"'}))
@@ -443,6 +444,10 @@ def test_what_a_registry_says_of_its_own_host_stays_there() -> None:
         ("../../../elsewhere", "https://ghcr.io/v2/elsewhere"),
         ("//cdn.example/blob", "https://cdn.example/blob"),
         ("//ghcr.io/v2/acme/rocket/blobs/x", "https://ghcr.io/v2/acme/rocket/blobs/x"),
+        # Bytes that no URL holds (RFC 3986 §2).
+        ("https://cdn.example/\xc3\xa9 \t\xff?%C3", "https://cdn.example/%C3%A9%20%09%FF?%C3"),
+        ("/v2/acme/rocket/\xe9", "/v2/acme/rocket/%E9"),
+        ("/\xe9", "https://ghcr.io/%E9"),
     ],
 )
 def test_redirects_are_passed_on_and_lead_where_they_led(location: str, seen: str) -> None:
@@ -450,11 +455,38 @@ def test_redirects_are_passed_on_and_lead_where_they_led(location: str, seen: st
     assert talk.receive(307, Headers({"location": location})) == Relay(307, Headers({"location": seen}))
 
 
-@pytest.mark.parametrize("location", ["javascript:alert(1)", "http://", "//[", "ftp://cdn.example/blob"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "javascript:alert(1)",
+        "http://",
+        "//[",
+        "https://[",
+        "ftp://cdn.example/blob",
+        "http:///foo",
+        "https:///foo",
+        "HTTPS:///x",
+        "https://:1/x",
+    ],
+)
 def test_a_redirect_to_nowhere_is_a_bad_gateway(location: str) -> None:
     answer = proxied().receive(307, Headers({"location": location}))
     assert isinstance(answer, Respond)
     assert answer.status == 502
+
+
+@pytest.mark.parametrize("status", [0, 99, 101, 199, 600, 999])
+def test_what_is_no_status_is_a_bad_gateway(status: int) -> None:
+    answer = proxied().receive(status, Headers())
+    assert isinstance(answer, Respond)
+    assert answer.status == 502
+
+
+def test_no_content_has_no_length() -> None:
+    lines = Headers({"content-length": "5", "etag": '"x"'})
+    assert proxied().receive(204, lines) == Relay(204, Headers({"etag": '"x"'}))
+    # Here it is that of the answer to a request without a condition.
+    assert proxied().receive(304, lines) == Relay(304, lines)
 
 
 @pytest.mark.parametrize(("reason", "status"), [("connect", 502), ("protocol", 502), ("timeout", 504)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gatewaycore.headers import HOP_BY_HOP, Headers, end_to_end
+from gatewaycore.headers import HOP_BY_HOP, Headers, end_to_end, length
 
 ACCEPT = Headers([("Accept", "a/b"), ("Host", "x"), ("ACCEPT", " c/d\t")])
 
@@ -75,3 +75,31 @@ def test_end_to_end_leaves_out_what_concerns_the_connection() -> None:
     named = [("connection", "close, X-Mine"), ("CONNECTION", "x-other"), ("x-mine", "1"), ("X-Other", "2"), ("accept", "*/*")]
     hop = [(name.decode(), "x") for name in HOP_BY_HOP]
     assert list(end_to_end(Headers([*named, *hop]))) == ["accept"]
+
+
+@pytest.mark.parametrize("name", ["proxy-foo", "Proxy-Authentication-Info", "HTTP2-Settings", "X_Real_IP", "Transfer_Encoding", "_"])
+def test_end_to_end_leaves_out_what_could_pass_for_another(name: str) -> None:
+    assert list(end_to_end(Headers([(name, "x"), ("x-proxy", "1")]))) == ["x-proxy"]
+
+
+def test_end_to_end_leaves_out_a_length_that_is_not_the_bodys() -> None:
+    lines = [("Content-Length", "50"), ("X", "1")]
+    assert list(end_to_end(Headers(lines))) == ["content-length", "x"]
+    assert list(end_to_end(Headers([*lines, ("Transfer-Encoding", "chunked")]))) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (b"0", 0),
+        (b"000", 0),
+        (b"0000000000000000000060000000", 60_000_000),
+        (b"0" * 5000 + b"2", 2),
+        (b"12345678901234567890", 12_345_678_901_234_567_890),
+        # More digits than these are too large, whichever they are.
+        (b"1" * 5000, 11_111_111_111_111_111_111),
+        *((value, None) for value in (b"", b"-1", b"+1", b" 1", b"1, 1", b"1_0", b"0x1", b"\xb2")),
+    ],
+)
+def test_length(value: bytes, number: int | None) -> None:
+    assert length(value) == number

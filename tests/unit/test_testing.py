@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gatewaycore.decision import Proxy, Upstream
+from gatewaycore.decision import MOST_TURNS, Proxy, Upstream
 from gatewaycore.errors import RequestError
 from gatewaycore.event import Observation
 from gatewaycore.gateway import Gateway
@@ -19,7 +19,6 @@ from gatewaycore.rules import ContainerRule, EventRule, FileRule, PixelRule
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.pixel import PNG
 from gatewaycore.testing import make_request, simulate
-from gatewaycore.upstreams import MOST_TURNS
 
 GET = "get.acme.example"
 MANIFEST = "https://docker.acme.example/v2/acme/x/manifests/1"

@@ -7,6 +7,7 @@ answer choose where the gateway connects to, with the client's fields attached, 
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -31,8 +32,12 @@ _MAY_HOLD_NUMBERS = frozenset(b"accept accept-encoding authorization user-agent 
 _NOT_RELAYED = frozenset(
     # What a backend says about its own host, or asks a browser to do for it, is not true of the gateway's domain.
     b"set-cookie set-cookie2 alt-svc strict-transport-security public-key-pins expect-ct nel report-to reporting-endpoints "
-    b"clear-site-data server".split()
+    b"clear-site-data server "
+    # Every server says when it answers, most of them beside a date that is there already. `Age`, which is passed on, tells caches the rest.
+    b"date".split()
 )
+_STATUSES = range(200, 600)
+_UNSAFE = re.compile(rb"[^\x21-\x7e]")
 _CONTROLS = frozenset(b"\r\n\0")
 _FAILURES = {"connect": UNREACHABLE, "timeout": TOO_LATE, "protocol": NONSENSE}
 
@@ -64,10 +69,16 @@ class RegistryConversation:
 
     def receive(self, status: int, headers: Headers) -> Relay | Respond:
         """Pass the answer on, its end-to-end fields with it."""
+        if status not in _STATUSES:
+            # Interim answers are none, and what is beyond 599 is no status (RFC 9110 §15).
+            return NONSENSE
         lines: list[tuple[bytes, bytes]] = []
         for name, value in end_to_end(headers).raw:
             # A line break that a lenient parser let through would become a field of our own answer.
             if name in _NOT_RELAYED or not _CONTROLS.isdisjoint(value):
+                continue
+            if status == 204 and name == b"content-length":
+                # RFC 9110 §8.6 forbids it, and who believes it waits for a body.
                 continue
             seen = self._locate(value) if name == b"location" else value
             if seen is None:
@@ -85,21 +96,27 @@ class RegistryConversation:
         A relative one that stays with the same image means the same path here; any other means a path of the backend's, which the
         client would look for at the gateway.
         """
-        text = value.decode("latin-1")
+        text = _UNSAFE.sub(_escape, value).decode("ascii")
+        absolute = text.lower().startswith(("http://", "https://"))
         try:
-            resolved = urljoin(self._url, text)
+            # Not joined where it is absolute: "http:///x" would take the backend's own host.
+            resolved = text if absolute else urljoin(self._url, text)
             target, backend = urlsplit(resolved), urlsplit(self._url)
         except ValueError:
             return None
-        if target.scheme not in ("http", "https") or not target.netloc:
+        if target.scheme not in ("http", "https") or not target.hostname:
             return None
-        if text.lower().startswith(("http://", "https://")):
-            return value
+        if absolute:
+            return resolved.encode("ascii")
         same_host = (target.scheme, target.netloc) == (backend.scheme, backend.netloc)
         if same_host and not text.startswith("//") and target.path.startswith(self._own):
             # From the root, for the client may have asked under another spelling of this path ("/v2" for "/v2/").
             resolved = resolved.removeprefix(f"{backend.scheme}://{backend.netloc}")
         return resolved.encode("latin-1", "replace")
+
+
+def _escape(found: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % ord(found[0])
 
 
 def _may_be_sent(line: tuple[bytes, bytes], address: bytes) -> bool:

@@ -233,7 +233,8 @@ def join(routes: Sequence[Route]) -> RegistryRoute:
     proxied = by_strategy.get("proxy")
     redirected = by_strategy.get("redirect")
     if proxied is not None and redirected is not None and first.way.backend.auth == "token":
-        problems.append(_two_strategies(proxied, redirected))
+        later = max(proxied, redirected, key=own.index)
+        problems.append(_two_strategies(proxied, redirected, later))
     if problems:
         raise ConfigError(problems)
     # With an image that is always proxied, the ping is too: a client that stored the backend's own address would send its tokens past us.
@@ -257,17 +258,19 @@ def _strangers(routes: Sequence[ContainerRoute]) -> Iterator[ContainerRoute]:
 
 def _two_backends(first: ContainerRoute, other: ContainerRoute) -> Problem:
     return Problem(
-        f"domain {first.domain}",
+        f"domain {first.domain}: backend",
         f"{first.image} comes from {first.way.backend} and {other.image} from {other.way.backend}: one domain has one backend",
         f"give {other.image} another domain",
+        about=other,
     )
 
 
-def _two_strategies(proxied: ContainerRoute, redirected: ContainerRoute) -> Problem:
+def _two_strategies(proxied: ContainerRoute, redirected: ContainerRoute, later: ContainerRoute) -> Problem:
     return Problem(
-        f"domain {proxied.domain}",
+        f"domain {proxied.domain}: strategy",
         f"{proxied.image} is always proxied and {redirected.image} always redirected: one ping tells clients how to authenticate for both",
         "use strategy: auto for one of them, or another domain",
+        about=later,
     )
 
 
