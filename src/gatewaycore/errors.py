@@ -25,14 +25,17 @@ class Problem:
         where: the place, as a reader finds it: ``gateway.yaml:12: packages[3].routes[0].incoming-path``.
         what: what is wrong, with the bad value.
         hint: what to write instead; empty when there is nothing better to say than `what`.
+        about: the compiled route it is about, where rules that are fine by themselves do not go together: whoever knows which rule
+            made it knows the place, and ends `where` with the key (``domain docker.acme.com: backend``). Not part of what is compared.
     """
 
-    __slots__ = ("hint", "what", "where")
+    __slots__ = ("about", "hint", "what", "where")
 
-    def __init__(self, where: str, what: str, hint: str = "") -> None:
+    def __init__(self, where: str, what: str, hint: str = "", *, about: object = None) -> None:
         self.where = where
         self.what = what
         self.hint = hint
+        self.about = about
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")

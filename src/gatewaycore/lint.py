@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations_with_replacement, islice
+from itertools import chain, combinations_with_replacement, islice
 from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Everything, Match, Regex, Route
-from gatewaycore.router import Rank, Router, rank
+from gatewaycore.router import Rank, Router, rank, standing
 from gatewaycore.template import Matcher, Open, Tail
+from gatewaycore.template.overlap import ends, is_loose, overlap
 from gatewaycore.template.sample import readable, samples
 
 Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target"]
@@ -24,10 +25,13 @@ Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unna
 # How many partners each rule is compared with among those that might meet it on one path: it keeps the whole linear.
 _PARTNERS = 64
 
+# With how many of them a request is looked for that takes walking through both templates.
+_WALKED = 8
+
 
 @frozen
 class Clash:
-    """Two routes of which `loser` can never win ("shadowed"), or which no order can tell apart ("ambiguous").
+    """Two routes of which `loser` can never win ("shadowed"), or which rank equal and meet on some path ("ambiguous").
 
     Attributes:
         kind: "shadowed" or "ambiguous".
@@ -75,8 +79,9 @@ def lint(router: Router) -> Iterator[Finding]:
 def clashes(router: Router) -> Iterator[Clash]:
     """Iterate over the rules that can never win, and the pairs that no order can tell apart: each rule once as the loser.
 
-    Takes time in proportion to the number of rules, and is sound: whoever is reported loses. It is not complete: two templates that meet on
-    some paths only are not found where one of them leaves the number of segments open (``{+x}``), or repeats a variable.
+    Ambiguous is what `rank` does not tell apart; that `standing` decides it nevertheless, whatever the order in the file, nobody has asked
+    for. Takes time in proportion to the number of rules, and is sound: whoever is reported loses. It is not complete: of many rules that
+    may meet on some paths only, each is compared with the nearest by their literal beginning and end.
     """
     for domain in router.domains:
         routes = list(router.routes(domain))
@@ -87,7 +92,11 @@ def clashes(router: Router) -> Iterator[Clash]:
             if clash is not None:
                 lost.add(id(route))
                 yield clash
-        yield from _crossing(router, domain, [(route, matcher) for route, matcher in templates if id(route) not in lost])
+        left = [(route, matcher) for route, matcher in templates if id(route) not in lost]
+        for clash in chain(_crossing(left), _overlapping(left)):
+            if id(clash.loser) not in lost:
+                lost.add(id(clash.loser))
+                yield clash
         yield from _loose(routes)
         for route in routes:
             # A protocol's route may know pairs of its own: two packages that claim the same image.
@@ -113,6 +122,11 @@ def _beaten(router: Router, domain: str, route: Route, matcher: Matcher) -> Clas
     return Clash("ambiguous" if same else "shadowed", winner, route, _target(path, query))
 
 
+def _ambiguous(one: Route, other: Route, path: str, query: str) -> Clash:
+    winner, loser = sorted((one, other), key=standing)
+    return Clash("ambiguous", winner, loser, _target(path, query))
+
+
 def _standing(route: Route, matcher: Matcher) -> tuple[bool, Rank]:
     return matcher.is_exact, rank(matcher, route.priority)
 
@@ -125,7 +139,7 @@ _Shape: TypeAlias = tuple[bool, ...]
 _Template: TypeAlias = tuple[Route, Matcher]
 
 
-def _crossing(router: Router, domain: str, templates: Sequence[_Template]) -> Iterator[Clash]:
+def _crossing(templates: Sequence[_Template]) -> Iterator[Clash]:
     """Iterate over pairs that are equally specific, and of which each has paths of its own: ``/{a}/x`` and ``/x/{b}`` meet on ``/x/x``."""
     groups: dict[tuple[bool, Rank, int], dict[_Shape, list[_Template]]] = defaultdict(lambda: defaultdict(list))
     for route, matcher in templates:
@@ -136,12 +150,10 @@ def _crossing(router: Router, domain: str, templates: Sequence[_Template]) -> It
     for shapes in groups.values():
         lost: set[int] = set()
         for one, other in combinations_with_replacement(shapes, 2):
-            yield from _meet(router, domain, shapes[one], shapes[other], [a and b for a, b in zip(one, other, strict=True)], lost)
+            yield from _meet(shapes[one], shapes[other], [a and b for a, b in zip(one, other, strict=True)], lost)
 
 
-def _meet(
-    router: Router, domain: str, ones: Iterable[_Template], others: Iterable[_Template], fixed: Sequence[bool], lost: set[int]
-) -> Iterator[Clash]:
+def _meet(ones: Iterable[_Template], others: Iterable[_Template], fixed: Sequence[bool], lost: set[int]) -> Iterator[Clash]:
     """Iterate over the pairs of two groups that meet; where `fixed`, both are literal and must be equal."""
     places = [place for place, literal in enumerate(fixed) if literal]
 
@@ -159,13 +171,42 @@ def _meet(
             met = _common(matcher, others_matcher)
             if met is None:
                 continue
-            match = _find(router, domain, *met)
-            winner = other if match is not None and match.route is other else route
-            loser = route if winner is other else other
-            if id(loser) not in lost:
-                lost.add(id(loser))
-                yield Clash("ambiguous", winner, loser, _target(*met))
+            clash = _ambiguous(route, other, *met)
+            if id(clash.loser) not in lost:
+                lost.add(id(clash.loser))
+                yield clash
             break
+
+
+def _overlapping(templates: Sequence[_Template]) -> Iterator[Clash]:
+    """Iterate over pairs that are equally specific and meet, where for one of them it takes more than a look at each segment."""
+    groups: dict[tuple[bool, Rank], list[_Template]] = defaultdict(list)
+    for route, matcher in templates:
+        groups[_standing(route, matcher)].append((route, matcher))
+    for group in groups.values():
+        if len(group) > 1 and any(is_loose(matcher) for _, matcher in group):
+            placed = [(*ends(matcher), route, matcher) for route, matcher in group]
+            yield from _near(placed)
+            # By their ends too: what is crowded in one order seldom is in the other.
+            yield from _near([(ending[::-1], opening[::-1], route, matcher) for opening, ending, route, matcher in placed])
+
+
+def _near(placed: Iterable[tuple[str, str, Route, Matcher]]) -> Iterator[Clash]:
+    """Iterate over those that meet out of pairs of which one begins as the other does; `placed` by that, and by how they go on."""
+    ordered = sorted(placed, key=lambda one: one[:2])
+    for number, (opening, ending, route, matcher) in enumerate(ordered):
+        walked = 0
+        for other_opening, other_ending, other, others_matcher in islice(ordered, number + 1, number + 1 + _PARTNERS):
+            if walked == _WALKED or not other_opening.startswith(opening):
+                break
+            short, long = sorted((ending, other_ending), key=len)
+            if not long.endswith(short):
+                continue
+            if is_loose(matcher) or is_loose(others_matcher):
+                walked += 1
+                met = overlap(matcher, others_matcher)
+                if met is not None:
+                    yield _ambiguous(route, other, *met)
 
 
 def _common(one: Matcher, other: Matcher) -> tuple[str, str] | None:

@@ -3,6 +3,8 @@
 Within a host the most specific rule wins, whatever the order in the file: protocols on a path prefix (`Api`), then exact paths, then
 templates, then regular expressions in file order, then the catch-all. Templates are found through a trie over literal segments, so that a
 request's cost does not grow with the number of rules; a subtree that holds one rule is that rule, so that memory does not either.
+
+What ranks equal is ambiguous, and reported by `gatewaycore.lint`; which of the two answers is still not left to the file: see `standing`.
 """
 
 from __future__ import annotations
@@ -27,10 +29,23 @@ Rank: TypeAlias = tuple[int, ...]
 """Sorts before what is less specific."""
 
 
+Standing: TypeAlias = tuple[Rank, str, str]
+"""A rank and, for those that share it, the last word."""
+
+
 def rank(matcher: Matcher, priority: int) -> Rank:
     """Return where a template stands: more literal segments first, then more literal characters, then fewer variables, then fewer that
-    span segments; `priority` settles what is left."""
+    span segments; `priority` settles what is left. Templates of one rank that meet on a path are ambiguous."""
     return (-matcher.literal_segments, -matcher.literal_chars, matcher.variable_count, matcher.spanning_count, -priority)
+
+
+def standing(route: Route) -> Standing:
+    """Return where a template's route stands among those of its host, whatever the order in the file.
+
+    The last word is the path as it is written, compared as text, so that what is literal further left comes first ("{" sorts after
+    letters and digits); then the package. Worked out where several routes are to be put in order, and kept nowhere.
+    """
+    return rank(_matcher(route), route.priority), route.label, route.package or ""
 
 
 @final
@@ -143,13 +158,19 @@ class _Host:
         del segments[0]
         found: list[Route] = []
         self.templates.candidates(path, segments, 0, 1, found)
-        if len(found) > 1:
-            found.sort(key=_rank)
+        best: Match | None = None
+        others: list[Match] = []
         for route in found:
             variables = route.pattern.match(path, segments, query)  # type: ignore[union-attr]
             if variables is not None:
-                return Match(route, variables)
-        return self._loose(path)
+                if best is None:
+                    best = Match(route, variables)
+                else:
+                    others.append(Match(route, variables))
+        if others and best is not None:
+            # Where each stands takes longer to work out than whether it matches.
+            return _first([best, *others])
+        return best or self._loose(path)
 
     def _api(self, path: str, request: Request) -> Match | None:
         # The first segment, and the first two: no protocol's prefix is longer.
@@ -178,7 +199,7 @@ class _Host:
         yield from dict.fromkeys(self.apis.values())
         for routes in self.exact.values():
             yield from routes
-        yield from sorted(_walk(self.templates), key=_rank)
+        yield from sorted(_walk(self.templates), key=standing)
         yield from self.regexes
         yield from self.catch_all
 
@@ -195,8 +216,16 @@ def _walk(node: _Node) -> Iterator[Route]:
             yield child
 
 
-def _rank(route: Route) -> Rank:
-    return rank(_matcher(route), route.priority)
+def _first(matches: Sequence[Match]) -> Match:
+    """Return the one whose route has the first `standing`; the first number mostly tells, and the others are not worked out then."""
+    segments = [_matcher(match.route).literal_segments for match in matches]
+    most = max(segments)
+    left = [match for match, count in zip(matches, segments, strict=True) if count == most]
+    return left[0] if len(left) == 1 else min(left, key=_standing)
+
+
+def _standing(match: Match) -> Standing:
+    return standing(match.route)
 
 
 @define(slots=True, eq=False)
@@ -232,7 +261,8 @@ class Router:
         _join(hosts, apis)
         for host in hosts.values():
             for same_path in host.exact.values():
-                same_path.sort(key=_rank)
+                if len(same_path) > 1:
+                    same_path.sort(key=standing)
             host.regexes.sort(key=_by_priority)
             host.catch_all.sort(key=_by_priority)
         fallback = hosts.get(default_domain) if default_domain else None
@@ -289,7 +319,7 @@ class Router:
                     yield part, ""
                 else:
                     # Which of its parts a protocol prefers, and why, is its own affair.
-                    yield part, "another rule fits this path better" if inside else _why(part, path, request, won)
+                    yield part, "another rule fits this path better" if inside else _why(part, path, request, winner if won else None)
 
 
 def _parts(route: Route, path: str) -> Sequence[Route]:
@@ -332,9 +362,8 @@ def _join(hosts: dict[str, _Host], apis: dict[tuple[str, str], list[Route]]) -> 
         for prefix in pattern.prefixes:
             taken = hosts[domain].apis.setdefault(prefix, joined)
             if taken is not joined:
-                problems.append(
-                    Problem(domain, f"{prefix} is claimed by {taken.label} and by {joined.label}", "give one of them another domain")
-                )
+                what = f"{prefix} is claimed by {taken.label} and by {joined.label}"
+                problems.append(Problem(f"domain {domain}", what, "give one of them another domain", about=routes[0]))
     if problems:
         raise ConfigError(problems)
 
@@ -343,7 +372,8 @@ def _by_priority(route: Route) -> int:
     return -route.priority
 
 
-def _why(route: Route, path: str, request: Request, won: bool) -> str:
+def _why(route: Route, path: str, request: Request, winner: Match | None) -> str:
+    """Return why a route has lost; `winner` is None as long as none has won."""
     pattern = route.pattern
     if isinstance(pattern, Matcher):
         reason = pattern.explain(path, request.query)
@@ -353,7 +383,29 @@ def _why(route: Route, path: str, request: Request, won: bool) -> str:
         reason = "this path asks for something else" if _under(pattern, path) else f"the path is not under {' or '.join(pattern.prefixes)}"
     else:
         reason = ""
-    return reason or ("matches, but a more specific rule has won" if won else "matches, but another rule stands before it")
+    if reason:
+        return reason
+    if winner is None:
+        return "matches, but another rule stands before it"
+    by = _settled_by(winner.route, route)
+    return f"matches, and is as specific; the other comes first by {by}" if by else "matches, but a more specific rule has won"
 
 
-__all__ = ["DEFAULT_DOMAIN", "Rank", "Router", "rank"]
+def _settled_by(winner: Route, loser: Route) -> str:
+    """Return what puts a route before another one that is as specific; "" when it is not."""
+    one, other = winner.pattern, loser.pattern
+    if isinstance(one, Matcher):
+        if not isinstance(other, Matcher) or (one.is_exact, rank(one, 0)) != (other.is_exact, rank(other, 0)):
+            return ""
+    elif isinstance(one, Api) or type(one) is not type(other):
+        return ""
+    if winner.priority != loser.priority:
+        return "its priority"
+    if isinstance(one, Matcher) and winner.label != loser.label:
+        return "its path: the two are compared as text"
+    if isinstance(one, Matcher) and winner.package != loser.package:
+        return "its package's name: the paths are the same"
+    return "the order in the file"
+
+
+__all__ = ["DEFAULT_DOMAIN", "Rank", "Router", "Standing", "rank", "standing"]

@@ -17,7 +17,7 @@ from typing import Any, Self
 import attrs
 
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, Rosters, read_config
+from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers, read_config
 from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.gateway import Gateway
@@ -128,9 +128,10 @@ class Service:
         # Absolute, so that a process which changes its directory later keeps what it keeps in one place.
         data = Path(settings.data_dir if data_dir is None else data_dir).absolute()
         gateway = config.compile()
-        enrichers = [enrichment.open() for enrichment in config.enrich]
         sinks: dict[str, Sink] = {}
         with ExitStack() as opened:
+            enrichers = open_enrichers(config)
+            opened.callback(close_enrichers, enrichers)
             for position, storage in enumerate(config.sinks):
                 sink = sinks[config.sink_name(position)] = storage.open()
                 opened.callback(sink.close)

@@ -153,6 +153,17 @@ packages:
 """
 
 
+@pytest.mark.parametrize("command", ["check", "check --json", "explain", "serve --port 0", "ship --once"])
+def test_an_enrichment_that_cannot_be_opened_has_its_line(tmp_path: Path, command: str) -> None:
+    path = write(tmp_path / "gateway.yaml", "sinks: [jsonl]\nenrich:\n  - client\n  - type: geo\n    database: missing.mmdb\n")
+    verb, *options = command.split()
+    result = run(verb, path, *(["https://get.acme.example/"] if verb == "explain" else []), *options)
+    assert result.exit_code == 2
+    assert f"{path}:5: enrich[1].database" in result.output
+    assert "missing.mmdb cannot be read: No such file or directory" in result.output
+    assert [found.name for found in tmp_path.iterdir()] == ["gateway.yaml"]
+
+
 def test_check_warns_of_what_is_odd(tmp_path: Path) -> None:
     path = write(tmp_path / "gateway.yaml", ODD)
     result = run("check", path)
@@ -221,6 +232,65 @@ def test_explain_of_an_opted_out_request_writes_nothing(config: Path) -> None:
     result = run("explain", config, URL, "-H", "Sec-GPC: 1")
     assert "none is written" in result.output
     assert "opted out" in result.output
+
+
+# Nowhere in what is told stands the address.
+ADDRESS, HIDDEN = "203.0.113.77", "203%252E0.113.77"
+TELLING = (
+    "authorization", "cookie", "forwarded", "x-forwarded-for", "x-real-ip", "x-client-ip", "cf-connecting-ip", "true-client-ip",
+    "x-api-key", "x-auth-token", "referer",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([URL], ["no address was given"]),
+        ([URL, "--client-ip", ADDRESS], ["the client's address: only keyed hashes"]),
+        (["https://get.acme.example/nothing", "-H", "Cookie: a=b"], ["no event is written"]),
+        (
+            [f"https://get.acme.example/linux/{ADDRESS}/cli.tgz?ip={HIDDEN}&{ADDRESS}=1&v={ADDRESS}5", "--client-ip", ADDRESS],
+            ["only keyed hashes", "the column version", "the variable ip", "the name of the variable [address]", "the variable version"],
+        ),
+        ([URL, "--client-ip", ADDRESS, "-H", f"User-Agent: x ({ADDRESS})"], ["only keyed hashes", "address in the field user-agent"]),
+        ([URL, "-H", "User-Agent: x (198.51.100.9)"], ["no address"]),
+        (["https://get.acme.example/linux/1/cli.tgz?platform=x&a=b"], ["no address", "the parameter platform of the query"]),
+        (["https://get.acme.example/linux/1/cli.tgz?platform=x"], ["no address", "the query"]),
+        (
+            ["https://get.acme.example/install.sh?" + "&".join(f"a{number}=1" for number in range(101))],
+            ["no address", "after its first 100 parameters"],
+        ),
+        (
+            [URL, *(part for name in (*TELLING, "accept", "user-agent", "x-key-words") for part in ("-H", f"{name.title()}: x"))],
+            ["no address", *(f"the field {name}" for name in TELLING)],
+        ),
+        ([URL, "-H", "X-Odd: by [2001:db8::7], x", "-H", "X-Other: for=198.51.100.9;x", "-H", "X-Fine: 12:30"],
+         ["no address", "the field x-odd", "the field x-other"]),
+        (
+            ["https://in.acme.example/v1/stop", "-d", '[{"$ip": "a", "$version": "1"}, {"$ip": "b", "$user_agent": "c"}]'],
+            ["no address", "$ip of the body", "$user_agent of the body"],
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("as_json", [True, False])
+def test_explain_tells_what_is_kept_out(config: Path, arguments: list[str], told: list[str], as_json: bool) -> None:
+    result = run("explain", config, *arguments, *(["--json"] if as_json else []))
+    if as_json:
+        sentences = json.loads(result.stdout)["privacy"]
+    else:
+        sentences = [line.strip().removeprefix("- ") for line in result.stdout.partition("Kept out by privacy\n")[2].splitlines()]
+    assert len(sentences) == len(told)
+    assert all(words in sentence for words, sentence in zip(told, sentences, strict=True))
+    assert ADDRESS not in " ".join(sentences)
+
+
+def test_explain_knows_where_the_referer_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", "packages:\n  - {name: p, type: pixel, domain: a.example}\n")
+    url = ["https://a.example/a.png", "--client-ip", ADDRESS, "-H"]
+    told = json.loads(run("explain", path, *url, "Referer: https://x/?ip=203%2E0.113.77", "--json").stdout)
+    assert told["events"][0]["page"] == "https://x/?ip=[address]"
+    assert told["privacy"][1:] == ["the client's address in the column page"]
+    assert json.loads(run("explain", path, *url, "Referer: https://x/", "--json").stdout)["privacy"][1:] == []
 
 
 def test_explain_reads_the_body(config: Path) -> None:

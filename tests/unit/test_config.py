@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 from attrs import field, frozen
 
-from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, read_config
-from gatewaycore.enrich import ClientEnrichment
-from gatewaycore.errors import ConfigError
+from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, close_enrichers, open_enrichers, read_config
+from gatewaycore.enrich import ENRICHMENTS, ClientEnrichment
+from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.request import Request
+from gatewaycore.route import Api
 from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, PixelRule
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
@@ -313,7 +314,17 @@ def test_a_config_made_by_hand_compiles_too() -> None:
     )
     with pytest.raises(ConfigError) as caught:
         broken.compile()
-    assert [problem.where for problem in caught.value.problems] == ["packages[0]", "packages[1].incoming-path"]
+    assert [problem.where for problem in caught.value.problems] == ["packages[0].incoming-path", "packages[1].incoming-path"]
+    strangers = Config(
+        packages=(
+            FileRule(name="x", domain="a.example", incoming_path="/x", routes=(RouteSettings(incoming_path="/y"),)),
+            ContainerRule(name="acme/x", domain="a.example", backend="ghcr.example/acme/x"),
+        ),
+        collections=(CollectionRule(domain="a.example", pattern="acme/*", backend="quay.example"),),
+    )
+    with pytest.raises(ConfigError) as caught:
+        strangers.compile()
+    assert [problem.where for problem in caught.value.problems] == ["collections[0].backend"]
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------------
@@ -615,8 +626,179 @@ packages:
 - {name: x, type: python, domain: py.example, files: [{file-name: x-1.tar.gz, url: https://files.index.example/2}]}
 """
     (found,) = problems(text)
-    assert found.startswith("gateway.yaml: ")
-    assert "x-1.tar.gz" in found
+    assert found.startswith("gateway.yaml:4: packages[1]: 'x-1.tar.gz' is listed by another rule")
+
+
+def test_rules_that_cannot_share_a_host_have_the_line_of_the_second() -> None:
+    text = """
+packages:
+- {name: cli, type: file, domain: d.example, routes: [{incoming-path: /a}, {incoming-path: /b}]}
+- {name: acme/x, type: container, domain: d.example, backend: ghcr.example/acme/x, strategy: redirect}
+- name: acme/y
+  type: container
+  domain: d.example
+  backend: quay.example/acme/y
+collections:
+- domain: d.example
+  pattern: acme/*
+  backend: ghcr.example
+  strategy: proxy
+"""
+    backend, strategy = problems(text)
+    assert backend.startswith(
+        "gateway.yaml:8: packages[2].backend: acme/x comes from ghcr.example (token, https) and acme/y from quay.example"
+    )
+    assert strategy.startswith("gateway.yaml:13: collections[0].strategy: acme/* is always proxied and acme/x always redirected")
+
+
+def test_in_a_manifest_too() -> None:
+    image = {"type": "docker-v1", "domain": "d.example"}
+    rules = [{**image, "package-id": name, "registry": f"{name}.example", "repository-name": "acme/x"} for name in ("one", "two")]
+    (found,) = problems({"rules": rules})
+    assert found.startswith("rules[1].registry: ")
+
+
+@frozen(kw_only=True)
+class Spoken:
+    """A protocol of another distribution: settings and route in one."""
+
+    name: str
+    domain: str = "d.example"
+    fine: bool = True
+    priority: int = 0
+
+    steady: ClassVar[bool] = False
+    package: ClassVar[None] = None
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def pattern(self) -> Api:
+        return Api(self.name, ("/p",), self.join)
+
+    def join(self, routes: Any) -> Any:
+        if not self.fine:
+            raise ConfigError([Problem("domain d.example", "has too much on it")])
+        return routes[0]
+
+    def compile(self) -> Any:
+        return [self]
+
+    def match(self, request: Request) -> None: ...
+    def decide(self, request: Request, match: Any) -> Any: ...
+    def observe(self, request: Request, match: Any, entry: Any = None) -> None: ...
+
+
+def test_protocols_that_cannot_share_a_host_have_a_place_where_they_say_so() -> None:
+    rosters = Rosters({**RULES, "spoken": Spoken})
+    entries = [{"type": "spoken", "name": "one"}, {"type": "spoken", "name": "two"}, {"type": "spoken", "name": "three", "fine": False}]
+    with pytest.raises(ConfigError) as caught:
+        read_config({"packages": entries}, rosters=rosters)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "configuration: domain d.example: has too much on it",
+        "packages[1]: /p is claimed by one and by two (give one of them another domain)",
+    ]
+    with pytest.raises(ConfigError, match=r"^domain d\.example: has too much on it$"):
+        Config(packages=(Spoken(name="x", fine=False),)).compile()
+
+
+@pytest.mark.parametrize(
+    ("status", "found"),
+    [
+        ("1", ["3: packages[0].redirect-status: 1 is no redirect", "8: packages[0].routes[1].incoming-path: '{' is never closed"]),
+        ("302", ["8: packages[0].routes[1].incoming-path: '{' is never closed"]),
+    ],
+)
+def test_one_package_is_told_of_everything_at_once(status: str, found: list[str]) -> None:
+    text = f"""packages:
+- name: x
+  redirect-status: {status}
+  type: file
+  domain: a.example
+  routes:
+  - {{incoming-path: /ok, outgoing-url: "https://a.example/"}}
+  - {{incoming-path: "/{{", outgoing-url: "https://"}}
+  - {{incoming-path: /ok, incoming-regex: /x}}
+  - {{incoming-regex: "("}}
+  - {{incoming-path: "/{{"}}
+  variables: {{release: x}}
+"""
+    others = [
+        "8: packages[0].routes[1].outgoing-url: an outgoing URL is absolute",
+        "9: packages[0].routes[2].incoming-path: give either incoming-path or incoming-regex",
+        "10: packages[0].routes[3].incoming-regex: RE2 does not take this regular expression",
+        "11: packages[0].routes[4].incoming-path: '{' is never closed",
+        "12: packages[0].variables.release: no variable with a meaning",
+    ]
+    told = problems(text)
+    for line, expected in zip(told, [*found, *others], strict=True):
+        assert line.startswith(f"gateway.yaml:{expected}")
+
+
+def test_what_a_faulty_key_would_change_is_not_guessed() -> None:
+    told = problems({"packages": [package(incoming_path=3, outgoing_url="/x")]})
+    assert [line.partition(": ")[0] for line in told] == ["packages[0].incoming-path"]
+
+
+# --- enrichments -----------------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Odd:
+    """An enrichment of another distribution."""
+
+    how: str
+
+    def open(self) -> Any:
+        if self.how == "where":
+            raise ConfigError([Problem("the moon", "is not full", "wait")])
+        if self.how == "extra":
+            raise ImportError("needs moon[full]")
+        opened.append(self)
+        return self
+
+    def close(self) -> None:
+        opened.remove(self)
+
+
+opened: list[Odd] = []
+
+
+def test_enrichments_that_cannot_be_opened_have_their_line() -> None:
+    Path("gateway.yaml").write_text(
+        "enrich:\n- client\n- type: geo\n  database: missing.mmdb\n- {type: odd, how: fine}\n"
+        "- {type: odd, how: where}\n- {type: odd, how: extra}\n"
+    )
+    config = read_config("gateway.yaml", rosters=Rosters(enrichments={**ENRICHMENTS, "odd": Odd}))
+    expected = [
+        "gateway.yaml:4: enrich[1].database: missing.mmdb cannot be read: No such file or directory (the path of an .mmdb file)",
+        "gateway.yaml:6: enrich[3]: the moon: is not full (wait)",
+        "gateway.yaml:7: enrich[4]: cannot be used: needs moon[full]",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        open_enrichers(config)
+    assert [str(problem) for problem in caught.value.problems] == expected
+    assert opened == []
+    Path("gateway.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"^gateway.yaml: enrich\[1\].database: "):
+        open_enrichers(config)
+
+
+def test_enrichments_of_a_mapping_have_a_place_too() -> None:
+    config = read_config({"enrich": [{"type": "geo", "database": "missing.mmdb"}]})
+    with pytest.raises(ConfigError, match=r"^enrich\[0\].database: missing.mmdb cannot be read"):
+        open_enrichers(config)
+
+
+def test_enrichments_are_opened_in_their_order_and_closed() -> None:
+    config = read_config({"enrich": [{"type": "odd", "how": "fine"}, "client"]}, rosters=Rosters(enrichments={**ENRICHMENTS, "odd": Odd}))
+    enrichers = open_enrichers(config)
+    assert len(enrichers) == 2
+    assert len(opened) == 1
+    close_enrichers(enrichers)
+    assert opened == []
 
 
 def test_files_that_cannot_be_read() -> None:

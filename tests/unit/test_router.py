@@ -120,6 +120,32 @@ def test_priority_settles_ties(order: Sequence[int]) -> None:
     assert found(made(*(ties[place] for place in order)), "/x") == "/{b}"
 
 
+@pytest.mark.parametrize(
+    ("texts", "path", "query"),
+    [
+        (("/{+x}/{x}", "/{+x}"), "/b/b", ""),
+        (("/{y}/{x}.tgz", "/{x}.tgz/{x}{.o}"), "/q.tgz/q.tgz", ""),
+        (("/{+y}.z", "/{+x}?q=1"), "/b/x.z", "q=1"),
+        (("/{version}/latest", "/stable/{channel}"), "/stable/latest", ""),
+        (("/{a}", "/{b}", "/{c}"), "/x", ""),
+        (("/a?x={v}", "/a?y={v}"), "/a", "x=1&y=1"),
+    ],
+)
+def test_the_file_does_not_decide_between_equals(texts: Sequence[str], path: str, query: str) -> None:
+    # Nor does what they are called.
+    winners = {found(made(*map(file, order)), path, query=query) for order in itertools.permutations(texts)}
+    assert winners == {min(texts)}
+
+
+def test_of_one_path_the_package_decides_and_of_one_package_the_file() -> None:
+    one, two = (FileRule(name=name, domain=DOMAIN, incoming_path="/{x}").compile() for name in ("one", "two"))
+    assert found(made(one, two), "/a") == found(made(two, one), "/a") == "one"
+    first, second = file("/{x}", outgoing_url="https://a.example/"), file("/{x}", outgoing_url="https://b.example/")
+    match = made(second, first).find(Request("GET", DOMAIN, "/a"))
+    assert match is not None
+    assert match.route is second[0]
+
+
 def test_regular_expressions_go_in_file_order_and_priority_before_it() -> None:
     assert found(made(regex("/.*x"), regex("/.*")), "/ax") == "/.*x"
     assert found(made(regex("/.*"), regex("/.*x")), "/ax") == "/.*"
@@ -216,6 +242,30 @@ def test_tried_names_the_winner_and_why_the_others_lost() -> None:
     assert reasons["all of get.acme.example"] == "matches, but a more specific rule has won"
     assert any("is not under /simple" in reason for reason in reasons.values())
     assert not list(router.tried(Request("GET", "nobody.example", "/")))
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "path", "by"),
+    [
+        (file("/{a}", priority=1), file("/{b}"), "/x", "its priority"),
+        (file("/stable/{b}"), file("/{a}/latest"), "/stable/latest", "its path: the two are compared as text"),
+        (file("/a?x={v}"), file("/a?y={v}"), "/a?x=1&y=1", "its path: the two are compared as text"),
+        (
+            FileRule(name="one", domain=DOMAIN, incoming_path="/{x}").compile(),
+            FileRule(name="two", domain=DOMAIN, incoming_path="/{x}").compile(),
+            "/a",
+            "its package's name: the paths are the same",
+        ),
+        (file("/{x}"), file("/{x}", outgoing_url="https://a.example/"), "/a", "the order in the file"),
+        (regex("/a.*"), regex("/.*"), "/ab", "the order in the file"),
+        (regex("/a.*", priority=1), regex("/.*"), "/ab", "its priority"),
+        (catch_all(), catch_all(), "/", "the order in the file"),
+    ],
+)
+def test_tried_says_what_settles_a_tie(winner: Sequence[Route], loser: Sequence[Route], path: str, by: str) -> None:
+    target, _, query = path.partition("?")
+    told = list(made(winner, loser).tried(Request("GET", DOMAIN, target, query)))
+    assert told == [(winner[0], ""), (loser[0], f"matches, and is as specific; the other comes first by {by}")]
 
 
 def test_tried_when_nobody_wins() -> None:

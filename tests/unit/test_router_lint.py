@@ -21,6 +21,7 @@ from gatewaycore.router import Router, rank
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, FileRule
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.template import Matcher, UrlTemplate
+from gatewaycore.template.overlap import overlap
 from gatewaycore.template.sample import samples
 
 DOMAIN = "get.acme.example"
@@ -79,7 +80,8 @@ def test_samples_have_every_optional_part_or_none() -> None:
 
 
 def test_two_templates_that_differ_in_names_only_are_ambiguous() -> None:
-    assert found(*paths("/{platform}/{version}", "/{os}/{release}")) == [("ambiguous", "/{platform}/{version}", "/{os}/{release}")]
+    for texts in (("/{platform}/{version}", "/{os}/{release}"), ("/{os}/{release}", "/{platform}/{version}")):
+        assert found(*paths(*texts)) == [("ambiguous", "/{os}/{release}", "/{platform}/{version}")]
 
 
 def test_one_exact_path_twice_is_ambiguous_and_priority_settles_it() -> None:
@@ -98,6 +100,55 @@ def test_affixes_meet_too() -> None:
     assert clash.kind == "ambiguous"
     assert clash.example.startswith("/pkg-")
     assert clash.example.endswith("-gkp")
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "example"),
+    [
+        ("/{+x}", "/{+x}/{x}", "/zq0vx/zq0vx"),
+        ("/{x}.tgz/{x}{.o}", "/{y}/{x}.tgz", "/a.tgz/a.tgz"),
+        ("/{+x}?q=1", "/{+y}.z", "/a.z?q=1"),
+    ],
+)
+def test_what_meets_somewhere_is_found_where_it_takes_a_search(winner: str, loser: str, example: str) -> None:
+    for texts in ((winner, loser), (loser, winner)):
+        (clash,) = clashes(router(*paths(*texts)))
+        assert (clash.kind, clash.winner.label, clash.loser.label) == ("ambiguous", DOMAIN + winner, DOMAIN + loser)
+        assert clash.example == example
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/{+x}/{x}", "/{+x}"),
+        ("/{x}/{x}", "/{y}-1/{+z}"),
+        ("/{x}/{x}", "/{y}/b"),
+        ("/{a}{.b}", "/{c}.gz"),
+        ("/{a}{;b}", "/{c};b=1"),
+        ("/{x}?v={x}", "/{+y}?v=1"),
+        ("/{+a}/x/{+b}", "/{+c}/y/{+d}"),
+        ("{/a}", "/b"),
+        ("/a/{x}?v=1", "/a/b?w={w}{&u}"),
+        ("/{x}{?x}", "/b{?y}"),
+    ],
+)
+def test_an_overlap_is_matched_by_both(one: str, other: str) -> None:
+    matchers = [UrlTemplate.parse(text).matcher() for text in (one, other)]
+    for pair in (matchers, matchers[::-1]):
+        met = overlap(pair[0], pair[1])
+        assert met is not None
+        assert all(matcher.match(met[0], met[0].split("/")[1:], met[1]) is not None for matcher in matchers)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("/{x}", "/a/b"), ("/{x}/{x}", "/a/b"), ("/{+x}-1", "/{+x}-2"), ("/{+x}?v=1", "/{+x}?v=2"), ("/a{/x}", "/b{/x}"),
+        ("/{a}{.b}", "/c/"), ("/{x}/{x}?v={x}", "/a/a?v=b"),
+    ],
+)  # fmt: skip
+def test_where_there_is_no_overlap_none_is_found(one: str, other: str) -> None:
+    assert overlap(UrlTemplate.parse(one).matcher(), UrlTemplate.parse(other).matcher()) is None
 
 
 def test_priority_settles_what_meets() -> None:

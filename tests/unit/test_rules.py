@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gatewaycore.decision import Collect, Decision, Reception, Redirect, Respond
-from gatewaycore.errors import ConfigError, TemplateError
+from gatewaycore.errors import ConfigError
 from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
@@ -142,12 +142,12 @@ def test_hosts_may_be_chosen_by_variables_where_they_are_listed() -> None:
         ({"routes": (RouteSettings(),)}, ConfigError, "either incoming-path or incoming-regex"),
         ({"redirect_status": 200}, ConfigError, "200 is no redirect"),
         ({"variables": {"versoin": "v"}}, ConfigError, "variables.versoin"),
-        ({"incoming_path": "x"}, TemplateError, 'begins with "/"'),
-        ({"incoming_path": ""}, TemplateError, 'begins with "/"'),
-        ({"incoming_path": "/{a}{b}"}, TemplateError, "between"),
-        ({"incoming_path": None, "incoming_regex": "("}, TemplateError, "RE2 does not take"),
-        ({"incoming_path": None, "incoming_regex": r"/(a)\1"}, TemplateError, "RE2 does not take"),
-        ({"outgoing_url": "/x"}, TemplateError, "absolute"),
+        ({"incoming_path": "x"}, ConfigError, 'begins with "/"'),
+        ({"incoming_path": ""}, ConfigError, 'begins with "/"'),
+        ({"incoming_path": "/{a}{b}"}, ConfigError, "between"),
+        ({"incoming_path": None, "incoming_regex": "("}, ConfigError, "RE2 does not take"),
+        ({"incoming_path": None, "incoming_regex": r"/(a)\1"}, ConfigError, "RE2 does not take"),
+        ({"outgoing_url": "/x"}, ConfigError, "absolute"),
     ],
 )
 def test_a_file_that_cannot_be_compiled(more: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_problems, words, write_json
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config, close_enrichers, open_enrichers, read_config
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
 from gatewaycore.router import Router
@@ -28,8 +28,8 @@ _STRICT = frozenset({"ambiguous", "shadowed"})
 def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     """Tell what is wrong with FILE, all at once, and what is odd about it.
 
-    Errors have their line. Warnings: rules that can never win, rules that no order can tell apart, variables that stay empty, targets
-    without TLS, proxies that anybody can be. Ends with status 2 when there are errors.
+    Errors have their line; the files that enrichments read are opened too. Warnings: rules that can never win, rules that no order can
+    tell apart, variables that stay empty, targets without TLS, proxies that anybody can be. Ends with status 2 when there are errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
@@ -37,6 +37,8 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     try:
         config = read_config(file, rosters=rosters())
         router = config.compile().router
+        # Only they are opened: a sink may make what it writes to.
+        close_enrichers(open_enrichers(config))
     except ConfigError as error:
         problems = error.problems
     else:

@@ -18,12 +18,12 @@ from rich.json import JSON
 from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_columns, show_indented, words, write_json
+from gatewaycore.cli.withheld import withheld
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import read_config
+from gatewaycore.config import open_enrichers, read_config
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
-from gatewaycore.recorder import explain_privacy
 from gatewaycore.request import Request
 from gatewaycore.service import rosters
 from gatewaycore.testing import Seen, make_request, simulate
@@ -89,16 +89,17 @@ def explain(
     config = read_config(file, rosters=rosters())
     gateway = config.compile()
     origin = TrustedProxies.parse(config.gateway.trusted_proxies).origin(client_ip, Headers(headers))
+    body = data.encode("utf-8", "surrogateescape")
     seen = simulate(
         gateway,
         method or ("POST" if data else "GET"),
         _wire(_on_host(url, origin.host)),
         headers=headers,
-        body=data.encode("utf-8", "surrogateescape"),
+        body=body,
         client_ip=origin.address,
-        enrichers=[enrichment.open() for enrichment in config.enrich],
+        enrichers=open_enrichers(config),
     )
-    explanation = _explained(gateway, seen)
+    explanation = _explained(gateway, seen, body)
     if as_json:
         write_json(_as_json(explanation))
     else:
@@ -122,12 +123,12 @@ def _wire(url: str) -> str:
     return url[:start] + "".join(sent)
 
 
-def _explained(gateway: Gateway, seen: Seen) -> _Explanation:
+def _explained(gateway: Gateway, seen: Seen, body: bytes) -> _Explanation:
     request = seen.outcome.request
     router = gateway.router
     tried = [_Tried(route.label, route.package, why) for route, why in islice(router.tried(request), _ASKED)]
     near = [] if tried else get_close_matches(request.host, router.domains, n=3)
-    return _Explanation(request, seen, _nearest(tried, request), len(tried), near, explain_privacy(request))
+    return _Explanation(request, seen, _nearest(tried, request), len(tried), near, withheld(seen.outcome, body, seen.events))
 
 
 def _nearest(tried: Sequence[_Tried], request: Request) -> list[_Tried]:

@@ -104,5 +104,10 @@ class _Reloader:
         while self._asked.wait():
             # Cleared first: what is asked for while rules are being read is done after them.
             self._asked.clear()
-            if self._service.reload():
+            try:
+                read = self._service.reload()
+            except Exception as error:  # noqa: BLE001 - the next one must still be heard; logged by its type, for a rule may hold a secret
+                _log.error("the rules could not be read again: %s", type(error).__name__)
+                continue
+            if read:
                 _log.info("the rules have been read again: %d routes", self._service.gateway.router.count)

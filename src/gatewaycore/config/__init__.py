@@ -2,13 +2,23 @@
 
 From the ground up: `faults` (what is wrong), `places` (where), `yaml_source` and `json_source` (text -> plain data), `structure` (plain
 data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `sections` (plain data -> Config), `manifest`
-(Scarf's rules), `reading` (files, and everything together).
+(Scarf's rules), `reading` (files, and everything together), `opening` (what a Config names outside of itself).
 """
 
 from __future__ import annotations
 
 from gatewaycore.config.manifest import scarf_rules
 from gatewaycore.config.model import Config, DomainDefaults, GatewaySettings, Rosters
+from gatewaycore.config.opening import close_enrichers, open_enrichers
 from gatewaycore.config.reading import read_config
 
-__all__ = ["Config", "DomainDefaults", "GatewaySettings", "Rosters", "read_config", "scarf_rules"]
+__all__ = [
+    "Config",
+    "DomainDefaults",
+    "GatewaySettings",
+    "Rosters",
+    "close_enrichers",
+    "open_enrichers",
+    "read_config",
+    "scarf_rules",
+]

@@ -5,12 +5,14 @@ Nothing here reads a file; see `gatewaycore.config.reading`. A Config may as wel
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
-from gatewaycore.config.faults import faults_of, show_path
+from gatewaycore.config.faults import Path, faults_of, parse_path, show_path
 from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -62,6 +64,9 @@ class DomainDefaults:
     limits: Limits | None = None
 
 
+REFUSED = (GatewayError, ValueError, ArithmeticError, RecursionError)
+"""Whatever a type of another distribution cannot compile is the configuration's problem too, and has a place in it."""
+
 INHERITED = ("redirect-status", "strategy", "limits")
 """Keys that a package takes from its domain, and a domain from the gateway."""
 
@@ -100,6 +105,7 @@ class Config:
         sinks: settings of sinks.
         sink_tags: the tags of the sinks, as the configuration names their types; those of other distributions are in no roster of ours.
         enrich: settings of enrichments, in the order in which they are asked.
+        file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
@@ -109,6 +115,7 @@ class Config:
     sinks: tuple[Storage, ...] = ()
     sink_tags: tuple[str, ...] = field(default=(), eq=False)
     enrich: tuple[Enrichment, ...] = field(factory=_client)
+    file: str = field(default="", eq=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
 
     @property
@@ -130,13 +137,14 @@ class Config:
         """
         if self._compiled:
             return self._compiled[0]
-        routes, failed = compile_rules(self.rules)
-        places = {id(rule): ("packages", position) for position, rule in enumerate(self.packages)}
-        places |= {id(rule): ("collections", position) for position, rule in enumerate(self.collections)}
-        faults = [fault for rule, error in failed for fault in faults_of(error, places[id(rule)])]
+        compiled = compile_rules(self.rules)
+        faults = [fault for number, error in compiled.failed for fault in faults_of(error, self._path(number))]
         if faults:
             raise ConfigError([Problem(show_path(fault.path), fault.what, fault.hint) for fault in faults])
-        return self.join(routes)
+        try:
+            return self.join(compiled.routes)
+        except ConfigError as error:
+            raise ConfigError([self._placed(compiled, problem) for problem in error.problems]) from error
 
     def join(self, routes: Sequence[Route]) -> Gateway:
         """Make the gateway of compiled rules, and keep it: reading compiles them to find what is wrong, and it is not done twice.
@@ -147,15 +155,45 @@ class Config:
         self._compiled[:] = [Gateway.compile(routes, self.gateway.default_domain)]
         return self._compiled[0]
 
+    def _path(self, number: int) -> Path:
+        """Return where one of `rules` stands."""
+        count = len(self.packages)
+        return ("packages", number) if number < count else ("collections", number - count)
 
-def compile_rules(rules: Sequence[Rule]) -> tuple[list[Route], list[tuple[Rule, Exception]]]:
-    """Compile rules; return their routes, and the rules that cannot be compiled, each with the reason."""
-    routes: list[Route] = []
-    failed: list[tuple[Rule, Exception]] = []
-    for rule in rules:
+    def _placed(self, compiled: Compiled, problem: Problem) -> Problem:
+        number = compiled.maker(problem.about)
+        if number is None:
+            return problem
+        return Problem(show_path(self._path(number) + parse_path(problem.where)), problem.what, problem.hint)
+
+
+@define
+class Compiled:
+    """What rules were compiled to.
+
+    Attributes:
+        routes: of all rules, in order.
+        failed: the numbers of the rules that cannot be compiled, each with the reason.
+        ends: for each rule, how many routes there are up to its last.
+    """
+
+    routes: list[Route] = field(factory=list)
+    failed: list[tuple[int, Exception]] = field(factory=list)
+    ends: array[int] = field(factory=lambda: array("Q"))
+
+    def maker(self, route: object) -> int | None:
+        """Return the number of the rule that made `route`; None when none did. Looks through them all."""
+        found = next((number for number, one in enumerate(self.routes) if one is route), None)
+        return None if found is None else bisect_right(self.ends, found)
+
+
+def compile_rules(rules: Sequence[Rule]) -> Compiled:
+    """Compile rules; see `Compiled`."""
+    compiled = Compiled()
+    for number, rule in enumerate(rules):
         try:
-            routes.extend(rule.compile())
-        except (GatewayError, ValueError, ArithmeticError, RecursionError) as error:
-            # Whatever a type of another distribution cannot compile is the configuration's problem too, and has a place in it.
-            failed.append((rule, error))
-    return routes, failed
+            compiled.routes.extend(rule.compile())
+        except REFUSED as error:
+            compiled.failed.append((number, error))
+        compiled.ends.append(len(compiled.routes))
+    return compiled

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -76,7 +77,7 @@ def read_config(
         hint = "it begins with a section such as packages:"
         what = "there is nothing in it" if data is None else f"expected a mapping, found {show(data)}"
         raise ConfigError(document.problems([Fault((), what, hint)]))
-    builder = Builder(rosters, os.environ if environ is None else environ)
+    builder = Builder(rosters, os.environ if environ is None else environ, document.name)
 
     def extra(settings: GatewaySettings) -> tuple[Rule, ...]:
         return scarf_rules() if scarf_hosts or settings.scarf_hosts else ()
@@ -92,6 +93,16 @@ def read_config(
     if builder.faults:
         raise ConfigError(document.problems(builder.faults))
     return config
+
+
+def place_faults(config: Config, faults: list[Fault]) -> list[Problem]:
+    """Return faults that were found after reading, with their places: the file is read a second time for them."""
+    document = _Document(config.file, None)
+    if config.file:
+        # It may have gone since: what is wrong was wrong before that, and is told without its line.
+        with suppress(ConfigError):
+            document = _open(config.file)
+    return document.problems(faults)
 
 
 def _manifest_sections(data: Mapping[str, Any]) -> dict[str, Any]:

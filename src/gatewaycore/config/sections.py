@@ -5,20 +5,20 @@ Every fault is collected, and the rest is read on: whoever mends a configuration
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from attrs import define, field, frozen
+from attrs import NOTHING, define, field, fields, frozen
 from cattrs import Converter
 from cattrs.errors import BaseValidationError
 
 from gatewaycore.config import vocabulary
-from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, missing, one_of, show, suggest, unknown_key
-from gatewaycore.config.model import INHERITED, Config, DomainDefaults, GatewaySettings, Rosters, compile_rules
+from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
+from gatewaycore.config.model import INHERITED, REFUSED, Config, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
-from gatewaycore.errors import ConfigError, TemplateError
+from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
@@ -76,6 +76,7 @@ class Builder:
 
     rosters: Rosters
     environ: Mapping[str, str]
+    file: str = ""
     faults: list[Fault] = field(factory=list)
     _above: Mapping[str, Any] = field(factory=dict)
     _defaults: dict[str, Mapping[str, Any]] = field(factory=dict)
@@ -112,6 +113,7 @@ class Builder:
             collections=tuple(rule for _, rule in written if isinstance(rule, CollectionRule)),
             sinks=sinks or (),
             sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
+            file=self.file,
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)
@@ -119,18 +121,23 @@ class Builder:
 
     def _compile(self, config: Config, written: Sequence[tuple[Entry, Rule]]) -> None:
         """Compile the rules, for what is wrong with them, and leave the gateway in `config`."""
-        routes, failed = compile_rules(config.rules)
-        entries = {id(rule): entry for entry, rule in written} if failed else {}
-        for rule, error in failed:
-            entry = entries[id(rule)]
-            for fault in faults_of(error):
-                path = (_find(entry.raw, error.source) if isinstance(error, TemplateError) else None) or fault.path
-                self.faults.append(Fault(entry.place(path), fault.what, fault.hint))
-        if not self.faults:
-            try:
-                config.join(routes)
-            except ConfigError as error:
-                self.faults += [Fault((), str(problem)) for problem in error.problems]
+        compiled = compile_rules(config.rules)
+        rules = config.rules
+        if compiled.failed:
+            entries = {id(rule): entry for entry, rule in written}
+            for number, refusal in compiled.failed:
+                self.faults += _refused(entries[id(rules[number])], refusal)
+        if self.faults:
+            return
+        try:
+            config.join(compiled.routes)
+        except ConfigError as error:
+            entries = {id(rule): entry for entry, rule in written}
+            for problem in error.problems:
+                maker = compiled.maker(problem.about)
+                entry = None if maker is None else entries.get(id(rules[maker]))
+                # Some rules nobody wrote.
+                self.faults.append(Fault((), str(problem)) if entry is None else _together(entry, problem))
 
     def entries(self, raw: Any, name: str) -> list[Entry]:
         """Return the entries of the section `name`."""
@@ -187,8 +194,23 @@ class Builder:
         above = self._above_of(own.get("domain"))
         if above:
             own = _over({key: value for key, value in above.items() if key in known}, own)
+        before = len(self.faults)
         rule: Rule | None = self._structure(cls, own, entry.place)
+        if rule is None:
+            self._compile_rest(entry, cls, own, self.faults[before:])
         return rule
+
+    def _compile_rest(self, entry: Entry, cls: type[Rule], own: Mapping[str, Any], faults: Sequence[Fault]) -> None:
+        """Compile an entry without the keys that are faulty, for what else is wrong with it, where it can do without them."""
+        spared = {kebab(one.name) for one in fields(cls) if one.default not in (NOTHING, None, ())}  # type: ignore[arg-type]
+        keys = {fault.path[len(entry.path)] for fault in faults if len(fault.path) > len(entry.path)}
+        wrong = {key for key in own if entry.place((key,))[-1] in keys}
+        if not wrong or len(wrong) < len(keys) or not wrong <= spared:
+            return
+        try:
+            _converters(self.rosters)[0].structure({key: value for key, value in own.items() if key not in wrong}, cls).compile()
+        except (*REFUSALS, *REFUSED, BaseValidationError) as error:
+            self.faults += _refused(entry, error)
 
     def _above_of(self, written: Any) -> Mapping[str, Any]:
         """Return what packages on a domain inherit."""
@@ -278,6 +300,18 @@ class Builder:
         except REFUSALS as error:
             self.faults += faults_of(error, path)
             return None
+
+
+def _refused(entry: Entry, error: Exception) -> Iterator[Fault]:
+    """Iterate over what is wrong with an entry that cannot be compiled."""
+    for fault in faults_of(error):
+        path = (_find(entry.raw, error.source) if isinstance(error, TemplateError) else None) or fault.path
+        yield Fault(entry.place(path), fault.what, fault.hint)
+
+
+def _together(entry: Entry, problem: Problem) -> Fault:
+    """Return what is wrong with an entry beside another one."""
+    return Fault(entry.place(parse_path(problem.where)), problem.what, problem.hint)
 
 
 def _hint(fault: Fault) -> str:

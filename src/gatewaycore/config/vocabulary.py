@@ -33,7 +33,7 @@ def host(raw: Any) -> str:
 
 
 def domain(raw: Any) -> str:
-    """Read the domain of a package: a host name, ``*.parent`` for all hosts below one, or ``*`` for every unknown host."""
+    """Read the domain of a package: a host name, ``*.parent`` for hosts one label below it, or ``*`` for every unknown host."""
     written = text(raw)
     if written == "*":
         return written

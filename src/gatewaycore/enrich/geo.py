@@ -155,7 +155,12 @@ class GeoEnrichment:
         Raises:
             ConfigError: it cannot be used.
         """
-        return GeoEnricher(GeoDatabase.open(self.database), city=self.city)
+        try:
+            database = GeoDatabase.open(self.database)
+        except ConfigError as error:
+            problems = [Problem("database", f"{problem.where} {problem.what}", problem.hint) for problem in error.problems]
+            raise ConfigError(problems) from error
+        return GeoEnricher(database, city=self.city)
 
 
 class GeoEnricher:

@@ -37,20 +37,17 @@ class CatchAllRule:
         """Make the route.
 
         Raises:
-            ConfigError: the target is no domain.
+            ConfigError: the target is no domain, or the status no redirect.
         """
+        problems: list[Problem] = []
         if self.redirect_status not in STATUSES:
-            raise ConfigError([Problem("redirect-status", f"{self.redirect_status} is no redirect", "301, 302, 303, 307 or 308")])
+            problems.append(Problem("redirect-status", f"{self.redirect_status} is no redirect", "301, 302, 303, 307 or 308"))
         text = self.redirect_target_domain
         origin = (text if "://" in text else f"https://{text}").rstrip("/")
         if authority(origin) is None or origin.count("/") != 2 or "?" in origin or "#" in origin:
-            raise ConfigError(
-                [
-                    Problem(
-                        "redirect-target-domain", f"{self.redirect_target_domain!r} is no domain", "a host such as acme.com, without a path"
-                    )
-                ]
-            )
+            problems.append(Problem("redirect-target-domain", f"{text!r} is no domain", "a host such as acme.com, without a path"))
+        if problems:
+            raise ConfigError(problems)
         subject = Subject(self.id or self.name, "catch-all", "download")
         return [CatchAllRoute(self.domain, self.priority, subject, origin, self.redirect_status)]
 

@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import sha256
 from typing import ClassVar, Literal
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from gatewaycore.decision import TEXT, Collect, Decision, Reception, Respond
 from gatewaycore.errors import ConfigError, Problem
@@ -17,7 +17,7 @@ from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Match, Pattern, Route
-from gatewaycore.rules.file import RouteSettings, meaning, pattern, source, too_many, ways
+from gatewaycore.rules.file import RouteSettings, compiled, meaning, source, too_many, ways
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.rules.variables import BodyError, Subject, TooManyEventsError, body_entries, query_variables
 
@@ -75,30 +75,36 @@ class EventRule:
         """Make one route of each path.
 
         Raises:
-            TemplateError: a path cannot be compiled.
-            ConfigError: there is no path, one leads somewhere, or a token is not hashed.
+            ConfigError: a path cannot be compiled; there is none, one leads somewhere, or a token is not hashed. Holds all that is wrong.
         """
-        settings = ways(self)
-        if any(way.outgoing_url for way in settings):
-            raise ConfigError([Problem("outgoing-url", "an event package leads nowhere", "use type: file for a redirect")])
-        subject = Subject(self.id or self.name, "event", "event", meaning(self.variables))
+        problems: list[Problem] = []
         tokens = tuple(token.lower() for token in self.access_tokens)
         if not all(map(_HASHED.fullmatch, tokens)):
             # Not repeated: it is most likely the secret itself.
-            raise ConfigError([Problem("access-tokens", "a token that is not hashed", "write sha256: and its SHA-256 in 64 hex digits")])
-        return [
-            EventRoute(
-                domain=self.domain,
-                source=source(way),
-                pattern=pattern(way),
-                priority=way.priority,
-                subject=subject,
-                tokens=tuple(token.removeprefix("sha256:") for token in tokens),
-                answer=_ANSWERS[self.response_status],
-                limits=self.limits,
-            )
-            for way in settings
-        ]
+            problems.append(Problem("access-tokens", "a token that is not hashed", "write sha256: and its SHA-256 in 64 hex digits"))
+        found = meaning(self.variables, problems)
+        subject = Subject(self.id or self.name, "event", "event", found)
+        routes: list[Route] = []
+        for at, way in ways(self, problems):
+            if way.outgoing_url:
+                problems.append(Problem(f"{at}outgoing-url", "an event package leads nowhere", "use type: file for a redirect"))
+            matched, _ = compiled(at, evolve(way, outgoing_url=None), frozenset(), problems)
+            if matched is not None and not problems:
+                routes.append(
+                    EventRoute(
+                        domain=self.domain,
+                        source=source(way),
+                        pattern=matched,
+                        priority=way.priority,
+                        subject=subject,
+                        tokens=tuple(token.removeprefix("sha256:") for token in tokens),
+                        answer=_ANSWERS[self.response_status],
+                        limits=self.limits,
+                    )
+                )
+        if problems:
+            raise ConfigError(problems)
+        return routes
 
 
 @define(slots=True, eq=False)

@@ -73,42 +73,74 @@ class FileRule:
         """Make one route of each way in.
 
         Raises:
-            TemplateError: a path, an expression or a URL cannot be compiled.
-            ConfigError: there is no way in, or two on the package itself.
+            ConfigError: a path, an expression or a URL cannot be compiled; there is no way in, or two in one. Holds all that is wrong.
         """
+        problems: list[Problem] = []
         if self.redirect_status not in STATUSES:
-            raise ConfigError([Problem("redirect-status", f"{self.redirect_status} is no redirect", "301, 302, 303, 307 or 308")])
-        subject = Subject(self.id or self.name, "file", "download", meaning(self.variables))
+            problems.append(Problem("redirect-status", f"{self.redirect_status} is no redirect", "301, 302, 303, 307 or 308"))
+        found = meaning(self.variables, problems)
+        subject = Subject(self.id or self.name, "file", "download", found)
         allowed = frozenset(host.lower() for host in self.allowed_hosts)
-        return [
-            FileRoute(
-                domain=self.domain,
-                source=source(way),
-                pattern=pattern(way),
-                priority=way.priority,
-                subject=subject,
-                outgoing=Outgoing.compile(way.outgoing_url, allowed) if way.outgoing_url else None,
-                status=self.redirect_status,
-                limits=self.limits,
-            )
-            for way in ways(self)
-        ]
+        routes: list[Route] = []
+        for at, way in ways(self, problems):
+            matched, outgoing = compiled(at, way, allowed, problems)
+            if matched is not None and not problems:
+                routes.append(
+                    FileRoute(
+                        domain=self.domain,
+                        source=source(way),
+                        pattern=matched,
+                        priority=way.priority,
+                        subject=subject,
+                        outgoing=outgoing,
+                        status=self.redirect_status,
+                        limits=self.limits,
+                    )
+                )
+        if problems:
+            raise ConfigError(problems)
+        return routes
 
 
-def ways(rule: Any) -> Sequence[RouteSettings]:
-    """Return the routes of a rule's settings, with the one that stands on the package itself.
+def ways(rule: Any, problems: list[Problem]) -> Sequence[tuple[str, RouteSettings]]:
+    """Return the routes of a rule's settings, with the one that stands on the package itself, each with what its keys begin with.
 
-    Raises:
-        ConfigError: there is none, or a URL that none of them leads to.
+    Args:
+        rule: settings of a package.
+        problems: what is wrong is added here: there is no route, or a URL that none of them leads to.
     """
     own, url = getattr(rule, "incoming_regex", None), getattr(rule, "outgoing_url", None)
+    listed = tuple([(f"routes[{position}].", way) for position, way in enumerate(rule.routes)])
     if rule.incoming_path is None and own is None:
-        if not rule.routes:
-            raise ConfigError([Problem("incoming-path", "is missing", "give the package an incoming-path, or a list of routes")])
-        if url is not None:
-            raise ConfigError([Problem("outgoing-url", "stands beside routes, without an incoming-path", "write it into a route")])
-        return tuple(rule.routes)
-    return (RouteSettings(incoming_path=rule.incoming_path, incoming_regex=own, outgoing_url=url, priority=rule.priority), *rule.routes)
+        if not listed:
+            problems.append(Problem("incoming-path", "is missing", "give the package an incoming-path, or a list of routes"))
+        elif url is not None:
+            problems.append(Problem("outgoing-url", "stands beside routes, without an incoming-path", "write it into a route"))
+        return listed
+    return (("", RouteSettings(incoming_path=rule.incoming_path, incoming_regex=own, outgoing_url=url, priority=rule.priority)), *listed)
+
+
+def compiled(at: str, way: RouteSettings, allowed: frozenset[str], problems: list[Problem]) -> tuple[Pattern | None, Outgoing | None]:
+    """Return what a route matches and where it leads.
+
+    Args:
+        at: what the keys of the route begin with: "", or "routes[1].".
+        way: its settings.
+        allowed: see `Outgoing.compile`.
+        problems: whatever is wrong is added here.
+    """
+    matched = outgoing = None
+    try:
+        matched = pattern(way)
+    except TemplateError as error:
+        problems.append(Problem(f"{at}incoming-{'path' if way.incoming_path is not None else 'regex'}", str(error)))
+    except ConfigError as error:
+        problems += [Problem(at + problem.where, problem.what, problem.hint) for problem in error.problems]
+    try:
+        outgoing = Outgoing.compile(way.outgoing_url, allowed) if way.outgoing_url else None
+    except TemplateError as error:
+        problems.append(Problem(f"{at}outgoing-url", str(error)))
+    return matched, outgoing
 
 
 def source(way: RouteSettings) -> str:
@@ -155,24 +187,19 @@ def _words(error: Exception) -> str:
     return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
 
 
-def meaning(overrides: Mapping[str, str]) -> Meaning:
-    """Return which variables have a meaning.
-
-    Raises:
-        ConfigError: an override names no column.
-    """
+def meaning(overrides: Mapping[str, str], problems: list[Problem]) -> Meaning:
+    """Return which variables have a meaning; an override that names no column is added to `problems`."""
     if not overrides:
         return USUAL
     known = set(Meaning.__annotations__)
     unknown = [name for name in overrides if name not in known]
     if unknown:
-        raise ConfigError(
-            [Problem(f"variables.{name}", "no variable with a meaning", f"one of {', '.join(sorted(known))}") for name in unknown]
-        )
+        problems += [Problem(f"variables.{name}", "no variable with a meaning", f"one of {', '.join(sorted(known))}") for name in unknown]
+        return USUAL
     return Meaning(**overrides)
 
 
-@define(slots=True, eq=False)
+@define(slots=True, eq=False, weakref_slot=False)
 class FileRoute:
     """A compiled way into a `file` package. Small: a million of them are held at once."""
 

@@ -8,11 +8,12 @@ from typing import ClassVar
 from attrs import define, evolve, field, frozen
 
 from gatewaycore.decision import TEXT, Decision, Respond
+from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Match, Pattern, Route
-from gatewaycore.rules.file import RouteSettings, meaning, pattern
+from gatewaycore.rules.file import RouteSettings, compiled, meaning
 from gatewaycore.rules.variables import Subject, query_variables
 
 # The smallest PNG there is: 1x1, one transparent pixel of grey and alpha.
@@ -46,8 +47,13 @@ class PixelRule:
         """Make the route.
 
         Raises:
-            TemplateError: the path cannot be compiled.
+            ConfigError: the path cannot be compiled, or an override names no column.
         """
+        problems: list[Problem] = []
+        found = meaning(self.variables, problems)
+        matched, _ = compiled("", RouteSettings(incoming_path=self.incoming_path), frozenset(), problems)
+        if matched is None or problems:
+            raise ConfigError(problems)
         body = PNG if self.body is None else self.body.encode()
         headers = Headers(
             [
@@ -63,9 +69,9 @@ class PixelRule:
             PixelRoute(
                 domain=self.domain,
                 source=self.incoming_path,
-                pattern=pattern(RouteSettings(incoming_path=self.incoming_path)),
+                pattern=matched,
                 priority=self.priority,
-                subject=Subject(self.id or self.name, "pixel", "view", meaning(self.variables)),
+                subject=Subject(self.id or self.name, "pixel", "view", found),
                 package_variable=self.package_variable,
                 answer=Respond(200, headers, body),
             )

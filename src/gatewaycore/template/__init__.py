@@ -8,6 +8,7 @@ Knows URLs as text; knows nothing of hosts, rules or requests.
     search       the same for the templates that leave more than one way
     shape        what a router's index wants to know
     sample       requests that a template matches
+    overlap      a request that two templates match
     expansion    values -> a URL
     escapes      percent-escapes, and when two paths are the same
 """

@@ -7,7 +7,7 @@ library. Knows nothing of hosts: whether a result may be sent to anybody is deci
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -128,6 +128,17 @@ class Expander:
         if self._bare:
             return self._format % tuple([values.get(name, "") for name in self._items])  # type: ignore[arg-type]
         return self.expand(values)
+
+    def pieces(self, values: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+        """Expand piece by piece, the literals among them; each with whether reserved characters of a value stand there as they are."""
+        literals = [text.replace("%%", "%") for text in self._format.split("%s")]
+        for literal, item in zip(literals, self._items, strict=False):
+            yield literal, False
+            if isinstance(item, str):
+                yield _quoted(values.get(item, "")), False
+            else:
+                yield _filled(item, values), item[0].lstrip("{").startswith("+")
+        yield literals[-1], False
 
     def expand_any(self, values: Mapping[str, Value]) -> str:
         """Expand with any value that RFC 6570 §2.3 knows: strings, lists, mappings, None for undefined; numbers too."""

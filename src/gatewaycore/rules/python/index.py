@@ -198,7 +198,7 @@ def _project(name: NormalName, members: Sequence[PythonRoute], label: str, probl
 
 def _ambiguous(route: PythonRoute, other: Listed) -> Problem:
     what = f"{other.file.file_name!r} is listed by another rule of this project already, with another url"
-    return Problem(f"package {route.package!r}", what, "remove one of the two, or say with priority which one counts")
+    return Problem(f"package {route.package!r}", what, "remove one of the two, or say with priority which one counts", about=route)
 
 
 def _name(segment: str) -> str:
