@@ -20,6 +20,8 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+# Floors 0 to 5: what decides, records and keeps.
+HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "sinks/*")]
 PATHS = ["src", "tests", "examples", "benchmarks", "noxfile.py"]
 
 
@@ -41,10 +43,17 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run everything that needs no other program; positional arguments go to pytest."""
+    """Run everything that needs no other program; positional arguments go to pytest. Coverage is held on the oldest Python."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "-n", "2", "-m", "not e2e", "--cov", "--cov-report=", *session.posargs)
-    session.run("coverage", "report", "--skip-covered")
+    if session.python != PYTHONS[0] or session.posargs:
+        session.run("pytest", "-n", "2", "-m", "not e2e", *session.posargs)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", "-n", "2", "-m", "not e2e")
+    # A server that a test has killed leaves a torn file behind, which is passed over.
+    session.run("coverage", "combine", "--quiet", success_codes=[0, 1])
+    session.run("coverage", "report")
+    session.run("coverage", "report", f"--include={','.join(HELD)}", "--fail-under=99")
 
 
 @nox.session
