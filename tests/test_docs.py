@@ -52,7 +52,7 @@ from gatewaycore.rules.container.clients import FAMILIES
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.python import PythonFile
-from gatewaycore.rules.variables import MEANINGS
+from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, MAX_TEXT, Meaning
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate
 
@@ -230,8 +230,15 @@ def test_every_column_of_an_event_has_its_row() -> None:
 
 def test_kinds_platforms_and_variables_with_a_meaning_are_told() -> None:
     text = (DOCS / "events.md").read_text()
-    for name in (*KINDS, *MEANINGS, *PLATFORMS, "$version", "$type", "$referrer"):
+    for name in (*KINDS, *(column.name for column in fields(Meaning)), *PLATFORMS, "$version", "$type", "$referrer"):
         assert f"`{name}`" in text
+
+
+def test_what_is_recorded_at_most_is_told() -> None:
+    for page in ("events.md", "operations.md"):
+        text = (DOCS / page).read_text()
+        for most in (MAX_TEXT, MAX_NAME, MAX_PARAMETERS):
+            assert f"{most:,}" in text
 
 
 def test_every_client_family_has_its_row() -> None:

@@ -26,12 +26,19 @@ _QUERY_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/?._~-]|%[0-9A-Fa-f]{2})*"
 _PATH_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/._~-]|%[0-9A-Fa-f]{2})*")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DOT_SEGMENTS = frozenset({"..", "."})
+_DELIMITER = re.compile(r"[?#&;=]")
+# What would end the part of the URL in which a value stands; ";" parts parameters for some servers, as "&" does.
+_IN_PATH = str.maketrans({"?": "%3F", "#": "%23"})
+_IN_VALUE = str.maketrans({"#": "%23", "&": "%26", ";": "%3B"})
+_IN_NAME = str.maketrans({"#": "%23", "&": "%26", ";": "%3B", "=": "%3D"})
 
 
 def safe_value(value: str) -> bool:
     """Tell whether a decoded value may go into a URL: no control character, no backslash, no "." or ".." segment."""
-    if _plain_value(value):
-        return True
+    return _plain_value(value) is not None or _safe(value)
+
+
+def _safe(value: str) -> bool:
     return not _FORBIDDEN.search(value) and _DOT_SEGMENTS.isdisjoint(value.split("/"))
 
 
@@ -127,16 +134,16 @@ class Outgoing:
         expander = self.expander
         if expander is None:
             return None
-        plain = True
+        plain, delimits = True, False
         for name in expander.variables:
             value = variables.get(name)
             if value is not None and not _plain_value(value):
                 # Escapes are seen through once more: `{+x}` copies them, and a client takes "%2e%2e" for "..".
-                if not safe_value(value) or ("%" in value and not safe_value(_unescape(value))):
+                if not _safe(value) or ("%" in value and not safe_value(_unescape(value))):
                     return None
-                plain = False
+                plain, delimits = False, delimits or _DELIMITER.search(value) is not None
         # `{+x}` copies a value that holds an escape as it stands; what a URL may not hold is encoded after it.
-        location = expander.fill(variables) if plain else escape(expander.expand(variables))
+        location = expander.fill(variables) if plain else escape((_fenced if delimits else Expander.expand)(expander, variables))
         if query:
             location = carry(location, query)
         if self.origin:
@@ -149,6 +156,31 @@ class Outgoing:
     def host(self) -> str | None:
         """The host every result has, or None when variables decide."""
         return authority(self.origin) if self.origin else None
+
+
+def _fenced(expander: Expander, variables: Mapping[str, str]) -> str:
+    """Expand so that every value stays in the part of the URL where the template has it: a path's in the path, a parameter's in it.
+
+    RFC 6570 lets ``{+x}`` write delimiters. A "?" would put a query before the template's own, a "#" make that a fragment which no server
+    gets, a "&" add a parameter that overrides one of the target's.
+    """
+    pieces = [piece for piece in expander.pieces(variables) if piece[0]]
+    if len(pieces) == 1:
+        # The value is the whole URL, as in ``{+url}``: there is nothing of the template's to displace.
+        return pieces[0][0]
+    url = ""
+    for text, reserved in pieces:
+        url += _fence(text, url) if reserved else text
+    return url
+
+
+def _fence(text: str, before: str) -> str:
+    if "#" in before:
+        return text
+    _, query_mark, query = before.partition("?")
+    if not query_mark:
+        return text.translate(_IN_PATH)
+    return text.translate(_IN_VALUE if "=" in query.rpartition("&")[2] else _IN_NAME)
 
 
 @lru_cache(maxsize=4096)

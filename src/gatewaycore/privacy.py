@@ -6,19 +6,27 @@ This room knows no clock and no randomness: keys come in as arguments.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from ipaddress import IPv6Address
+from string import hexdigits
+from typing import TypeAlias
 
 from gatewaycore.headers import Headers
 
 REDACTED = "[address]"
 
-# An IPv6 address is written in many ways, and with escaped colons in a URL. Every character is looked at once: an expression for the
-# address itself would go back and forth in a text made to hurt. The digits of another escape before it ("%20", "%5B") are not its own.
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+# Escapes are seen through as often as this: links are put into links, and each time what they hold is escaped once more.
+_LAYERS = 4
+_RUN = re.compile("[0-9A-Fa-f.:]+")
+_DIGIT_BEFORE = re.compile(r"[0-9]\.?\Z")
+_DIGIT_AFTER = re.compile(r"\.?[0-9]")
+_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _COLON = "%(?:25)*3[Aa]"
-_ESCAPED_COLON = re.compile(_COLON)
-_RUN = re.compile(f"(?<!%)(?<!%[0-9A-Fa-f])(?:[0-9A-Fa-f.:]|{_COLON})+")
 _SEEMS_IPV6 = re.compile(f"(?::|{_COLON})[0-9A-Fa-f]{{0,4}}(?::|{_COLON})".encode())
+_ESCAPED_PART = re.compile(rb"%(?:25)*(?:2[Ee]|3[0-9Aa]|[46][1-6])")
 _LONGEST_IPV6 = 45
 
 
@@ -26,8 +34,8 @@ def opted_out(headers: Headers) -> bool:
     """Tell whether the client asked not to be tracked.
 
     ``Sec-GPC`` counts when at least one line is exactly "1" (Global Privacy Control §3.2); ``DNT`` when a line begins with "1"
-    (Tracking Preference Expression §5.2: extensions behind the first character are ignored). Lines that somebody on the way has joined with a
-    comma, as WSGI does (RFC 9110 §5.3), count as the lines they were. The request is still served.
+    (Tracking Preference Expression §5.2: extensions behind the first character are ignored). Lines that somebody on the way has joined with
+    a comma, as WSGI does (RFC 9110 §5.3), count as the lines they were. The request is still served.
     """
     # Both fields are rare: one lookup each, and lines are looked at one by one only where the field is there.
     if headers.first(b"sec-gpc") is not None and "1" in _members(headers, "sec-gpc"):
@@ -58,17 +66,105 @@ def _hash(key: bytes, person: bytes, *parts: str) -> str:
 def redact(text: str, address: str) -> str:
     """Return `text` without the client's own `address`, should it have been sent in a path, a query or a field.
 
-    An IPv6 address is found however it is written: with capitals, with its zeros, as the IPv4 address inside it, with escaped colons.
+    It is found with any of its characters percent-escaped, once or more; an IPv6 address also with capitals, with its zeros, as the IPv4
+    address inside it. What merely holds it is another address, or a version, and stays: "1.2.3.45" and "1.2.3.4.5" are not "1.2.3.4".
     """
     bare = _bare(address)
-    if bare:
-        text = text.replace(bare, REDACTED)
     own = _ipv6(bare)
-    if own is None:
+    if not bare or (own is None and "%" not in text and bare not in text):
         return text
+    views = list(_views(text))
+    spans = []
+    for depth, (view, places) in enumerate(views):
+        for start, end in _occurrences(view, bare, own):
+            span = places[start], places[end]
+            # "1.2.3.4%35" is "1.2.3.45" to whoever looks through the escape.
+            if not any(_goes_on(*deeper, span, view[start:end]) for deeper in views[depth:]):
+                spans.append(span)
+    return _without(text, spans)
+
+
+_View: TypeAlias = tuple[str, Sequence[int]]
+"""A text seen through escapes, and for each of its characters, and its end, where in the original that begins."""
+
+
+def _views(text: str) -> Iterator[_View]:
+    places: Sequence[int] = range(len(text) + 1)
+    yield text, places
+    for _ in range(_LAYERS):
+        parts: list[str] = []
+        begins: list[int] = []
+        at = 0
+        for found in _ESCAPE.finditer(text):
+            parts += text[at : found.start()], chr(int(found[1], 16))
+            begins += places[at : found.start() + 1]
+            at = found.end()
+        if not at:
+            return
+        text, places = "".join(parts) + text[at:], begins + list(places[at:])
+        yield text, places
+
+
+def _occurrences(view: str, bare: str, own: IPv6Address | None) -> Iterator[tuple[int, int]]:
+    if own is None:
+        yield from _everywhere(view, bare)
+        return
     if own.ipv4_mapped is not None:
-        text = text.replace(str(own.ipv4_mapped), REDACTED)
-    return _RUN.sub(lambda found: REDACTED if _ipv6(_unescaped(found[0])) == own else found[0], text)
+        yield from _everywhere(view, str(own.ipv4_mapped))
+    yield from _everywhere(view.translate(_LOWER), bare.lower())
+    for found in _RUN.finditer(view):
+        start, end = found.span()
+        # A full stop and a colon may be those of the sentence around it.
+        for first in {start, start + (view[start] in ".:")}:
+            for last in {end, end - (view[end - 1] in ".:")}:
+                if _ipv6(view[first:last]) == own:
+                    yield first, last
+
+
+def _everywhere(text: str, wanted: str) -> Iterator[tuple[int, int]]:
+    at = text.find(wanted)
+    while at >= 0:
+        yield at, at + len(wanted)
+        at = text.find(wanted, at + 1)
+
+
+def _goes_on(view: str, places: Sequence[int], span: tuple[int, int], found: str) -> bool:
+    """Tell whether what was `found` at `span` of the original is, in this view, but a part of another address or of a version."""
+    start, end = bisect_left(places, span[0]), bisect_left(places, span[1])
+    if view[start:end] != found:
+        return False
+    if ":" in found:
+        return _is_inside_ipv6(view, start, end)
+    if not found[0].isdigit():
+        return False
+    before, after = view[max(start - 2, 0) : start], view[end : end + 2]
+    return _DIGIT_BEFORE.search(before) is not None or _DIGIT_AFTER.match(after) is not None
+
+
+def _is_inside_ipv6(view: str, start: int, end: int) -> bool:
+    # "2001:db8::7:8080" is taken for the address and a port, though it might be another address: better one too many than one too few.
+    if not (_is_hex(view[start - 1 : start]) or _is_hex(view[end : end + 1])):
+        return False
+    first, last = start, end
+    while first and start - first <= _LONGEST_IPV6 and _RUN.match(view[first - 1]):
+        first -= 1
+    while last < len(view) and last - end <= _LONGEST_IPV6 and _RUN.match(view[last]):
+        last += 1
+    return _ipv6(view[first:last].strip(".")) is not None
+
+
+def _is_hex(text: str) -> bool:
+    return text != "" and text in hexdigits
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    at = 0
+    for start, end in sorted(spans):
+        if start >= at:
+            parts += text[at:start], REDACTED
+        at = max(at, end)
+    return "".join(parts) + text[at:]
 
 
 def needle(address: str) -> str:
@@ -80,6 +176,11 @@ def needle(address: str) -> str:
 def seems_to_hold_ipv6(text: bytes) -> bool:
     """Tell whether any IPv6 address may stand in `text`, in whatever spelling."""
     return _SEEMS_IPV6.search(text) is not None
+
+
+def may_hide_address(text: bytes) -> bool:
+    """Tell whether any address may stand in `text` with a character of it percent-escaped, however often."""
+    return _ESCAPED_PART.search(text) is not None
 
 
 def _ipv6(text: str) -> IPv6Address | None:
@@ -94,7 +195,3 @@ def _ipv6(text: str) -> IPv6Address | None:
 def _bare(address: str) -> str:
     # The zone ("%eth0") says where the server met it, and is no part of what others write.
     return address.partition("%")[0]
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPED_COLON.sub(":", text).strip(".")

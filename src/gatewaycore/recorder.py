@@ -23,7 +23,7 @@ from gatewaycore.decision import DecisionName, Proxy, Redirect
 from gatewaycore.enrich import Caller, Column, Enricher
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
-from gatewaycore.privacy import endpoint_id, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
 
@@ -33,8 +33,10 @@ _LIKE_IPV4 = re.compile(rb"\d\.\d{1,3}\.\d{1,3}\.\d")
 _decode = msgspec.json.Decoder(Event).decode
 
 _CALLERS = 8192
-_AGENT_BYTES = 1024
 # Longer ones are cut: thousands of callers, each with as much as a server takes, would fill the memory.
+_AGENT_BYTES = 1024
+# The longest that is registered has 17 letters, but a client may send any.
+_METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
 _SAID = ("domain", "package", "version", "platform", "arch", "page")
 
@@ -148,7 +150,7 @@ class Recorder:
                 if what is None:
                     return
                 asked = _encode(what)[1:-1]
-                if seems_to_hold_ipv6(asked):
+                if seems_to_hold_ipv6(asked) or may_hide_address(asked):
                     # An address in one of many spellings: looked at anew for every caller.
                     self.record(outcome, Sent(settled.decision.status))
                     return
@@ -188,7 +190,7 @@ class Recorder:
             if what is None:
                 continue
             asked = _encode(what)
-            if who.address in asked or (who.is_ipv6 and seems_to_hold_ipv6(asked)):
+            if who.address in asked or (who.is_ipv6 and seems_to_hold_ipv6(asked)) or (b"%" in asked and may_hide_address(asked)):
                 asked = _encode(_redacted(what, request.client_ip))
             by = who.columns if what.arch is None else who.without_arch
             lines.append(_line(self._ids.make(now_ns), received_at, asked[1:-1], by))
@@ -209,7 +211,7 @@ class Recorder:
             seen.package_type,
             seen.rule,
             seen.kind,
-            outcome.request.method,
+            outcome.request.method[:_METHOD_CHARACTERS],
             sent.status,
             "proxy" if isinstance(decision, Proxy) else "respond" if redirect is None else "redirect",
             sent.body_bytes,
@@ -341,12 +343,3 @@ def _redacted(what: _What, address: str) -> _What:
         **{name: redact(text, address) for name in _SAID if (text := getattr(what, name)) is not None},
         variables={redact(name, address): redact(value, address) for name, value in (what.variables or {}).items()} or None,
     )
-
-
-def explain_privacy(request: Request) -> list[str]:
-    """Return what privacy keeps out of the event of `request`, one sentence each, for `explain`."""
-    if opted_out(request.headers):
-        return ["the client opted out (Sec-GPC or DNT): the request is served, and nothing is kept, counted or looked up"]
-    dropped = ["the client's address: only keyed hashes of it are kept, and their key is rotated and destroyed"]
-    kept_out = ("authorization", "cookie", "forwarded", "x-forwarded-for", "x-real-ip")
-    return dropped + [f"the field {name}" for name in kept_out if name in request.headers]

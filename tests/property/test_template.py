@@ -180,6 +180,7 @@ values = st.dictionaries(names, texts | st.text("ab%41/ ?&é", max_size=6), max_
 def test_expands_as_uritemplate_does(template: str, given_values: dict[str, Any]) -> None:
     parsed = UrlTemplate.parse(template)
     assert parsed.expander().expand(given_values) == parsed.expand(given_values) == URITemplate(template).expand(given_values)
+    assert "".join(text for text, _ in parsed.expander().pieces(given_values)) == parsed.expand(given_values)
 
 
 composites = st.lists(texts, max_size=3) | st.dictionaries(texts, texts, max_size=3) | st.none() | texts

@@ -199,6 +199,48 @@ def test_a_host_from_a_variable_must_be_listed(url: str, expected: str | None) -
     assert outgoing.locate({"url": url}, "") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "value", "expected"),
+    [
+        # In the path, a value is path: it brings no query, no fragment, and no dot segment in front of one.
+        ("/{+v}?token=good", "a?token=evil#", "/a%3Ftoken=evil%23?token=good&q=1"),
+        ("/{+v}", "a?b#c", "/a%3Fb%23c?q=1&token=evil"),
+        ("/{+v}", "..?x", "/..%3Fx?q=1&token=evil"),
+        ("/{+v}", "a%20b?c;d=e&f", "/a%20b%3Fc;d=e&f?q=1&token=evil"),
+        ("/{+v}", "50%?20", "/50%25%3F20?q=1&token=evil"),
+        ("/{+v}?token=good", "a%3Fb%23", "/a%3Fb%23?token=good&q=1"),
+        ("/{+v:3}?token=good", "a?bcd", "/a%3Fb?token=good&q=1"),
+        ("/{+v,v}", "?", "/%3F,%3F?q=1&token=evil"),
+        ("/{v}?token=good", "a?#b", "/a%3F%23b?token=good&q=1"),
+        # In a parameter, it is that parameter's.
+        ("/?next={+v}&token=good", "https://a/?b=c&token=evil#d", "/?next=https://a/?b=c%26token=evil%23d&token=good&q=1"),
+        ("/?next={+v}&token=good", "1;token=evil", "/?next=1%3Btoken=evil&token=good&q=1"),
+        ("/?{+v}&token=good", "token=evil&x", "/?token%3Devil%26x&token=good&q=1"),
+        ("/?to{+v}&token=good", "ken=evil", "/?token%3Devil&token=good&q=1"),
+        ("/{?v}&token={+v}", "a&b=c", "/?v=a%26b%3Dc&token=a%26b=c&q=1"),
+        # In a fragment there is nothing left to displace.
+        ("/?token=good#{+v}", "a?b&c", "/?token=good&q=1#a?b&c"),
+        ("/?token=good{#v}", "a?b&c", "/?token=good&q=1#a?b&c"),
+    ],
+)
+def test_a_value_stays_in_the_part_where_the_template_has_it(text: str, value: str, expected: str) -> None:
+    assert Outgoing.compile(CDN + text).locate({"v": value}, "q=1&token=evil") == CDN + expected
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "expected"),
+    [
+        ("{+url}", "https://a.example/x?y=1#z", "https://a.example/x?y=1#z"),
+        ("{+url}?token=good", "https://a.example/x?token=evil#", "https://a.example/x%3Ftoken=evil%23?token=good"),
+        ("{+url}/y", "https://a.example/x?y=1", "https://a.example/x%3Fy=1/y"),
+        ("https://{+url}/x", "a.example?", None),
+        ("https://{+url}/x", "a.example#", None),
+    ],
+)
+def test_a_value_that_is_the_whole_url_keeps_its_query(text: str, url: str, expected: str | None) -> None:
+    assert Outgoing.compile(text, frozenset({"a.example"})).locate({"url": url}, "") == expected
+
+
 def test_one_without_url_leads_nowhere() -> None:
     assert Outgoing(None, None, "").locate({}, "") is None
 

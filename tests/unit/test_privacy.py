@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gatewaycore.headers import Headers
-from gatewaycore.privacy import REDACTED, endpoint_id, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REDACTED, endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 
 KEY = b"k" * 32
 
@@ -68,7 +68,20 @@ def test_an_identifier_is_made_of_any_text() -> None:
     [
         ("no address", "203.0.113.7", "no address"),
         ("a 203.0.113.7 b 203.0.113.7", "203.0.113.7", f"a {REDACTED} b {REDACTED}"),
-        ("203.0.113.70", "203.0.113.7", f"{REDACTED}0"),
+        # Another address, or a version, that holds it.
+        ("203.0.113.70", "203.0.113.7", "203.0.113.70"),
+        ("1203.0.113.7", "203.0.113.7", "1203.0.113.7"),
+        ("11.2.3.4 v=1.2.3.45 1.2.3.4.5 5.1.2.3.4", "1.2.3.4", "11.2.3.4 v=1.2.3.45 1.2.3.4.5 5.1.2.3.4"),
+        ("1.2.3.4%35 1.2.3.4%252E5 %311.2.3.4", "1.2.3.4", "1.2.3.4%35 1.2.3.4%252E5 %311.2.3.4"),
+        ("x1.2.3.4y ...1.2.3.4... v1.2.3.4.tgz", "1.2.3.4", f"x{REDACTED}y ...{REDACTED}... v{REDACTED}.tgz"),
+        # Seen through escapes.
+        ("?ip=203%2E0%2e113%2E7&x", "203.0.113.7", f"?ip={REDACTED}&x"),
+        ("203%252E0.113%252e7", "203.0.113.7", REDACTED),
+        ("%32%30%33.0.113.7", "203.0.113.7", REDACTED),
+        ("%25%33%32%30%33.0.113.7", "203.0.113.7", REDACTED),
+        ("%20203.0.113.7%20", "203.0.113.7", f"%20{REDACTED}%20"),
+        ("%203.0.113.7", "203.0.113.7", f"%{REDACTED}"),
+        ("%C3%A9%ff%zz%203%2E0.113.7%", "3.0.113.7", f"%C3%A9%ff%zz%20{REDACTED}%"),
         ("::ffff:203.0.113.7", "203.0.113.7", f"::ffff:{REDACTED}"),
         ("203.0.113.7", "", "203.0.113.7"),
         ("203.0.113.7", "%eth0", "203.0.113.7"),
@@ -84,7 +97,14 @@ def test_an_identifier_is_made_of_any_text() -> None:
         ("from%202001:DB8::7", "2001:db8::7", f"from%20{REDACTED}"),
         ("u=%3Fip%3D2001%253Adb8%25253a%3A7", "2001:db8::7", f"u=%3Fip%3D{REDACTED}"),
         ("[2001:DB8::7]:8080", "2001:db8::7", f"[{REDACTED}]:8080"),
-        ("from 2001:DB8::7.", "2001:db8::7", f"from {REDACTED}"),
+        ("from 2001:DB8::7.", "2001:db8::7", f"from {REDACTED}."),
+        ("ip:2001:0DB8::7: x", "2001:db8::7", f"ip:{REDACTED}: x"),
+        ("2001:db8::7:8080", "2001:db8::7", f"{REDACTED}:8080"),
+        ("bed2001:db8::7", "2001:db8::7", f"bed{REDACTED}"),
+        ("%32001%3Adb8%253A%3A%2537", "2001:db8::7", REDACTED),
+        ("2001:db8::70 2001:db8::7%30 12001:db8::7", "2001:db8::7", f"2001:db8::70 2001:db8::7%30 1{REDACTED}"),
+        ("2001:db8::1 ::10 ::1", "::1", f"2001:db8::1 ::10 {REDACTED}"),
+        ("a::1" * 100, "::1", f"a{REDACTED}" * 100),
         ("2001:db8::8", "2001:db8::7", "2001:db8::8"),
         ("fe80::1", "fe80::1%eth0", REDACTED),
         ("FE80::1", "fe80::1%eth0", REDACTED),
@@ -123,11 +143,42 @@ def test_seems_to_hold_ipv6(text: bytes, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 200_000, ":" * 200_000, "%3A" * 60_000, "%25" * 60_000, "%252525" * 20_000, "a:" * 100_000, "1." * 100_000]
+    ("text", "expected"),
+    [
+        (b"203%2E0", True),
+        (b"203%25252e0", True),
+        (b"%3203", True),
+        (b"%25%33%32", True),
+        (b"%2%45", True),
+        (b"%20%2F", False),
+        (b"100%", False),
+        (b"1.2.3.4", False),
+        (b"", False),
+    ],
+)
+def test_may_hide_address(text: bytes, expected: bool) -> None:
+    assert may_hide_address(text) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 200_000,
+        ":" * 200_000,
+        "%3A" * 60_000,
+        "%25" * 60_000,
+        "%252525" * 20_000,
+        "a:" * 100_000,
+        "1." * 100_000,
+        "a::1" * 50_000,
+        "1.2.3.4" * 30_000,
+    ],
 )
 def test_redacting_takes_time_in_proportion_to_the_text(text: str) -> None:
     began = time.process_time()
-    redact(text, "2001:db8::7")
+    for address in ("2001:db8::7", "::1", "1.2.3.4"):
+        redact(text, address)
     seems_to_hold_ipv6(text.encode())
+    may_hide_address(text.encode())
     # An expression that went back and forth would take minutes.
     assert time.process_time() - began < 5

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.headers import Headers
 from gatewaycore.privacy import REDACTED, endpoint_id, origin_id
-from gatewaycore.recorder import Recorder, Sent, decode, explain_privacy
+from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.rules import CatchAllRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule
 from gatewaycore.salts import Salts
@@ -528,22 +528,7 @@ def test_a_recorder_leaves_nothing_behind() -> None:
     assert len(room._makers_of_ids()) <= before
 
 
-# --- explaining ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("headers", "words"),
-    [
-        ({}, ["address"]),
-        ({"Cookie": "a", "Authorization": "b", "X-Forwarded-For": V4}, ["address", "authorization", "cookie", "x-forwarded-for"]),
-        ({"DNT": "1", "Cookie": "a"}, ["opted out"]),
-    ],
-)
-def test_explain_privacy(headers: dict[str, str], words: Sequence[str]) -> None:
-    told = explain_privacy(Request("GET", GET, "/", headers=Headers(headers)))
-    assert len(told) == len(words)
-    assert all(word in sentence for word, sentence in zip(words, told, strict=True))
-    assert V4 not in " ".join(told)
+# --- what is odd ---------------------------------------------------------------------------------------------------------
 
 
 def test_respond_has_no_target(kept: Kept) -> None:
@@ -556,3 +541,45 @@ def test_a_user_agent_without_end_is_cut(kept: Kept) -> None:
     headers = [("user-agent", "x" * 70_000)]
     for outcome in (ask("/linux/agent", headers=headers), settled("/linux/agent", headers=headers)):
         assert kept.record(outcome).user_agent == "x" * 1024
+
+
+def test_a_method_without_end_is_cut(kept: Kept) -> None:
+    assert kept.record(ask("/linux/1", method="X" * 70_000)).method == "X" * 32
+
+
+@pytest.mark.parametrize("query", ["a=\ud800", "\udfff", "page=\ud800&\ud800=1&version=\udcff"])
+def test_text_that_is_no_unicode_is_recorded_all_the_same(kept: Kept, query: str) -> None:
+    for path in ("/linux/1", "/a.png", "/e/start/x", "/linux/1"):
+        kept.record(ask(path, query=query))
+    assert kept.recorder.failed == 0
+    assert all("?" in str(event.variables) for event in kept.events)
+
+
+def test_no_request_writes_a_line_without_end(kept: Kept) -> None:
+    long = "x" * 100_000
+    query = "&".join(f"{number}{long}={long}" for number in range(200))
+    kept.record(ask(f"/linux/{long}", query=query, headers={"User-Agent": long, "Referer": long}))
+    kept.record(ask("/a.png", query=query, headers={"Referer": long}))
+    kept.record(ask("/e/start/x"), entries=[{f"{number}{long}": long for number in range(200)}])
+    assert all(len(line) < 250_000 for line in kept.lines)
+    assert kept.events[0].version == "x" * 2_048
+
+
+# --- the client's own address, escaped -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("address", "escaped"), [(V4, "203%2E0%252E113.7"), (V6, "2001%3Adb8%253A%3A7"), (V6, "%32001:db8:0::7")])
+def test_an_escaped_address_is_taken_out_of_every_event_of_its_client_and_of_nobody_elses(kept: Kept, address: str, escaped: str) -> None:
+    twice = escaped.replace("%", "%25")
+    for _ in range(4):
+        event = kept.record(settled(f"/linux/{twice}", address=address))
+        assert event.version == event.variables["version"] == REDACTED
+        assert kept.record(settled(f"/linux/{twice}", address="198.51.100.9")).version == escaped
+    page = kept.record(ask("/a.png", address=address, headers={"Referer": f"https://x/?ip={escaped}"})).page
+    assert page == f"https://x/?ip={REDACTED}"
+
+
+def test_what_holds_the_address_of_a_client_is_not_its_address(kept: Kept) -> None:
+    for _ in range(4):
+        event = kept.record(settled("/linux/1.2.3.45", query="from=11.2.3.4", address="1.2.3.4"))
+        assert (event.version, event.variables["from"]) == ("1.2.3.45", "11.2.3.4")

@@ -13,6 +13,7 @@ from gatewaycore.rules.variables import (
     MAX_DEPTH,
     MAX_NAME,
     MAX_PARAMETERS,
+    MAX_TEXT,
     BodyError,
     Meaning,
     Subject,
@@ -36,6 +37,9 @@ from gatewaycore.rules.variables import (
         ("a=%FF", {"a": "\ufffd"}),
         ("a=%", {"a": "%"}),
         ("a=b;c=d", {"a": "b;c=d"}),
+        ("a=\ud800", {"a": "?"}),
+        ("\udfffb=%C3%A9", {"?b": "é"}),
+        (f"{'n' * 300}={'v' * 3_000}&a=b", {"n" * MAX_NAME: "v" * MAX_TEXT, "a": "b"}),
     ],
 )
 def test_query_variables(query: str, variables: dict[str, str]) -> None:
@@ -146,6 +150,36 @@ def test_the_path_wins_over_the_body_and_the_body_over_the_query(
     seen = SUBJECT.observe("rule", variables, query, entry, "ref")
     assert (seen.version, seen.page, dict(seen.variables)) == (version, page, found)
     assert (seen.package, seen.package_type, seen.rule, seen.kind) == ("pkg", "file", "rule", "download")
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("variables", "query", "entry"),
+    [
+        ({"version": LONG}, "", {}),
+        ({"version": LONG}, f"page={LONG}&{LONG}=1", {}),
+        ({}, "", {"$version": LONG, "$referrer": LONG, LONG: LONG}),
+        ({"version": "\ud800" + LONG}, "page=\ud800", {"\ud800": "\ud800"}),
+    ],
+)
+def test_no_text_of_an_observation_is_long_or_unsound(variables: Mapping[str, str], query: str, entry: Mapping[str, str]) -> None:
+    seen = SUBJECT.observe("rule", variables, query, entry, LONG)
+    texts = [seen.version or "", seen.page or "", *seen.variables.values()]
+    assert max(map(len, texts)) == MAX_TEXT
+    assert all(len(name) <= MAX_NAME for name in seen.variables)
+    assert all(text.encode() for text in [*texts, *seen.variables] if text)
+
+
+def test_of_too_many_variables_the_paths_stay_then_the_bodys() -> None:
+    query = "&".join(f"q{number}=1" for number in range(MAX_PARAMETERS))
+    entry = {f"b{number}": "1" for number in range(60)}
+    seen = SUBJECT.observe("rule", {"version": "1", "b0": "path"}, query, entry)
+    assert len(seen.variables) == MAX_PARAMETERS
+    assert list(seen.variables)[:3] == ["version", "b0", "b1"]
+    assert (seen.variables["b0"], seen.variables["b59"], seen.variables["q38"]) == ("path", "1", "1")
+    assert "q39" not in seen.variables
 
 
 @pytest.mark.parametrize(

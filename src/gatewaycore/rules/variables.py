@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,17 +12,17 @@ from attrs import define, frozen
 
 from gatewaycore.event import Kind, Observation
 
-MEANINGS = ("version", "platform", "arch", "page", "package")
-"""Variables that fill a column of the event; a rule may name another variable for each (``variables: {version: release}``)."""
-
 MAX_PARAMETERS = 100
-"""Query parameters that are recorded; the rest of an absurd query is dropped, and the request served."""
+"""Query parameters that are read, and variables of an event; what an absurd request has beyond is dropped, and the request served."""
+
+MAX_TEXT = 2_048
+"""Characters that are recorded of a text which the client chose, a variable's value or a page: enough for a URL, too few to fill a disk."""
 
 MAX_DEPTH = 32
 """Levels of nesting that a body may have."""
 
 MAX_NAME = 256
-"""Characters of a flattened name: a long key around thousands of short ones would make gigabytes of a small body."""
+"""Characters of a variable's name. In a body more are refused: a long key around thousands of short ones would make gigabytes of little."""
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -34,14 +35,15 @@ class TooManyEventsError(ValueError):
     """A body that holds more events than the limit."""
 
 
-def query_variables(query: str) -> dict[str, str]:
-    """Return the parameters of a raw query as variables, form-decoded; the first of two with one name wins."""
+def query_variables(query: str) -> Mapping[str, str]:
+    """Return the parameters of a raw query as variables, form-decoded and cut; the first of two with one name wins."""
     pairs = parse_qsl(query, keep_blank_values=True, errors="replace") if query.count("&") < MAX_PARAMETERS else _first_pairs(query)
     variables: dict[str, str] = {}
     for name, value in pairs:
         if name:
             variables.setdefault(name, value)
-    return variables
+    # What is decoded is no longer than what was sent.
+    return variables if len(query) <= MAX_NAME and query.isascii() else _bounded(variables)
 
 
 def _first_pairs(query: str) -> list[tuple[str, str]]:
@@ -116,6 +118,18 @@ def _sound(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _bounded(variables: Mapping[str, str]) -> Mapping[str, str]:
+    """Return `variables`, sound and cut; themselves where that changes nothing."""
+    text = "".join([*variables, *variables.values()])
+    if len(text) <= MAX_NAME and text.isascii():
+        return variables
+    return {_sound(name[:MAX_NAME]): _sound(value[:MAX_TEXT]) for name, value in variables.items()}
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else _sound(value[:MAX_TEXT])
+
+
 @frozen
 class Meaning:
     """Which variables fill which columns, for one package.
@@ -135,7 +149,7 @@ class Meaning:
 USUAL = Meaning()
 
 
-@define(slots=True)
+@define(slots=True, weakref_slot=False)
 class Subject:
     """What every event of one package has in common. Nobody mutates it; one is shared by all the routes of a package.
 
@@ -158,23 +172,35 @@ class Subject:
 
         Args:
             rule: the label of the route.
-            variables: what the path named; these win over the query's and the body's.
+            variables: what the path named; these win over the query's and the body's, and come first where there are too many.
             query: raw, without "?".
             entry: one object of the body. Names that begin with "$" are reserved: ``$version``, ``$type`` and ``$referrer`` have their
                 meaning, and the others (an address may be among them) are dropped.
             page: what the page is when no variable says.
+
+        Returns:
+            Text that can be written as UTF-8, none of it longer than `MAX_TEXT`: whoever asks must not be able to fill the disk.
         """
-        found = variables
+        found, said = variables, _NOTHING
         if query:
             found = {**query_variables(query), **variables}
         kind, version = self.kind, None
         if entry:
-            version, page = entry.get("$version"), entry.get("$referrer", page)
+            version, page = _text(entry.get("$version")), entry.get("$referrer", page)
             kind = _TYPES.get(entry.get("$type", ""), kind)
-            found = {**found, **{name: value for name, value in entry.items() if not name.startswith("$")}}
-            found = {**found, **variables}
+            said = {name: value for name, value in entry.items() if not name.startswith("$")}
+            found = {**found, **said, **variables}
+        if page is not None:
+            page = _text(page)
         if not found:
             return Observation(self.package, self.package_type, rule, kind, version, None, None, page)
+        if len(found) > MAX_PARAMETERS:
+            # In the order in which they win: nobody pushes the path's own variables out.
+            found = {name: found[name] for name in islice(dict.fromkeys([*variables, *said, *found]), MAX_PARAMETERS)}
+        # Every request comes by here: one look at all values together. Names are the operator's, or bounded already, but for a body's.
+        text = "".join(found.values())
+        if said or len(text) > MAX_TEXT or not text.isascii():
+            found = _bounded(found)
         meaning = self.meaning
         return Observation(
             (meaning.package and found.get(meaning.package)) or self.package,
