@@ -12,6 +12,7 @@ import pytest
 from gatewaycore.decision import Collect, Decision, Reception, Redirect, Respond
 from gatewaycore.errors import ConfigError
 from gatewaycore.event import Observation
+from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Match, Route, Rule
@@ -93,7 +94,7 @@ def test_what_cannot_be_part_of_a_url_is_refused_with_400() -> None:
     [(b"", 307, 0), (b'{"a": 1}', 307, 1), (b"{}{}", 307, 2), (b"no JSON", 307, 0), (b"{}{}{}", 413, 0)],
 )
 def test_a_posted_body_is_an_extra(method: str, body: bytes, status: int, entries: int) -> None:
-    reception = Asked(file(limits=Limits(body_bytes=9, events=2)), "/1/x", method).receive(body)
+    reception = Asked(file(limits=Limits(body_bytes=90, events=2)), "/1/x", method).receive(body)
     assert (reception.decision.status, len(reception.entries)) == (status, entries)
     collect = Asked(file(limits=Limits(body_bytes=9)), "/1/x", method).decision
     assert isinstance(collect, Collect)
@@ -417,3 +418,13 @@ def test_a_report_names_its_package(path: str, entry: dict[str, str], package: s
 
 def test_a_report_without_a_body_is_an_install_of_the_rule_itself() -> None:
     assert said(Asked(install(id="id-1"), "/package-event/install", "POST")).package == "id-1"
+
+
+def test_a_long_query_leaves_room_for_fewer_events_beside_it() -> None:
+    limits = Limits(body_bytes=1000, events=50)
+    assert [limits.events_beside("/v1", query) for query in ("", "x" * 96, "x" * 5000)] == [50, 10, 1]
+    rule = EventRule(name="usage", domain="in.acme.example", incoming_path="/v1", limits=limits)
+    request = Request("POST", "in.acme.example", "/v1", "q=" + "x" * 94)
+    decision = Gateway.compile(rule.compile()).decide(request).decision
+    assert isinstance(decision, Collect)
+    assert [decision.receive(b'{"n": 1}' * count).decision.status for count in (10, 11)] == [200, 413]

@@ -155,7 +155,7 @@ class EventRoute:
             if _is_form(request, body):
                 entries: tuple[Mapping[str, str], ...] = (query_variables(body.decode("utf-8", "replace").strip()),)
             else:
-                entries = body_entries(body, self.limits.events)
+                entries = body_entries(body, self.limits.events_beside(request.path, request.query))
         except TooManyEventsError as error:
             return Reception(too_many(error))
         except BodyError as error:

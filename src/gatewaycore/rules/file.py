@@ -242,7 +242,7 @@ class FileRoute:
     def _receive(self, request: Request, match: Match, body: bytes) -> Reception:
         answer = self._answer(request, match)
         try:
-            return Reception(answer, body_entries(body, self.limits.events))
+            return Reception(answer, body_entries(body, self.limits.events_beside(request.path, request.query)))
         except TooManyEventsError as error:
             return Reception(too_many(error))
         except BodyError:

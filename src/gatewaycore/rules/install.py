@@ -78,11 +78,11 @@ class InstallRoute:
         """Read the report; only POST brings one."""
         if request.method != "POST":
             return _NOT_ALLOWED
-        return Collect(self.limits.body_bytes, partial(self._receive))
+        return Collect(self.limits.body_bytes, partial(self._receive, request))
 
-    def _receive(self, body: bytes) -> Reception:
+    def _receive(self, request: Request, body: bytes) -> Reception:
         try:
-            entries = body_entries(body, self.limits.events)
+            entries = body_entries(body, self.limits.events_beside(request.path, request.query))
         except TooManyEventsError as error:
             return Reception(too_many(error))
         except BodyError as error:
