@@ -23,9 +23,10 @@ from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Enrichment
 from gatewaycore.event import Event
 from gatewaycore.privacy import redact
 from gatewaycore.recorder import decode
+from tests.examples import many
 from tests.strategies import AGENTS, addresses
 
-thorough = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.differing_executors])
+thorough = settings(deadline=None, max_examples=many(150), suppress_health_check=[HealthCheck.differing_executors])
 callers = st.builds(
     Caller,
     st.one_of(addresses, st.sampled_from(("", "testclient", "::1", "fe80::1%eth0", "::ffff:203.0.113.7", "203.0.113.7"))),

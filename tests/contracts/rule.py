@@ -25,9 +25,10 @@ from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Everything, Regex, Route, Rule
 from gatewaycore.template import Matcher
 from tests import strategies
+from tests.examples import many
 
 # One test method serves many classes: that is what a contract is.
-thorough = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow])
+thorough = settings(deadline=None, max_examples=many(150), suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow])
 
 
 class RuleContract:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import many
 
 from gatewaycore.config import Config, read_config
 from gatewaycore.config.json_source import json_lines, parse_json
@@ -92,13 +93,13 @@ def total_as_file(text: str | bytes, suffix: str) -> None:
         total(path)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=many(400), deadline=None)
 @given(documents)
 def test_any_data(data: Any) -> None:
     total(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=many(200), deadline=None)
 @given(documents, st.sampled_from([".yaml", ".json", ""]), st.integers(0, 3))
 def test_any_data_in_a_file(data: Any, suffix: str, indent: int) -> None:
     text = json.dumps(data, default=str, indent=indent or None, skipkeys=True)
@@ -114,13 +115,13 @@ yaml_text = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=many(600), deadline=None)
 @given(yaml_text, st.sampled_from([".yaml", ".json", ""]))
 def test_any_text(text: str, suffix: str) -> None:
     total_as_file(text, suffix)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=many(100), deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes(data: bytes) -> None:
     total_as_file(data, ".yaml")

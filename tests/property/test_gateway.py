@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests import strategies
+from tests.examples import many
 
 from gatewaycore.decision import Collect, Proxy, Redirect, Respond
 from gatewaycore.enrich import ENRICHMENTS
@@ -40,7 +41,7 @@ from gatewaycore.rules.python import PythonFile
 from gatewaycore.salts import Salts
 from gatewaycore.template import Matcher, UrlTemplate, normalise
 
-thorough = settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(deadline=None, max_examples=many(400), suppress_health_check=[HealthCheck.too_slow])
 
 GET, ANY = "get.acme.example", "any.example"
 CDN = "https://cdn.acme.example"

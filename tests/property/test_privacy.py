@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests import strategies
+from tests.examples import many
 
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
@@ -27,7 +28,7 @@ GATEWAY = Gateway.compile(
         *PixelRule(name="page", domain=GET, incoming_path="/b.png").compile(),
     ]
 )
-thorough = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+thorough = settings(deadline=None, max_examples=many(300), suppress_health_check=[HealthCheck.too_slow])
 versions = st.lists(st.integers(0, 99).map(str), min_size=1, max_size=6).map(".".join)
 # What stands around an address: nothing that would make it part of another one.
 around = st.sampled_from(["", " ", "x", "v", "-", "/", "?ip=", "&", "(", ")", "ü", "%20", "%3D", "%2F", "[", "]", "."])

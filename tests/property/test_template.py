@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from tests.examples import many
 from uritemplate import URITemplate
 
 from gatewaycore.errors import TemplateError
 from gatewaycore.template import Matcher, Open, Tail, UrlTemplate, escape, normalise
 from gatewaycore.template.sample import samples
 
-settings.register_profile("template", deadline=None, max_examples=400)
+settings.register_profile("template", deadline=None, max_examples=many(400))
 PROFILE = settings.get_profile("template")
 
 LITERALS = ["-", ".", "x", "/", "/x/", "-x", "x-", "/-", "a"]

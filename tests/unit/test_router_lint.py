@@ -23,6 +23,7 @@ from gatewaycore.rules.file import RouteSettings
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.template.overlap import overlap
 from gatewaycore.template.sample import samples
+from tests.examples import many
 
 DOMAIN = "get.acme.example"
 
@@ -289,7 +290,7 @@ def _matches(route: Route, path: str) -> bool:
     return route.pattern.match(path, path.split("/")[1:], "") is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=many(300), deadline=None)
 @given(_templates())
 def test_what_is_said_holds_on_every_small_path(texts: list[str]) -> None:
     subject = router(*paths(*texts))
