@@ -33,6 +33,7 @@ PURE = [
     "privacy",
     "event",
     "route",
+    "trie",
     "outgoing",
     "rules",
     "router",

@@ -15,10 +15,11 @@ from attrs import frozen
 
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Everything, Match, Regex, Route
-from gatewaycore.router import Rank, Router, rank, standing
+from gatewaycore.router import Router
 from gatewaycore.template import Matcher, Open, Tail
 from gatewaycore.template.overlap import ends, is_loose, overlap
 from gatewaycore.template.sample import readable, samples
+from gatewaycore.trie import Rank, rank, standing
 
 Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target"]
 

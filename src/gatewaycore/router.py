@@ -1,8 +1,7 @@
 """Router: host -> routes, compiled once, never changed.
 
 Within a host the most specific rule wins, whatever the order in the file: protocols on a path prefix (`Api`), then exact paths, then
-templates, then regular expressions in file order, then the catch-all. Templates are found through a trie over literal segments, so that a
-request's cost does not grow with the number of rules; a subtree that holds one rule is that rule, so that memory does not either.
+templates (see `gatewaycore.trie`), then regular expressions in file order, then the catch-all.
 
 What ranks equal is ambiguous, and reported by `gatewaycore.lint`; which of the two answers is still not left to the file: see `standing`.
 """
@@ -11,123 +10,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias, TypeVar, final
 
 from attrs import define, evolve, field
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Everything, Match, Regex, Route
-from gatewaycore.template import Matcher, Open, normalise
+from gatewaycore.template import Matcher, normalise
 from gatewaycore.template.escapes import unescape
+from gatewaycore.trie import Node, first, rank, standing, walk
 
 DEFAULT_DOMAIN = "*"
-
-_K = TypeVar("_K", str, tuple[str, str])
-
-Rank: TypeAlias = tuple[int, ...]
-"""Sorts before what is less specific."""
-
-
-Standing: TypeAlias = tuple[Rank, str, str]
-"""A rank and, for those that share it, the last word."""
-
-
-def rank(matcher: Matcher, priority: int) -> Rank:
-    """Return where a template stands: more literal segments first, then more literal characters, then fewer variables, then fewer that
-    span segments; `priority` settles what is left. Templates of one rank that meet on a path are ambiguous."""
-    return (-matcher.literal_segments, -matcher.literal_chars, matcher.variable_count, matcher.spanning_count, -priority)
-
-
-def standing(route: Route) -> Standing:
-    """Return where a template's route stands among those of its host, whatever the order in the file.
-
-    The last word is the path as it is written, compared as text, so that what is literal further left comes first ("{" sorts after
-    letters and digits); then the package. Worked out where several routes are to be put in order, and kept nowhere.
-    """
-    return rank(_matcher(route), route.priority), route.label, route.package or ""
-
-
-@final
-@define(slots=True, eq=False)
-class _Node:
-    """One position between segments. What hangs on it: routes that end here, literal segments, one-segment patterns, and tails.
-
-    Patterns and tails are keyed by their literal beginning and end, grouped by the lengths of the two, so that thousands of
-    ``{name}-linux.tgz`` and its like cost one lookup for each pair of lengths, not one for each rule.
-    """
-
-    routes: list[Route] = field(factory=list)
-    literals: dict[str, _Node | Route] = field(factory=dict)
-    opens: dict[tuple[int, int], dict[tuple[str, str], _Node | Route]] = field(factory=dict)
-    tails: dict[tuple[int, int], dict[tuple[str, str], list[Route]]] = field(factory=dict)
-
-    def insert(self, route: Route, matcher: Matcher, depth: int) -> None:
-        elements = matcher.elements
-        if depth == len(elements):
-            self.routes.append(route)
-            return
-        element = elements[depth]
-        if isinstance(element, str):
-            self._hang(self.literals, sys.intern(element), route, depth)
-        elif isinstance(element, Open):
-            key = (element.prefix, element.suffix)
-            self._hang(self.opens.setdefault((len(key[0]), len(key[1])), {}), key, route, depth)
-        else:
-            key = (element.prefix, element.suffix)
-            self.tails.setdefault((len(key[0]), len(key[1])), {}).setdefault(key, []).append(route)
-
-    @staticmethod
-    def _hang(children: dict[_K, _Node | Route], key: _K, route: Route, depth: int) -> None:
-        child = children.get(key)
-        if child is None:
-            children[key] = route
-            return
-        if not isinstance(child, _Node):
-            node = _Node()
-            node.insert(child, _matcher(child), depth + 1)
-            children[key] = child = node
-        child.insert(route, _matcher(route), depth + 1)
-
-    def candidates(self, path: str, segments: Sequence[str], depth: int, offset: int, found: list[Route]) -> None:
-        """Add every route whose elements fit `segments` from `depth` on; `offset` is where that segment begins in `path`."""
-        if self.tails:
-            rest = path[offset:]
-            for (before, after), group in self.tails.items():
-                if len(rest) >= before + after:
-                    routes = group.get((rest[:before], rest[len(rest) - after :]))
-                    if routes:
-                        found.extend(routes)
-        if depth == len(segments):
-            found.extend(self.routes)
-            return
-        segment = segments[depth]
-        child = self.literals.get(segment)
-        if child is not None:
-            if type(child) is _Node:
-                child.candidates(path, segments, depth + 1, offset + len(segment) + 1, found)
-            else:
-                found.append(child)
-        for (before, after), named in self.opens.items():
-            if len(segment) > before + after:
-                # Most are a whole segment, `{x}`, and there is nothing to cut off.
-                child = named.get((segment[:before], segment[len(segment) - after :]) if before or after else _WHOLE)
-                if child is None:
-                    continue
-                if type(child) is _Node:
-                    child.candidates(path, segments, depth + 1, offset + len(segment) + 1, found)
-                else:
-                    found.append(child)
-
-
-_WHOLE = ("", "")
-
-
-def _matcher(route: Route) -> Matcher:
-    pattern = route.pattern
-    if not isinstance(pattern, Matcher):
-        raise TypeError(f"{route.label} has no template")
-    return pattern
 
 
 @define(slots=True, eq=False)
@@ -136,7 +29,7 @@ class _Host:
 
     apis: dict[str, ApiRoute] = field(factory=dict)
     exact: dict[str, list[Route]] = field(factory=dict)
-    templates: _Node = field(factory=_Node)
+    templates: Node = field(factory=Node)
     regexes: list[Route] = field(factory=list)
     catch_all: list[Route] = field(factory=list)
     count: int = 0
@@ -169,7 +62,7 @@ class _Host:
                     others.append(Match(route, variables))
         if others and best is not None:
             # Where each stands takes longer to work out than whether it matches.
-            return _first([best, *others])
+            return first([best, *others])
         return best or self._loose(path)
 
     def _api(self, path: str, request: Request) -> Match | None:
@@ -199,33 +92,9 @@ class _Host:
         yield from dict.fromkeys(self.apis.values())
         for routes in self.exact.values():
             yield from routes
-        yield from sorted(_walk(self.templates), key=standing)
+        yield from sorted(walk(self.templates), key=standing)
         yield from self.regexes
         yield from self.catch_all
-
-
-def _walk(node: _Node) -> Iterator[Route]:
-    yield from node.routes
-    for routes in (routes for group in node.tails.values() for routes in group.values()):
-        yield from routes
-    children = [*node.literals.values(), *(child for group in node.opens.values() for child in group.values())]
-    for child in children:
-        if isinstance(child, _Node):
-            yield from _walk(child)
-        else:
-            yield child
-
-
-def _first(matches: Sequence[Match]) -> Match:
-    """Return the one whose route has the first `standing`; the first number mostly tells, and the others are not worked out then."""
-    segments = [_matcher(match.route).literal_segments for match in matches]
-    most = max(segments)
-    left = [match for match, count in zip(matches, segments, strict=True) if count == most]
-    return left[0] if len(left) == 1 else min(left, key=_standing)
-
-
-def _standing(match: Match) -> Standing:
-    return standing(match.route)
 
 
 @define(slots=True, eq=False)
@@ -408,4 +277,4 @@ def _settled_by(winner: Route, loser: Route) -> str:
     return "the order in the file"
 
 
-__all__ = ["DEFAULT_DOMAIN", "Rank", "Router", "Standing", "rank", "standing"]
+__all__ = ["DEFAULT_DOMAIN", "Router"]

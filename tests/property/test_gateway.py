@@ -24,7 +24,7 @@ from gatewaycore.headers import Headers
 from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.route import Route
-from gatewaycore.router import Router, rank
+from gatewaycore.router import Router
 from gatewaycore.rules import (
     RULES,
     CatchAllRule,
@@ -40,6 +40,7 @@ from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.python import PythonFile
 from gatewaycore.salts import Salts
 from gatewaycore.template import Matcher, UrlTemplate, normalise
+from gatewaycore.trie import rank
 
 thorough = settings(deadline=None, max_examples=many(400), suppress_health_check=[HealthCheck.too_slow])
 

@@ -11,10 +11,11 @@ import pytest
 from gatewaycore.errors import ConfigError
 from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Match, Regex, Route
-from gatewaycore.router import Router, rank
+from gatewaycore.router import Router
 from gatewaycore.rules import CatchAllRule, ContainerRule, FileRule, PythonRule
 from gatewaycore.rules.python import PythonFile
 from gatewaycore.template import UrlTemplate
+from gatewaycore.trie import rank
 
 DOMAIN = "get.acme.example"
 

@@ -17,12 +17,13 @@ from gatewaycore.errors import TemplateError
 from gatewaycore.lint import Clash, clashes, lint
 from gatewaycore.request import Request
 from gatewaycore.route import Route
-from gatewaycore.router import Router, rank
+from gatewaycore.router import Router
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, FileRule
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.template.overlap import overlap
 from gatewaycore.template.sample import samples
+from gatewaycore.trie import rank
 from tests.examples import many
 
 DOMAIN = "get.acme.example"
