@@ -300,9 +300,11 @@ def test_importing_gatewaycore_is_cheap(record_property: Any) -> None:
 
 
 @pytest.mark.parametrize("package", [*PACKAGES, "gatewaycore.service", "gatewaycore.testing"])
-def test_importing_starts_nothing(package: str) -> None:
+def test_importing_starts_nothing(package: str, tmp_path: Path) -> None:
+    # In a folder that no other test writes to.
     told = fresh(
-        f"import threading, os\nbefore = set(os.listdir('.')), threading.active_count()\nimport {package}\n"
+        f"import threading, os\nos.chdir({str(tmp_path)!r})\n"
+        f"before = set(os.listdir('.')), threading.active_count()\nimport {package}\n"
         "print(before == (set(os.listdir('.')), threading.active_count()))"
     )
     assert (told.stdout, told.stderr) == ("True\n", "")
