@@ -30,6 +30,7 @@ PURE = [
     "decision",
     "template",
     "clientip",
+    "addresses",
     "privacy",
     "event",
     "route",

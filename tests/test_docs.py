@@ -48,6 +48,7 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES, CollectionRule
+from gatewaycore.rules.container.backend import Credentials
 from gatewaycore.rules.container.clients import FAMILIES
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
@@ -75,6 +76,7 @@ SETTINGS: Mapping[str, type] = {
         RouteSettings,
         PythonFile,
         CollectionRule,
+        Credentials,
         *SINKS.values(),
         *ENRICHMENTS.values(),
     )
@@ -176,6 +178,7 @@ _WORDS: Mapping[Any, str] = {
     float: "number",
     Limits: "limits",
     JournalSettings: "journal",
+    Credentials: "credentials",
 }
 _LISTS: Mapping[Any, str] = {str: "list of text", RouteSettings: "list of routes", PythonFile: "list of files"}
 
@@ -246,8 +249,9 @@ def test_every_client_family_has_its_row() -> None:
     say = {True: "redirect", False: "proxy"}
     for row, one in zip(rows, FAMILIES, strict=True):
         product = f"`{one.product}`" + (f" with `{one.marker}`" if one.marker else "")
-        assert row == [one.name, product, say[one.redirect.anonymous], say[one.redirect.credentials]]
-    assert head == ["Client", "User-Agent", "Without credentials", "With a token"]
+        always = one.redirect.anonymous and one.redirect.credentials
+        assert row == [one.name, product, say[always], say[one.redirect.anonymous], say[one.after_own_ping.anonymous]]
+    assert head == ["Client", "User-Agent", "Any image", "A public image", "A public image beside those of another registry"]
 
 
 def walk(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -294,7 +298,9 @@ def configured(block: Block, folder: Path) -> Gateway:
 
 
 @each(blocks("yaml", ""))
-def test_configuration_loads(block: Block, here: Path) -> None:
+def test_configuration_loads(block: Block, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in re.findall(r"-env: (\w+)", block.text):
+        monkeypatch.setenv(name, "of the environment")
     assert configured(block, here).router.count
 
 

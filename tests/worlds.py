@@ -108,6 +108,7 @@ def packages(backend: str = "127.0.0.1:1") -> dict[str, Any]:
                 "domain": "docker.acme.example",
                 "backend": f"{backend}/acme/tool",
                 "backend-scheme": "http",
+                "allow-private-backends": True,
             },
         ]
     }
@@ -148,10 +149,10 @@ class Core:
         return Answered(seen.status, seen.headers, body, events, seen.decision)
 
 
-def _fetch(step: Step) -> tuple[int, Mapping[str, str]]:
+def _fetch(step: Step) -> tuple[int, Mapping[str, str], bytes]:
     with httpx.Client(trust_env=False) as client:
-        answer = client.send(httpx.Request(step.method, step.url, headers=step.headers.raw))
-    return answer.status_code, dict(answer.headers)
+        answer = client.send(httpx.Request(step.method, step.url, headers=step.headers.raw, content=step.body or None))
+    return answer.status_code, dict(answer.headers), answer.content
 
 
 class Asgi:

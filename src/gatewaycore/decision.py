@@ -43,18 +43,23 @@ class Redirect:
 
 @frozen
 class Respond:
-    """Answer from here."""
+    """Answer from here.
+
+    Attributes:
+        note: what the operator should know of it, where that is more than the client is told; an adapter logs it. Never a credential.
+    """
 
     status: int
     headers: Headers = NO_HEADERS
     body: bytes = b""
+    note: str = field(default="", kw_only=True)
 
 
 @frozen
 class Reception:
     """What a body turned out to be: the answer, and the events in it (each a mapping of flattened names to text)."""
 
-    decision: Redirect | Respond
+    decision: Redirect | Respond | Proxy
     entries: tuple[Mapping[str, str], ...] = ()
 
 
@@ -69,37 +74,75 @@ class Collect:
 
 @frozen
 class Upstream:
-    """A request to send upstream. `body` is always empty: nothing that carries a body is proxied."""
+    """A request to send upstream.
+
+    Attributes:
+        url: absolute; its authority comes from the configuration, or has passed a check against it.
+        headers: all of them, but for the ``Host`` of the URL and the length of the body.
+        body: what a token server reads of a form; nothing of a client's is passed on as one.
+        private: whether it may be at an address of a private network or of this machine; see `gatewaycore.addresses`.
+        shared: whether one answer serves everybody who asks for it meanwhile; its body is not read.
+        timeout_s: how long to wait for a connection, and how long for the head of the answer; None for as long as ever.
+    """
 
     method: str
     url: str
     headers: Headers
+    body: bytes = b""
+    private: bool = False
+    shared: bool = False
+    timeout_s: float | None = None
 
 
 @frozen
 class Relay:
-    """Pass the upstream's answer on: this status, these headers, and its body as it streams."""
+    """Pass the upstream's answer on: this status, these headers, and its body as it streams.
+
+    Attributes:
+        variables: what the answer says of what was fetched; they join those of its event.
+        keep: takes the whole body once it was passed on, if that is no longer than `KEPT_BYTES`.
+    """
 
     status: int
     headers: Headers
+    variables: Mapping[str, str] = field(factory=dict)
+    keep: Callable[[bytes], object] | None = None
 
 
-MOST_TURNS = 8
-"""Requests that one conversation may make: an upstream that sends it in circles is left."""
+KEPT_BYTES = 4 * 1024 * 1024
+"""As large as a manifest may be (OCI distribution-spec v1.1 §"Pushing Manifests")."""
+
+
+@frozen
+class Read:
+    """Read the body of this answer, and call ``receive(body)``: with None where it is longer than `limit` bytes."""
+
+    limit: int
+    receive: Callable[[bytes | None], Step]
+
+
+Step: TypeAlias = Upstream | Relay | Respond | Read
+"""What a conversation wants done: ask (again), pass the answer on, answer from here, or read the answer's body first."""
+
+Failure: TypeAlias = Literal["connect", "timeout", "protocol", "address"]
+"""Why there is no answer: nobody there; too late; no HTTP; or an address that this gateway does not connect to."""
+
+MOST_TURNS = 64
+"""Requests that one conversation may make, whatever it wants: each has bounds of its own, far below."""
 
 
 class Conversation(Protocol):
     """A conversation with an upstream, sans-I/O in the manner of h11. One object serves one request."""
 
-    def start(self) -> Upstream:
-        """Return the first request to send."""
+    def start(self) -> Step:
+        """Return the first request to send, or the answer where none is needed."""
         ...
 
-    def receive(self, status: int, headers: Headers) -> Upstream | Relay | Respond:
-        """Take the status line and headers of an answer; return what to do: ask again, pass it on, or answer from here."""
+    def receive(self, status: int, headers: Headers) -> Step:
+        """Take the status line and headers of an answer; return what to do: ask again, read or pass on its body, or answer from here."""
         ...
 
-    def fail(self, reason: Literal["connect", "timeout", "protocol"]) -> Upstream | Respond:
+    def fail(self, reason: Failure) -> Step:
         """Take a failure to get an answer, or to get anything of one to be relayed while nothing of it has left; return what to do."""
         ...
 

@@ -40,6 +40,8 @@ _METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
 _SAID = ("domain", "package", "version", "platform", "arch", "page")
 
+_NOTHING: Mapping[str, str] = {}
+
 Append: TypeAlias = Callable[[bytes], bool]
 
 
@@ -53,6 +55,7 @@ class Sent:
         upstream: the URL of the upstream that answered, or "".
         entries: the events that a `Reception` found in the body.
         redirected: where a `Reception` led, when it was a `Redirect`.
+        variables: what the upstream's answer said of what was fetched; they win over nothing that the request said.
     """
 
     status: int
@@ -60,6 +63,7 @@ class Sent:
     upstream: str = ""
     entries: Sequence[Mapping[str, str]] = ()
     redirected: Redirect | None = None
+    variables: Mapping[str, str] = _NOTHING
 
 
 class _What(msgspec.Struct, omit_defaults=True, gc=False):
@@ -222,7 +226,7 @@ class Recorder:
             None if platform is None else platform.lower() in PLATFORMS,
             seen.arch,
             seen.page,
-            seen.variables or None,
+            {**sent.variables, **seen.variables} if sent.variables else seen.variables or None,
         )
 
     def _caller(self, request: Request, now_ns: int) -> _Who:

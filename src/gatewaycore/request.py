@@ -16,7 +16,7 @@ from gatewaycore.errors import RequestError
 from gatewaycore.headers import Headers
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_PORT = re.compile(r":\d{0,5}\Z")
+_PORT = re.compile(r":(\d{0,5})\Z")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 # What a client may have sent unescaped is left so: only blanks, controls and what is not ASCII are spelled out.
@@ -38,6 +38,7 @@ class Request:
         client_ip: who really called, as text without a port; "" when unknown. Never written anywhere.
         scheme: "http" or "https".
         received_at: when it came in, UTC.
+        port: the one that the client asked for; None where it named none.
     """
 
     method: str
@@ -48,12 +49,18 @@ class Request:
     client_ip: str = ""
     scheme: str = "https"
     received_at: datetime = _EPOCH
+    port: int | None = None
+
+    @property
+    def origin(self) -> str:
+        """Scheme and authority as the client sees them: "https://docker.acme.com:8443"."""
+        return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
 
 
 # What is no host raises, and is not kept: so no text that is kept is much longer than a name may be.
 @lru_cache(maxsize=4096)
-def normalise_host(text: str) -> str:
-    """Return the host of a ``Host`` field (RFC 9110 §7.2): lower-case, no port, no trailing dot, IDNA A-label.
+def parse_host(text: str) -> tuple[str, int | None]:
+    """Return host and port of a ``Host`` field (RFC 9110 §7.2): lower-case, no trailing dot, IDNA A-label; None where no port is named.
 
     Raises:
         RequestError: 400, when it is no host at all.
@@ -64,10 +71,21 @@ def normalise_host(text: str) -> str:
             host = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise RequestError(f"not a host name: {text[:80]!r}") from error
-    host = _PORT.sub("", host).removesuffix(".")
+    found = _PORT.search(host)
+    port = int(found[1]) if found is not None and found[1] else None
+    host = (host if found is None else host[: found.start()]).removesuffix(".")
     if not _HOST.fullmatch(host):
         raise RequestError(f"not a host name: {text[:80]!r}")
-    return host
+    return host, port
+
+
+def normalise_host(text: str) -> str:
+    """Return the host of a ``Host`` field, without its port; see `parse_host`.
+
+    Raises:
+        RequestError: 400, when it is no host at all.
+    """
+    return parse_host(text)[0]
 
 
 def spell(path: bytes) -> str:

@@ -9,17 +9,30 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from gatewaycore.decision import MOST_TURNS, Collect, DecisionName, Proxy, Redirect, Relay, Respond, Upstream, shown, wire_headers
+from gatewaycore.decision import (
+    MOST_TURNS,
+    Collect,
+    DecisionName,
+    Proxy,
+    Read,
+    Redirect,
+    Relay,
+    Respond,
+    Step,
+    Upstream,
+    shown,
+    wire_headers,
+)
 from gatewaycore.enrich import ENRICHMENTS, Enricher
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome, decision_name
 from gatewaycore.headers import Headers
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.request import Request, normalise_host
+from gatewaycore.request import Request, parse_host
 from gatewaycore.salts import Salts
 
-AnswerUpstream: TypeAlias = Callable[[Upstream], tuple[int, Mapping[str, str]]]
-"""Stands in for an upstream: takes a request, returns status and headers."""
+AnswerUpstream: TypeAlias = Callable[[Upstream], tuple[int, Mapping[str, str]] | tuple[int, Mapping[str, str], bytes]]
+"""Stands in for an upstream: takes a request, returns status and headers, and the body where it matters."""
 
 
 @frozen
@@ -67,15 +80,17 @@ def make_request(
     target = rest[end:].partition("#")[0]
     path, _, query = target.partition("?")
     lines = list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+    host, port = parse_host(rest[:end])
     return Request(
         method.upper(),
-        normalise_host(rest[:end]),
+        host,
         path or "/",
         query,
         Headers(lines),
         client_ip,
         scheme,
         received_at or datetime.now(UTC),
+        port,
     )
 
 
@@ -116,7 +131,10 @@ def simulate(
     sent = Sent(0)
     if isinstance(decision, Collect):
         reception = decision.receive(body) if len(body) <= decision.limit else None
-        answer: Redirect | Respond = decision.too_large if reception is None else reception.decision
+        received = decision.too_large if reception is None else reception.decision
+        if isinstance(received, Proxy):
+            return _proxied(outcome, received, upstream or _fine, recorder)
+        answer: Redirect | Respond = received
         sent = Sent(0, 0, "", reception.entries if reception else (), answer if isinstance(answer, Redirect) else None)
     else:
         answer = decision
@@ -147,24 +165,28 @@ def _fine(_: Upstream) -> tuple[int, Mapping[str, str]]:
 
 def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, recorder: Recorder) -> Seen:
     conversation = decision.open()
-    step: Upstream | Relay | Respond = conversation.start()
+    step: Step = conversation.start()
     first: str | None = None
     last = ""
     for _ in range(MOST_TURNS):
         if not isinstance(step, Upstream):
             break
         first, last = first or step.url, step.url
-        status, headers = upstream(step)
+        status, headers, *bodies = upstream(step)
         step = conversation.receive(status, Headers(dict(headers)))
-    final = Respond(502) if isinstance(step, Upstream) else step
+        if isinstance(step, Read):
+            body = b"".join(bodies)
+            step = step.receive(body if len(body) <= step.limit else None)
+    final = step if isinstance(step, Relay | Respond) else Respond(502)
+    variables = final.variables if isinstance(final, Relay) else {}
     return Seen(
         decision="proxy",
         status=final.status,
-        headers=final.headers,
+        headers=final.headers if isinstance(final, Relay) else Headers.from_raw(wire_headers(final)),
         body=final.body if isinstance(final, Respond) else b"",
         location=final.headers.get("location"),
         upstream=first,
-        events=recorder.events(outcome, Sent(final.status, 0, last)),
+        events=recorder.events(outcome, Sent(final.status, 0, last, variables=variables)),
         rule=outcome.rule,
         outcome=outcome,
     )

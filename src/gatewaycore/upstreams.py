@@ -5,20 +5,22 @@ An adapter only sends and streams. What is asked, and what becomes of the answer
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import httpx
+from attrs import frozen
 
-from gatewaycore.decision import Conversation, Relay, Respond, Upstream
+from gatewaycore.connecting import TIMEOUT_S, was_forbidden
+from gatewaycore.decision import KEPT_BYTES, Conversation, Failure, Read, Relay, Respond, Step, Upstream
 from gatewaycore.headers import Headers, end_to_end, length
 
-Failure: TypeAlias = Literal["connect", "timeout", "protocol"]
+_log = logging.getLogger("gatewaycore.upstreams")
+
 Trace: TypeAlias = Callable[[str, Any], Awaitable[None] | None]
 """What httpx calls as a request makes its way; a function for a `Client`, a coroutine function for an `AsyncClient`."""
 
-TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=10.0)
-LIMITS = httpx.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30.0)
 UNANSWERED = (httpx.HTTPError, httpx.InvalidURL)
 """What httpx raises where there is no answer; a URL longer than it takes is none of its `HTTPError`s."""
 _HUNG_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -35,15 +37,16 @@ class Attempt:
     to (RFC 9110 §9.2.2, RFC 9112 §9.3.1): GET or HEAD, on a connection that others had before it, and nothing has come back.
     """
 
-    __slots__ = ("_again", "_kept", "_opened", "_upstream")
+    __slots__ = ("_again", "_kept", "_opened", "_timeouts", "_upstream")
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+        self._timeouts: dict[str, float] = {}
         self._again = upstream.method in ("GET", "HEAD")
         self._opened = self._kept = False
 
     def request(self, trace: Trace) -> httpx.Request:
-        """Return the request to send: these header lines and no others, but for the ``Host`` of the URL.
+        """Return the request to send: these header lines and no others, but for the ``Host`` of the URL and the length of a body.
 
         Args:
             trace: passes what it is called with on to `note`.
@@ -52,7 +55,17 @@ class Attempt:
             httpx.InvalidURL: the URL is longer than httpx takes.
         """
         upstream = self._upstream
-        return httpx.Request(upstream.method, upstream.url, headers=upstream.headers.raw, extensions={"trace": trace})
+        extensions: dict[str, Any] = {"trace": trace}
+        if upstream.timeout_s is not None:
+            self._timeouts = dict.fromkeys(("connect", "read", "write", "pool"), upstream.timeout_s)
+            extensions["timeout"] = self._timeouts
+        content = upstream.body or None
+        return httpx.Request(upstream.method, upstream.url, headers=upstream.headers.raw, content=content, extensions=extensions)
+
+    def answered(self) -> None:
+        """Give the body of an answer whose head is there as much time as any other: it is looked up when the body is read."""
+        if self._timeouts:
+            self._timeouts["read"] = TIMEOUT_S
 
     def note(self, event: str, _: object) -> None:
         """Learn from httpx which connection it takes."""
@@ -79,19 +92,98 @@ def received(answer: httpx.Response) -> Headers | None:
     return headers if not lengths or (len(lengths) == 1 and length(lengths[0]) is not None) else None
 
 
-def tell(conversation: Conversation, answer: httpx.Response | Failure) -> Upstream | Relay | Respond:
-    """Tell a conversation what came of its last request; return what it wants done."""
+@frozen
+class Heard:
+    """The head of an answer, as a conversation takes it: with nothing that concerns the upstream's connection only."""
+
+    status: int
+    headers: Headers
+
+
+def hear(answer: httpx.Response | Failure) -> Heard | Failure:
+    """Return the head of an answer, or why there is none."""
     if not isinstance(answer, httpx.Response):
-        return conversation.fail(answer)
+        return answer
     headers = received(answer)
-    return conversation.fail("protocol") if headers is None else conversation.receive(answer.status_code, headers)
+    return "protocol" if headers is None else Heard(answer.status_code, headers)
+
+
+def tell(conversation: Conversation, heard: Heard | Failure) -> Step:
+    """Tell a conversation what came of its last request; return what it wants done."""
+    return conversation.receive(heard.status, heard.headers) if isinstance(heard, Heard) else conversation.fail(heard)
 
 
 def failure(error: Exception) -> Failure:
     """Return what went wrong, in the conversation's words."""
+    if was_forbidden(error):
+        _log.warning("an upstream's name has no address that may be connected to; allow-private-backends permits those of private networks")
+        return "address"
     if isinstance(error, httpx.TimeoutException):
         return "timeout"
     return "connect" if isinstance(error, httpx.ConnectError) else "protocol"
+
+
+def conclude(step: Step) -> Respond:
+    """Return the answer that a conversation has come to, and log what the operator should know of it."""
+    answer = step if isinstance(step, Respond) else Respond(502)
+    if answer.note:
+        _log.warning("%s", answer.note)
+    return answer
+
+
+class Copy:
+    """A copy of a body that is passed on, as long as it is wanted and not too long.
+
+    Args:
+        relay: says whether it is wanted.
+    """
+
+    __slots__ = ("_bytes", "_keep", "_pieces")
+
+    def __init__(self, relay: Relay) -> None:
+        self._keep = relay.keep
+        self._pieces: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        """Take a chunk."""
+        if self._keep is None:
+            return
+        self._bytes += len(chunk)
+        if self._bytes > KEPT_BYTES:
+            self._keep, self._pieces = None, []
+        else:
+            self._pieces.append(chunk)
+
+    def end(self) -> None:
+        """Hand the whole body over."""
+        if self._keep is not None:
+            self._keep(b"".join(self._pieces))
+
+
+class Body:
+    """The body of an answer that a conversation reads before it goes on.
+
+    Args:
+        read: says how long it may be.
+    """
+
+    __slots__ = ("_left", "_pieces")
+
+    def __init__(self, read: Read) -> None:
+        self._left = read.limit
+        self._pieces: list[bytes] = []
+
+    def add(self, chunk: bytes) -> bool:
+        """Take a chunk; False when it is too long, and nothing more is needed."""
+        self._left -= len(chunk)
+        self._pieces.append(chunk)
+        return self._left >= 0
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body, or None when it is too long."""
+        return b"".join(self._pieces) if self._left >= 0 else None
 
 
 class Measure:

@@ -93,6 +93,9 @@ class GatewayApp:
             return
         reception = decision.receive(body)
         answer = reception.decision
+        if isinstance(answer, Proxy):
+            await self._proxy.perform(outcome, answer, self.service.recorder, receive, send)
+            return
         redirected = answer if isinstance(answer, Redirect) else None
         await self._answer(outcome, answer, Sent(answer.status, 0, "", reception.entries, redirected), send)
 

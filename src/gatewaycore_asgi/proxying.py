@@ -9,21 +9,33 @@ from contextlib import asynccontextmanager
 import anyio
 import httpx
 
-from gatewaycore.decision import MOST_TURNS, Conversation, Proxy, Relay, Respond, Upstream, shown, wire_headers, without_body
+from gatewaycore.connecting import open_async_client
+from gatewaycore.decision import MOST_TURNS, Conversation, Failure, Proxy, Read, Relay, Step, Upstream, shown, wire_headers, without_body
 from gatewaycore.gateway import Outcome
 from gatewaycore.headers import length
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.upstreams import LIMITS, TIMEOUT, UNANSWERED, Attempt, Failure, Measure, UpstreamBrokenError, failure, tell
+from gatewaycore.upstreams import UNANSWERED, Attempt, Body, Copy, Heard, Measure, UpstreamBrokenError, conclude, failure, hear, tell
 from gatewaycore_asgi.types import Receive, Send
 
 _log = logging.getLogger("gatewaycore.asgi")
 
 
-class ProxyClient:
-    """Talks to upstreams for one app. Connections are kept and shared; the client is made with the first request, in its event loop."""
+class _Flight:
+    """A lookup under way, for all who wait for it; its answer is None when whoever made it was interrupted."""
+
+    __slots__ = ("answer", "done")
 
     def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
+        self.answer: Heard | Failure | None = None
+        self.done = anyio.Event()
+
+
+class ProxyClient:
+    """Talks to upstreams for one app. Connections are kept and shared; a client is made with the first request, in its event loop."""
+
+    def __init__(self) -> None:
+        self._clients: dict[bool, httpx.AsyncClient] = {}
+        self._flights: dict[str, _Flight] = {}
 
     async def perform(self, outcome: Outcome, decision: Proxy, recorder: Recorder, receive: Receive, send: Send) -> None:
         """Hold the conversation and pass its answer on, chunk by chunk, no faster than the client takes it.
@@ -47,22 +59,48 @@ class ProxyClient:
             raise broke
 
     async def _converse(self, outcome: Outcome, conversation: Conversation, recorder: Recorder, send: Send) -> None:
-        step: Upstream | Relay | Respond = conversation.start()
+        step: Step = conversation.start()
         last = ""
         for _ in range(MOST_TURNS):
             if not isinstance(step, Upstream):
                 break
             last = step.url
+            if step.shared:
+                step = tell(conversation, await self._look_up(step))
+                continue
             async with self._ask(step) as answer:
-                step = tell(conversation, answer)
-                if isinstance(step, Relay) and isinstance(answer, httpx.Response):
-                    await _relay(outcome, step, answer, recorder, send)
-                    return
-        final = step if isinstance(step, Respond) else Respond(502)
+                step = tell(conversation, hear(answer))
+                if isinstance(answer, httpx.Response):
+                    if isinstance(step, Read):
+                        step = await _read(conversation, step, answer)
+                    if isinstance(step, Relay):
+                        await _relay(outcome, step, answer, recorder, send)
+                        return
+        final = conclude(step)
         body = shown(final, outcome.request.method)
         recorder.record(outcome, Sent(final.status, len(body), last))
         await send({"type": "http.response.start", "status": final.status, "headers": wire_headers(final)})
         await send({"type": "http.response.body", "body": body})
+
+    async def _look_up(self, upstream: Upstream) -> Heard | Failure:
+        """Ask once for everybody who wants to know meanwhile."""
+        while True:
+            flight = self._flights.get(upstream.url)
+            if flight is None:
+                return await self._fly(upstream)
+            await flight.done.wait()
+            if flight.answer is not None:
+                return flight.answer
+
+    async def _fly(self, upstream: Upstream) -> Heard | Failure:
+        flight = self._flights[upstream.url] = _Flight()
+        try:
+            async with self._ask(upstream) as answer:
+                flight.answer = heard = hear(answer)
+            return heard
+        finally:
+            del self._flights[upstream.url]
+            flight.done.set()
 
     @asynccontextmanager
     async def _ask(self, upstream: Upstream) -> AsyncIterator[httpx.Response | Failure]:
@@ -75,9 +113,9 @@ class ProxyClient:
                     await answer.aclose()
 
     async def _send(self, upstream: Upstream) -> httpx.Response | Failure:
-        if self._client is None:
-            # No redirects, cookies or proxies of the environment: what is asked is what the conversation says, and nothing else.
-            self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, trust_env=False)
+        client = self._clients.get(upstream.private)
+        if client is None:
+            client = self._clients[upstream.private] = open_async_client(private=upstream.private)
         attempt = Attempt(upstream)
 
         async def trace(event: str, info: object) -> None:
@@ -85,18 +123,19 @@ class ProxyClient:
 
         while True:
             try:
-                return await self._client.send(attempt.request(trace), stream=True)
+                answer = await client.send(attempt.request(trace), stream=True)
             except UNANSWERED as error:
                 if attempt.again(error):
                     continue
                 _log.warning("an upstream gave no answer: %s", type(error).__name__)
                 return failure(error)
+            attempt.answered()
+            return answer
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        while self._clients:
+            await self._clients.popitem()[1].aclose()
 
 
 async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
@@ -106,29 +145,43 @@ async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
+async def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
+    body = Body(read)
+    try:
+        async for chunk in answer.aiter_raw():
+            if not body.add(chunk):
+                break
+    except httpx.HTTPError as error:
+        _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
+        return conversation.fail(failure(error))
+    return read.receive(body.whole)
+
+
 async def _relay(outcome: Outcome, relay: Relay, answer: httpx.Response, recorder: Recorder, send: Send) -> None:
     """Stream an answer. Each chunk is held until the next is there, so that the event is appended before the last one leaves."""
-    url, sent, held, measure = str(answer.request.url), 0, b"", Measure(relay.headers)
+    url, sent, held, measure, copy = str(answer.request.url), 0, b"", Measure(relay.headers), Copy(relay)
     # A client has an answer without a body whole as soon as it has its head, which servers send at once.
     recorded = empty = without_body(relay.status, outcome.request.method) or length(relay.headers.first(b"content-length") or b"-") == 0
     if empty:
-        recorder.record(outcome, Sent(relay.status, 0, url))
+        recorder.record(outcome, Sent(relay.status, 0, url, variables=relay.variables))
     try:
         await send({"type": "http.response.start", "status": relay.status, "headers": relay.headers.raw})
         if not empty:
             async for chunk in answer.aiter_raw():
                 measure.add(chunk)
+                copy.add(chunk)
                 if held:
                     await send({"type": "http.response.body", "body": held, "more_body": True})
                     sent += len(held)
                 held = chunk
             measure.end()
+            copy.end()
             recorded = True
-            recorder.record(outcome, Sent(relay.status, sent + len(held), url))
+            recorder.record(outcome, Sent(relay.status, sent + len(held), url, variables=relay.variables))
         await send({"type": "http.response.body", "body": held})
     except (httpx.HTTPError, UpstreamBrokenError) as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
         raise UpstreamBrokenError from None
     finally:
         if not recorded:
-            recorder.record(outcome, Sent(relay.status, sent, url))
+            recorder.record(outcome, Sent(relay.status, sent, url, variables=relay.variables))

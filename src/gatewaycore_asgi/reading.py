@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.headers import Headers
-from gatewaycore.request import Request, behind, below, escape, normalise_host, origin_form, spell
+from gatewaycore.request import Request, behind, below, escape, origin_form, parse_host, spell
 from gatewaycore_asgi.types import Scope
 
 _now = datetime.now
@@ -50,15 +50,17 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
         # HTTP/1.0 has no Host field: the server's own name is all there is.
         server = scope.get("server")
         sent_host = str(server[0] if server else "localhost").encode()
+    name, port = parse_host(sent_host.decode("latin-1"))
     return Request(
         scope["method"],
-        normalise_host(sent_host.decode("latin-1")),
+        name,
         path,
         query if query.isascii() else escape(query),
         headers,
         address,
         scheme,
         _now(UTC),
+        port,
     )
 
 

@@ -92,6 +92,8 @@ class GatewayApp:
             return _respond(decision.too_large, method, start_response)
         reception = decision.receive(body)
         answer = reception.decision
+        if isinstance(answer, Proxy):
+            return self._proxy.perform(outcome, answer, self.service.recorder, start_response)
         redirected = answer if isinstance(answer, Redirect) else None
         return self._answer(outcome, answer, Sent(answer.status, 0, "", reception.entries, redirected), start_response)
 

@@ -10,10 +10,11 @@ from itertools import chain
 
 import httpx
 
-from gatewaycore.decision import MOST_TURNS, Proxy, Relay, Respond, Upstream, shown, wire_headers, without_body
+from gatewaycore.connecting import open_client
+from gatewaycore.decision import MOST_TURNS, Conversation, Failure, Proxy, Read, Relay, Step, Upstream, shown, wire_headers, without_body
 from gatewaycore.gateway import Outcome
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.upstreams import LIMITS, TIMEOUT, UNANSWERED, Attempt, Failure, Measure, UpstreamBrokenError, failure, tell
+from gatewaycore.upstreams import UNANSWERED, Attempt, Body, Copy, Heard, Measure, UpstreamBrokenError, conclude, failure, hear, tell
 from gatewaycore_wsgi.answering import begin
 from gatewaycore_wsgi.types import StartResponse
 
@@ -21,14 +22,25 @@ _log = logging.getLogger("gatewaycore.wsgi")
 _CUT_SHORT = (httpx.HTTPError, UpstreamBrokenError)
 
 
+class _Flight:
+    """A lookup under way, for all who wait for it; its answer is None when whoever made it was interrupted."""
+
+    __slots__ = ("answer", "done")
+
+    def __init__(self) -> None:
+        self.answer: Heard | Failure | None = None
+        self.done = threading.Event()
+
+
 class ProxyClient:
-    """Talks to upstreams for one app, from any thread. Connections are kept and shared; the client is made with the first request.
+    """Talks to upstreams for one app, from any thread. Connections are kept and shared; a client is made with the first request.
 
     Servers fork before that: no two processes share a connection.
     """
 
     def __init__(self) -> None:
-        self._client: httpx.Client | None = None
+        self._clients: dict[bool, httpx.Client] = {}
+        self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
 
     def perform(self, outcome: Outcome, decision: Proxy, recorder: Recorder, start_response: StartResponse) -> Iterator[bytes]:
@@ -38,18 +50,25 @@ class ProxyClient:
         soon for its first chunk to leave is no answer: a server keeps the head back until then, and would make a 500 of it.
         """
         conversation = decision.open()
-        step: Upstream | Relay | Respond = conversation.start()
+        step: Step = conversation.start()
         last = ""
         for _ in range(MOST_TURNS):
             if not isinstance(step, Upstream):
                 break
             last = step.url
+            if step.shared:
+                step = tell(conversation, self._look_up(step))
+                continue
             answer = self._ask(step)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.enter_context(closing(answer))
-                step = tell(conversation, answer)
-                if not (isinstance(step, Relay) and isinstance(answer, httpx.Response)):
+                step = tell(conversation, hear(answer))
+                if not isinstance(answer, httpx.Response):
+                    continue
+                if isinstance(step, Read):
+                    step = _read(conversation, step, answer)
+                if not isinstance(step, Relay):
                     continue
                 pieces = _pieces(outcome, step, answer)
                 try:
@@ -64,48 +83,91 @@ class ProxyClient:
                 next(body)
                 left.pop_all()
                 return body
-        final = step if isinstance(step, Respond) else Respond(502)
+        final = conclude(step)
         text = shown(final, outcome.request.method)
         begin(start_response, final.status, wire_headers(final))
         recorder.record(outcome, Sent(final.status, len(text), last))
         return iter([text])
 
+    def _look_up(self, upstream: Upstream) -> Heard | Failure:
+        """Ask once for everybody who wants to know meanwhile."""
+        while True:
+            with self._lock:
+                flight = self._flights.get(upstream.url)
+                mine = flight is None
+                if flight is None:
+                    flight = self._flights[upstream.url] = _Flight()
+            if mine:
+                return self._fly(upstream, flight)
+            flight.done.wait()
+            if flight.answer is not None:
+                return flight.answer
+
+    def _fly(self, upstream: Upstream, flight: _Flight) -> Heard | Failure:
+        try:
+            answer = self._ask(upstream)
+            flight.answer = heard = hear(answer)
+            if isinstance(answer, httpx.Response):
+                answer.close()
+            return heard
+        finally:
+            with self._lock:
+                del self._flights[upstream.url]
+            flight.done.set()
+
     def _ask(self, upstream: Upstream) -> httpx.Response | Failure:
         attempt = Attempt(upstream)
         while True:
             try:
-                return self._connected().send(attempt.request(attempt.note), stream=True)
+                answer = self._client(upstream.private).send(attempt.request(attempt.note), stream=True)
             except UNANSWERED as error:
                 if attempt.again(error):
                     continue
                 _log.warning("an upstream gave no answer: %s", type(error).__name__)
                 return failure(error)
+            attempt.answered()
+            return answer
 
-    def _connected(self) -> httpx.Client:
+    def _client(self, private: bool) -> httpx.Client:
         with self._lock:
-            if self._client is None:
-                # No redirects, cookies or proxies of the environment: what is asked is what the conversation says, and nothing else.
-                self._client = httpx.Client(timeout=TIMEOUT, limits=LIMITS, follow_redirects=False, trust_env=False)
-            return self._client
+            client = self._clients.get(private)
+            if client is None:
+                client = self._clients[private] = open_client(private=private)
+            return client
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
+            clients = list(self._clients.values())
+            self._clients.clear()
+        for client in clients:
             client.close()
+
+
+def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
+    body = Body(read)
+    try:
+        for chunk in answer.iter_raw():
+            if not body.add(chunk):
+                break
+    except httpx.HTTPError as error:
+        _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
+        return conversation.fail(failure(error))
+    return read.receive(body.whole)
 
 
 def _pieces(outcome: Outcome, relay: Relay, answer: httpx.Response) -> Iterator[tuple[bytes, bool]]:
     """Iterate over the body, each piece with whether it is the last: held until the next is there, or there is none."""
-    held, measure = b"", Measure(relay.headers)
+    held, measure, copy = b"", Measure(relay.headers), Copy(relay)
     if not without_body(relay.status, outcome.request.method):
         for chunk in answer.iter_raw():
             measure.add(chunk)
+            copy.add(chunk)
             if held:
                 yield held, False
             held = chunk
         measure.end()
+        copy.end()
     yield held, True
 
 
@@ -122,7 +184,7 @@ def _relay(
         for piece, last in pieces:
             if last:
                 recorded = True
-                recorder.record(outcome, Sent(relay.status, sent + len(piece), url))
+                recorder.record(outcome, Sent(relay.status, sent + len(piece), url, variables=relay.variables))
             if piece:
                 yield piece
                 sent += len(piece)
@@ -131,5 +193,5 @@ def _relay(
         raise UpstreamBrokenError from None
     finally:
         if not recorded:
-            recorder.record(outcome, Sent(relay.status, sent, url))
+            recorder.record(outcome, Sent(relay.status, sent, url, variables=relay.variables))
         answer.close()

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.headers import Headers, RawHeaders, length
-from gatewaycore.request import Request, below, escape, normalise_host, origin_form, spell
+from gatewaycore.request import Request, below, escape, origin_form, parse_host, spell
 from gatewaycore_wsgi.types import Environ
 
 _CHUNK_BYTES = 65_536
@@ -44,15 +44,17 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
     if trusted:
         origin = trusted.origin(address, headers)
         address, scheme, host = origin.address, origin.scheme or scheme, origin.host or host
+    name, port = parse_host(host)
     return Request(
         environ["REQUEST_METHOD"].upper(),
-        normalise_host(host),
+        name,
         path,
         escape(environ.get("QUERY_STRING", "")),
         headers,
         address,
         scheme,
         _now(UTC),
+        port,
     )
 
 

@@ -15,7 +15,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatewaycore.decision import STATUSES, Collect, Decision, Proxy, Reception, Redirect, Relay, Respond, Upstream
+from gatewaycore.decision import MOST_TURNS, STATUSES, Collect, Decision, Proxy, Read, Reception, Redirect, Relay, Respond, Upstream
 from gatewaycore.errors import ConfigError
 from gatewaycore.event import KINDS
 from gatewaycore.gateway import Gateway
@@ -204,11 +204,26 @@ def check_lines(headers: Headers) -> None:
         assert not set(name + value) & set(b"\r\n\0")
 
 
+ANSWERS = [
+    *(
+        [("location", text)]
+        for text in ("", "/v2/", "//evil.example/", "https://evil.example/", "http://[", "\\evil", "http://169.254.169.254/")
+    ),
+    *(
+        [("www-authenticate", f'Bearer realm="{text}",service="s"')]
+        for text in ("https://quay.example/token", "https://evil.example/", "x")
+    ),
+    [("www-authenticate", "Basic realm=x"), ("link", "</v2/acme/x/tags/list?last=a>; rel=next"), ("retry-after", "5")],
+]
+
+
 def check_proxy(proxy: Proxy, data: st.DataObject) -> None:
     """Hold a conversation to its turns, whatever the upstream says."""
     conversation = proxy.open()
-    step: Upstream | Relay | Respond = conversation.start()
-    for _ in range(10):
+    step = conversation.start()
+    for _ in range(MOST_TURNS):
+        if isinstance(step, Read):
+            step = step.receive(data.draw(st.one_of(st.none(), st.binary(max_size=40), st.just(b'{"token": "t", "tags": []}'))))
         if not isinstance(step, Upstream):
             break
         assert step.url.isascii()
@@ -216,12 +231,12 @@ def check_proxy(proxy: Proxy, data: st.DataObject) -> None:
         check_lines(step.headers)
         if data.draw(st.booleans()):
             lines = data.draw(strategies.header_lists())
-            location = data.draw(st.sampled_from(["", "/v2/", "//evil.example/", "https://evil.example/", "http://[", "\\evil"]))
-            step = conversation.receive(
-                data.draw(st.sampled_from([200, 206, 301, 307, 401, 404, 429, 500])), Headers([*lines, ("location", location)])
-            )
+            more = data.draw(st.sampled_from(ANSWERS))
+            step = conversation.receive(data.draw(st.sampled_from([200, 206, 301, 307, 401, 404, 429, 500])), Headers([*lines, *more]))
         else:
-            step = conversation.fail(data.draw(st.sampled_from(["connect", "timeout", "protocol"])))
+            step = conversation.fail(data.draw(st.sampled_from(["connect", "timeout", "protocol", "address"])))
+    else:
+        raise AssertionError("a conversation without an end")
     if isinstance(step, Respond):
         check_respond(step)
     elif isinstance(step, Relay):

@@ -8,7 +8,7 @@ from attrs import fields
 
 from gatewaycore.config import read_config
 from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule, PythonRule
-from gatewaycore.rules.event import hash_token
+from gatewaycore.rules.access import hash_token
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.python import PythonFile
 from tests.contracts.rule import RuleContract

@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewaycore import Headers, Proxy, Redirect, Request, Respond
-from gatewaycore.decision import Relay
+from gatewaycore.decision import Relay, Upstream
 from gatewaycore.errors import ConfigError
 from gatewaycore.route import Route
 from gatewaycore.rules.container import CollectionRule, ContainerRule, ImageName, ImagePattern
 from gatewaycore.rules.container.backend import Auth
+from gatewaycore.rules.container.joining import join
 from gatewaycore.rules.container.names import is_repository
-from gatewaycore.rules.container.route import RegistryRoute, Strategy, join
+from gatewaycore.rules.container.route import RegistryRoute
+from gatewaycore.rules.container.way import Strategy
 
 ADDRESS = "203.0.113.7"
 DIGEST = "sha256:" + "a" * 64
@@ -88,6 +90,7 @@ def test_every_request_is_answered_and_leads_to_the_backend_alone(request: Reque
         return
     assert isinstance(decision, Proxy)
     upstream = decision.open().start()
+    assert isinstance(upstream, Upstream)
     assert _is_the_backends(upstream.url)
     told = [value for name, value in upstream.headers.items() if name not in ("accept", "authorization", "user-agent", "range")]
     assert not any(request.client_ip and request.client_ip in value for value in told)

@@ -67,6 +67,9 @@ RULES_OF_ALL_TYPES: Sequence[Any] = (
     CatchAllRule(name="old", domain=ANY, redirect_target_domain="acme.example"),
     CollectionRule(domain=GET, pattern="*/*", backend="ghcr.example"),
     ContainerRule(name="acme/x", domain="p.acme.example", backend="quay.example/acme/x", strategy="proxy"),
+    # Two registries, and another name: the gateway hands out tokens of its own.
+    ContainerRule(name="x", domain="b.acme.example", backend="quay.example/acme/x", mirrors=("ghcr.example/acme/x",)),
+    CollectionRule(domain="b.acme.example", pattern="acme/*", backend="ghcr.example"),
     ContainerRule(name="acme/x", domain="r.acme.example", backend="quay.example/acme/x", strategy="redirect"),
     PythonRule(name="rocket-skates", domain=GET, files=(PythonFile(file_name=WHEEL, url=f"{CDN}/{WHEEL}"),)),
 )
@@ -76,6 +79,8 @@ KNOWN = [
     *strategies.targets(list(GATEWAY.router.routes())),
     ("/v2/acme/x/manifests/latest", ""),
     ("/v2/acme/x/blobs/sha256:" + "0" * 64, ""),
+    ("/v2/x/manifests/latest", ""),
+    ("/v2/token", "scope=repository:x:pull&scope=repository:acme/y:pull"),
     ("/simple/rocket-skates/", ""),
     (f"/simple/rocket-skates/{WHEEL}", ""),
     ("/to/a.example", ""),
@@ -110,6 +115,8 @@ class Journal:
         if isinstance(decision, Collect):
             reception = decision.receive(body[: decision.limit])
             answer = reception.decision
+            if isinstance(answer, Proxy):
+                return answer
             redirected = answer if isinstance(answer, Redirect) else None
             self.recorder.record(outcome, Sent(answer.status, 0, "", reception.entries, redirected))
             return answer

@@ -427,7 +427,7 @@ class TestProxy:
 
         async def work(app: GatewayApp) -> None:
             answer = httpx.MockTransport(lambda _: httpx.Response(200, headers={"content-length": "5"}, stream=Stream()))
-            app._proxy._client = httpx.AsyncClient(transport=answer)
+            app._proxy._clients[True] = httpx.AsyncClient(transport=answer)
             await drive(app, scope_of(Asked("GET", MANIFEST)), b"", sent.append)
 
         service = open_service(packages(), tmp_path)
@@ -469,7 +469,7 @@ class TestProxy:
                 counts.append(read)
 
         async def work(app: GatewayApp) -> None:
-            app._proxy._client = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream())))
+            app._proxy._clients[True] = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream())))
             await drive(app, scope_of(Asked("GET", MANIFEST)), b"", on_send)
 
         run(open_service(packages(), tmp_path), work)
@@ -567,7 +567,7 @@ class TestProxy:
         assert [event["status"] for event in journal(service)] == [200]
 
     def test_upstream_stalls_in_the_middle(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gatewaycore_asgi.proxying.TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr("gatewaycore.connecting.TIMEOUT", httpx.Timeout(0.2))
         done = threading.Event()
 
         def script(_: Received, write: Write) -> None:
@@ -582,7 +582,7 @@ class TestProxy:
         assert len(journal(service)) == 1
 
     def test_upstream_says_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gatewaycore_asgi.proxying.TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr("gatewaycore.connecting.TIMEOUT", httpx.Timeout(0.2))
         done = threading.Event()
         with Upstream(lambda _, write: done.wait(10)) as upstream:
             seen = ask(proxying(upstream, tmp_path), Asked("GET", MANIFEST))
@@ -616,7 +616,7 @@ class TestProxy:
 
             class Circling:
                 def start(self) -> Step:
-                    return Step("GET", f"http://{upstream.authority}/", Headers())
+                    return Step("GET", f"http://{upstream.authority}/", Headers(), private=True)
 
                 def receive(self, status: int, headers: Headers) -> Step | Relay | Respond:
                     return self.start()

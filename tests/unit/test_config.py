@@ -318,9 +318,9 @@ def test_a_config_made_by_hand_compiles_too() -> None:
     strangers = Config(
         packages=(
             FileRule(name="x", domain="a.example", incoming_path="/x", routes=(RouteSettings(incoming_path="/y"),)),
-            ContainerRule(name="acme/x", domain="a.example", backend="ghcr.example/acme/x"),
+            ContainerRule(name="acme/x", domain="a.example", backend="ghcr.example/acme/x", strategy="proxy"),
         ),
-        collections=(CollectionRule(domain="a.example", pattern="acme/*", backend="quay.example"),),
+        collections=(CollectionRule(domain="a.example", pattern="acme/*", backend="quay.example", strategy="proxy"),),
     )
     with pytest.raises(ConfigError) as caught:
         strangers.compile()
@@ -393,7 +393,7 @@ IN_YAML = {
             "gateway.yaml:2: gateway.redirect-status: expected a whole number, found '302' (write it without quotes)",
             "gateway.yaml:3: gateway.base-domain: expected text, found a mapping (text that begins with { is written in quotes)",
             "gateway.yaml:4: gateway.trusted-proxies: expected a list, found '10.0.0.0/8' (write [ ] around it)",
-            "gateway.yaml:5: gateway.strategy: 'prox' is not one of auto, redirect, proxy (did you mean 'proxy'?)",
+            "gateway.yaml:5: gateway.strategy: 'prox' is not one of auto, redirect, proxy, broker (did you mean 'proxy'?)",
             "gateway.yaml:6: gateway.salt-rotation: 'year' is not one of month, day",
         ],
     ),
@@ -644,15 +644,19 @@ collections:
   backend: ghcr.example
   strategy: proxy
 """
-    backend, strategy = problems(text)
+    (strategy,) = problems(text)
+    assert strategy.startswith(
+        "gateway.yaml:13: collections[0].strategy: acme/* is always proxied, so that its registry hands out the tokens;"
+    )
+    assert "acme/x comes from ghcr.example (token, https) and acme/y from quay.example (token, https)" in strategy
+    (backend,) = problems(text.replace("quay.example/acme/y", "quay.example/acme/y\n  strategy: redirect"))
     assert backend.startswith(
         "gateway.yaml:8: packages[2].backend: acme/x comes from ghcr.example (token, https) and acme/y from quay.example"
     )
-    assert strategy.startswith("gateway.yaml:13: collections[0].strategy: acme/* is always proxied and acme/x always redirected")
 
 
 def test_in_a_manifest_too() -> None:
-    image = {"type": "docker-v1", "domain": "d.example"}
+    image = {"type": "docker-v1", "domain": "d.example", "always-proxy": True}
     rules = [{**image, "package-id": name, "registry": f"{name}.example", "repository-name": "acme/x"} for name in ("one", "two")]
     (found,) = problems({"rules": rules})
     assert found.startswith("rules[1].registry: ")

@@ -178,9 +178,9 @@ def test_rank_follows_the_design() -> None:
 
 
 def test_routes_that_cannot_share_a_host_are_refused_all_at_once() -> None:
-    one = ContainerRule(name="acme/x", domain=DOMAIN, backend="ghcr.example/acme/x").compile()
-    two = ContainerRule(name="acme/y", domain=DOMAIN, backend="quay.example/acme/y").compile()
-    with pytest.raises(ConfigError, match="one domain has one backend"):
+    one = ContainerRule(name="acme/x", domain=DOMAIN, backend="ghcr.example/acme/x", strategy="proxy").compile()
+    two = ContainerRule(name="acme/y", domain=DOMAIN, backend="quay.example/acme/y", strategy="proxy").compile()
+    with pytest.raises(ConfigError, match="one ping tells clients how to authenticate for both"):
         made(one, two)
 
 

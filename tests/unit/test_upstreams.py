@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import httpx
 import pytest
 
-from gatewaycore.decision import Relay, Respond, Upstream
+from gatewaycore.decision import Failure, Relay, Respond, Upstream
 from gatewaycore.headers import Headers
-from gatewaycore.upstreams import Attempt, Measure, UpstreamBrokenError, failure, received, tell
+from gatewaycore.upstreams import Attempt, Measure, UpstreamBrokenError, failure, hear, received, tell
 
 KEPT = ("http11.send_request_headers.started", "http11.send_request_headers.complete")
 NEW = ("connection.connect_tcp.started", "connection.connect_tcp.complete", *KEPT)
@@ -61,7 +59,7 @@ class Talk:
     def receive(self, status: int, headers: Headers) -> Relay:
         return Relay(status, headers)
 
-    def fail(self, reason: Literal["connect", "timeout", "protocol"]) -> Respond:
+    def fail(self, reason: Failure) -> Respond:
         return Respond(502, body=reason.encode())
 
 
@@ -75,14 +73,14 @@ class Talk:
     ],
 )
 def test_an_answer_is_told_with_the_length_that_its_body_has(lines: list[tuple[str, str]], left: list[tuple[str, str]]) -> None:
-    assert tell(Talk(), httpx.Response(200, headers=lines)) == Relay(200, Headers(left))
+    assert tell(Talk(), hear(httpx.Response(200, headers=lines))) == Relay(200, Headers(left))
 
 
 @pytest.mark.parametrize("lengths", [["5", "6"], ["5", "5"], ["5, 5"], ["-5"], ["five"], [""]])
 def test_a_length_that_nobody_can_tell_is_no_answer(lengths: list[str]) -> None:
     answer = httpx.Response(200, headers=[("Content-Length", value) for value in lengths])
     assert received(answer) is None
-    assert tell(Talk(), answer) == Respond(502, body=b"protocol")
+    assert tell(Talk(), hear(answer)) == Respond(502, body=b"protocol")
 
 
 def test_a_failure_is_told_in_the_conversations_words() -> None:

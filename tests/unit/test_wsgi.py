@@ -438,7 +438,7 @@ class TestProxy:
         service = open_service(packages(), tmp_path)
         app = GatewayApp(service)
         answer = httpx.MockTransport(lambda _: httpx.Response(200, headers={"content-length": "5"}, stream=Stream()))
-        app._proxy._client = httpx.Client(transport=answer)
+        app._proxy._clients[True] = httpx.Client(transport=answer)
         heads: list[str] = []
         sent: list[bytes] = []
 
@@ -475,7 +475,7 @@ class TestProxy:
                     yield b"x" * 1000
 
         app = GatewayApp(open_service(packages(), tmp_path))
-        app._proxy._client = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream())))
+        app._proxy._clients[True] = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=Stream())))
         body = app(environ_of(Asked("GET", MANIFEST)), lambda status, headers, exc_info=None, /: lambda _: None)
         # As many as it takes to know that the first is not the last.
         assert read == 2
@@ -545,7 +545,7 @@ class TestProxy:
         assert [event["status"] for event in journal(service)] == [200]
 
     def test_upstream_stalls_in_the_middle(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gatewaycore_wsgi.proxying.TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr("gatewaycore.connecting.TIMEOUT", httpx.Timeout(0.2))
         done = threading.Event()
 
         def script(received: Received, write: Write) -> None:
@@ -561,7 +561,7 @@ class TestProxy:
         assert [event["status"] for event in journal(service)] == [200, 504]
 
     def test_upstream_says_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gatewaycore_wsgi.proxying.TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr("gatewaycore.connecting.TIMEOUT", httpx.Timeout(0.2))
         done = threading.Event()
         with Upstream(lambda _, write: done.wait(10)) as upstream:
             seen = ask(proxying(upstream, tmp_path), Asked("GET", MANIFEST))
@@ -591,7 +591,7 @@ class TestProxy:
 
             class Circling:
                 def start(self) -> Step:
-                    return Step("GET", f"http://{upstream.authority}/", Headers())
+                    return Step("GET", f"http://{upstream.authority}/", Headers(), private=True)
 
                 def receive(self, status: int, headers: Headers) -> Step | Relay | Respond:
                     return self.start()

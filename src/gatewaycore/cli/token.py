@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from gatewaycore.rules.event import hash_token
+from gatewaycore.rules.access import hash_token
 
 
 @click.group()

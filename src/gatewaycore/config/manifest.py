@@ -16,7 +16,7 @@ from gatewaycore.config.sections import Entry
 from gatewaycore.config.structure import listed, text, truth
 from gatewaycore.route import Rule
 from gatewaycore.rules import InstallRule, PixelRule
-from gatewaycore.rules.event import hash_token
+from gatewaycore.rules.access import hash_token
 
 REDIRECT_STATUS = 307
 

@@ -19,7 +19,7 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.rules import RULES
-from gatewaycore.rules.container.route import Strategy
+from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.sinks import SINKS, Storage
 
@@ -32,6 +32,9 @@ class GatewaySettings:
         redirect_status: 301, 302, 303, 307 or 308; for packages that say nothing else.
         strategy: how containers are served; for packages that say nothing else.
         limits: bounds on a request's body; for packages that say nothing else.
+        allow_private_backends: whether upstreams may be at addresses of private networks and of this machine; for packages that say nothing
+            else.
+        allowed_realms: hosts of token servers that are a registry's although they are not at its own host; the same.
         trusted_proxies: networks, in CIDR notation, of proxies whose word about the client counts; none are trusted by default.
         base_domain: packages without a domain live below it, see `username`.
         username: whose packages they are: ``<username>.docker.<base-domain>`` for containers, ``<username>.gateway.<base-domain>`` else.
@@ -45,6 +48,8 @@ class GatewaySettings:
     redirect_status: int = 302
     strategy: Strategy = "auto"
     limits: Limits = DEFAULT_LIMITS
+    allow_private_backends: bool = False
+    allowed_realms: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     base_domain: str | None = None
     username: str | None = None
@@ -57,17 +62,25 @@ class GatewaySettings:
 
 @frozen(kw_only=True)
 class DomainDefaults:
-    """An entry of the section `domains`: what holds for the packages on one domain, None where the gateway's word stands."""
+    """An entry of the section `domains`: what holds for the packages on one domain, None where the gateway's word stands.
+
+    Attributes:
+        login_backend: of several registries behind the domain, the host of the one that checks its clients' credentials.
+        redirect_status, strategy, limits, allow_private_backends, allowed_realms: as the section `gateway` has them.
+    """
 
     redirect_status: int | None = None
     strategy: Strategy | None = None
     limits: Limits | None = None
+    allow_private_backends: bool | None = None
+    allowed_realms: tuple[str, ...] | None = None
+    login_backend: str | None = None
 
 
 REFUSED = (GatewayError, ValueError, ArithmeticError, RecursionError)
 """Whatever a type of another distribution cannot compile is the configuration's problem too, and has a place in it."""
 
-INHERITED = ("redirect-status", "strategy", "limits")
+INHERITED = ("redirect-status", "strategy", "limits", "allow-private-backends", "allowed-realms")
 """Keys that a package takes from its domain, and a domain from the gateway."""
 
 

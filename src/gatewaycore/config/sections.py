@@ -22,6 +22,7 @@ from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
+from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.limits import Limits
 
 T = TypeVar("T")
@@ -191,6 +192,8 @@ class Builder:
             supplied = _supplied(gateway, cls)
             if supplied is not None:
                 own["domain"] = supplied
+        if "credentials" in known and isinstance(own.get("credentials"), Mapping):
+            own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)))
         above = self._above_of(own.get("domain"))
         if above:
             own = _over({key: value for key, value in above.items() if key in known}, own)

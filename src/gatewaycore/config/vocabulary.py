@@ -68,6 +68,10 @@ def hosts(raw: Any) -> tuple[str, ...]:
     return listed(raw, _target)
 
 
+def _optional_hosts(raw: Any) -> tuple[str, ...] | None:
+    return None if raw is None else hosts(raw)
+
+
 def tokens(raw: Any) -> tuple[str, ...]:
     """Read hashed access tokens. What is not hashed is a secret in plain text, and is not repeated."""
     return listed(raw, _token)
@@ -81,15 +85,23 @@ def positive(raw: Any) -> int:
     return number
 
 
-RULE: Vocabulary = {"domain": domain, "redirect_status": status, "allowed_hosts": hosts, "access_tokens": tokens}
+RULE: Vocabulary = {
+    "domain": domain,
+    "redirect_status": status,
+    "allowed_hosts": hosts,
+    "allowed_realms": hosts,
+    "access_tokens": tokens,
+    "deadline_s": positive,
+}
 GATEWAY: Vocabulary = {
     "redirect_status": status,
+    "allowed_realms": hosts,
     "trusted_proxies": networks,
     "base_domain": host,
     "default_domain": host,
     "username": label,
 }
-DEFAULTS: Vocabulary = {"redirect_status": status}
+DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 JOURNAL: Vocabulary = {"segment_bytes": positive, "segment_age_s": positive, "max_bytes": positive}
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from typing import ClassVar, Literal
 
 from attrs import define, evolve, field, frozen
@@ -17,13 +14,13 @@ from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Match, Pattern, Route
+from gatewaycore.rules.access import admits, is_hashed
 from gatewaycore.rules.file import RouteSettings, compiled, meaning, source, too_many, ways
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.rules.variables import BodyError, Subject, TooManyEventsError, body_entries, query_variables
 
 _FORM = b"application/x-www-form-urlencoded"
 _BEARER = "bearer "
-_HASHED = re.compile("(?:sha256:)?[0-9a-f]{64}")
 # Telemetry comes from browsers too: any page may send it, and none may read anything back.
 _OPEN = [("access-control-allow-origin", "*"), ("cache-control", "no-store")]
 _PREFLIGHT = Respond(
@@ -43,11 +40,6 @@ _UNAUTHORIZED = Respond(
     b"this package takes events with a listed bearer token only\n",
 )
 _ANSWERS = {status: Respond(status, Headers(_OPEN)) for status in (200, 204)}
-
-
-def hash_token(token: str) -> str:
-    """Return the form in which a bearer token is kept: ``sha256:`` and 64 hex digits."""
-    return f"sha256:{sha256(token.encode()).hexdigest()}"
 
 
 @frozen(kw_only=True)
@@ -79,7 +71,7 @@ class EventRule:
         """
         problems: list[Problem] = []
         tokens = tuple(token.lower() for token in self.access_tokens)
-        if not all(map(_HASHED.fullmatch, tokens)):
+        if not all(map(is_hashed, tokens)):
             # Not repeated: it is most likely the secret itself.
             problems.append(Problem("access-tokens", "a token that is not hashed", "write sha256: and its SHA-256 in 64 hex digits"))
         found = meaning(self.variables, problems)
@@ -97,7 +89,7 @@ class EventRule:
                         pattern=matched,
                         priority=way.priority,
                         subject=subject,
-                        tokens=tuple(token.removeprefix("sha256:") for token in tokens),
+                        tokens=tokens,
                         answer=_ANSWERS[self.response_status],
                         limits=self.limits,
                     )
@@ -146,9 +138,7 @@ class EventRoute:
         sent = request.headers.get("authorization") or ""
         if sent[: len(_BEARER)].lower() != _BEARER:
             return False
-        digest = sha256(sent[len(_BEARER) :].strip().encode("latin-1", "replace")).hexdigest()
-        # Every token is compared, in constant time: the time taken tells nothing about which one was nearly right.
-        return sum(hmac.compare_digest(digest, token) for token in self.tokens) > 0
+        return admits(self.tokens, sent[len(_BEARER) :].strip().encode("latin-1", "replace"))
 
     def _receive(self, request: Request, body: bytes) -> Reception:
         try:

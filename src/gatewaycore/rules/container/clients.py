@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
@@ -41,6 +42,7 @@ class Family:
         product: the first product of its User-Agent (RFC 9110 §10.1.5), lower-case, without the version.
         redirect: when everything is redirected, the ping included.
         after_proxied_ping: when manifests and blobs are redirected, and the ping was proxied.
+        after_own_ping: when they are, and the gateway itself answers the ping: families that ask for none, or need none.
         marker: text that its User-Agent holds further on; tells two families of one product apart.
     """
 
@@ -48,26 +50,27 @@ class Family:
     product: str
     redirect: Survives
     after_proxied_ping: Survives
+    after_own_ping: Survives
     marker: str = ""
 
 
 FAMILIES: tuple[Family, ...] = (
     # These drop Authorization on a redirect to another host, and never authenticate there.
-    Family("skopeo", "skopeo", _NEVER, _NEVER),
-    Family("podman", "containers", _NEVER, _NEVER),
-    Family("buildah", "buildah", _NEVER, _NEVER),
+    Family("skopeo", "skopeo", _NEVER, _NEVER, _NEVER),
+    Family("podman", "containers", _NEVER, _NEVER, _NEVER),
+    Family("buildah", "buildah", _NEVER, _NEVER, _NEVER),
     # One User-Agent for a client that survives and for one that does not.
-    Family("oras-go", "oras-go", _NEVER, _NEVER),
-    Family("oras-py", "python-requests", _NEVER, _NEVER),
+    Family("oras-go", "oras-go", _NEVER, _NEVER, _NEVER),
+    Family("oras-py", "python-requests", _NEVER, _NEVER, _NEVER),
     # Bind credentials to the gateway's host, and authenticate again at the target anonymously.
-    Family("dockerd, containerd store", "docker", _ANONYMOUS, _ANONYMOUS, marker="containerd-client/"),
-    Family("BuildKit", "buildkit", _ANONYMOUS, _ANONYMOUS),
-    Family("crane", "crane", _ANONYMOUS, _ANONYMOUS),
+    Family("dockerd, containerd store", "docker", _ANONYMOUS, _ANONYMOUS, _ANONYMOUS, marker="containerd-client/"),
+    Family("BuildKit", "buildkit", _ANONYMOUS, _ANONYMOUS, _ANONYMOUS),
+    Family("crane", "crane", _ANONYMOUS, _ANONYMOUS, _NEVER),
     # Stores the challenge under the ping's final URL: ping and manifests must go the same way.
-    Family("dockerd, graph drivers", "docker", _ALWAYS, _NEVER),
-    Family("docker manifest", "docker-client", _ALWAYS, _NEVER),
+    Family("dockerd, graph drivers", "docker", _ALWAYS, _NEVER, _NEVER),
+    Family("docker manifest", "docker-client", _ALWAYS, _NEVER, _NEVER),
     # Authenticates again at the target.
-    Family("containerd", "containerd", _ALWAYS, _ALWAYS),
+    Family("containerd", "containerd", _ALWAYS, _ALWAYS, _ALWAYS),
 )
 """Every family measured; of two with the same product, the one with a marker stands first."""
 
@@ -88,16 +91,24 @@ def family(user_agent: str) -> Family | None:
     return next((row for row in _BY_PRODUCT.get(product, ()) if row.marker in text), None)
 
 
-def survives(user_agent: str | None, *, credentials: bool, ping_proxied: bool = False) -> bool:
+Ping: TypeAlias = Literal["redirected", "proxied", "own"]
+"""Where a domain's ping is answered: at the backend, by the backend through the gateway, or by the gateway itself."""
+
+
+def survives(user_agent: str | None, *, credentials: bool, public: bool, ping: Ping = "redirected") -> bool:
     """Tell whether a client can be redirected to a token registry; one that nobody measured cannot.
+
+    No client shows its credentials before it is asked for them, and whoever is redirected is asked elsewhere. So a family that would lose
+    them is redirected to images that are `public` only, where it needs none.
 
     Args:
         user_agent: as sent; None where the field is missing.
         credentials: whether the request has an `Authorization` field.
-        ping_proxied: whether this domain's ping is proxied for everybody.
+        public: whether everybody may pull the image.
+        ping: where this domain's ping is answered.
     """
     row = family(user_agent) if user_agent else None
     if row is None:
         return False
-    column = row.after_proxied_ping if ping_proxied else row.redirect
-    return column.credentials if credentials else column.anonymous
+    column = row.redirect if ping == "redirected" else row.after_proxied_ping if ping == "proxied" else row.after_own_ping
+    return column.anonymous and (column.credentials or (public and not credentials))

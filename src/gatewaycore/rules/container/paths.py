@@ -22,10 +22,14 @@ PREFIX = "/v2"
 class Ping:
     """``/v2/``: whether this is a registry, and what it wants to see (end-1)."""
 
-    @property
-    def path(self) -> str:
-        """The path at the backend."""
+    def at(self, _: str = "") -> str:
+        """Return the path at the backend."""
         return "/v2/"
+
+
+@frozen
+class Tokens:
+    """``/v2/token``: where the gateway's own tokens come from; no name of an image is that short."""
 
 
 @frozen
@@ -35,10 +39,9 @@ class Manifest:
     name: str
     reference: str
 
-    @property
-    def path(self) -> str:
-        """The path at the backend."""
-        return f"/v2/{self.name}/manifests/{self.reference}"
+    def at(self, name: str) -> str:
+        """Return the path at a backend where the image is called `name`."""
+        return f"/v2/{name}/manifests/{self.reference}"
 
 
 @frozen
@@ -48,10 +51,9 @@ class Blob:
     name: str
     digest: str
 
-    @property
-    def path(self) -> str:
-        """The path at the backend."""
-        return f"/v2/{self.name}/blobs/{self.digest}"
+    def at(self, name: str) -> str:
+        """Return the path at a backend where the image is called `name`."""
+        return f"/v2/{name}/blobs/{self.digest}"
 
 
 @frozen
@@ -60,10 +62,9 @@ class Tags:
 
     name: str
 
-    @property
-    def path(self) -> str:
-        """The path at the backend."""
-        return f"/v2/{self.name}/tags/list"
+    def at(self, name: str) -> str:
+        """Return the path at a backend where the image is called `name`."""
+        return f"/v2/{name}/tags/list"
 
 
 @frozen
@@ -73,16 +74,18 @@ class Referrers:
     name: str
     digest: str
 
-    @property
-    def path(self) -> str:
-        """The path at the backend."""
-        return f"/v2/{self.name}/referrers/{self.digest}"
+    def at(self, name: str) -> str:
+        """Return the path at a backend where the image is called `name`."""
+        return f"/v2/{name}/referrers/{self.digest}"
 
 
 ImageCall: TypeAlias = Manifest | Blob | Tags | Referrers
 
 
-def parse(path: str) -> Ping | ImageCall | Respond | None:
+GRANT_PATH = "/v2/token"
+
+
+def parse(path: str) -> Ping | Tokens | ImageCall | Respond | None:
     """Return what `path` asks for: a call, the answer where it is refused whatever the rules, or None where it is no endpoint.
 
     A name may itself hold "manifests" or "blobs", so paths are read from their end.
@@ -92,6 +95,8 @@ def parse(path: str) -> Ping | ImageCall | Respond | None:
     """
     if path in (PREFIX, "/v2/"):
         return Ping()
+    if path == GRANT_PATH:
+        return Tokens()
     if not path.startswith("/v2/"):
         return None
     segments = path[len("/v2/") :].split("/")

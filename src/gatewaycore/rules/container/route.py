@@ -1,94 +1,75 @@
 """Deciding: which way a request for an image goes, and what its event says.
 
-One domain has one backend in this version, and one ping: a client learns from it how to authenticate, so ping and manifests
-must go the same way. Which way is told by the User-Agent and by `Authorization` alone, which a client sends on every request.
+A client learns from a domain's ping how to authenticate, for all of its images. So the domain decides who answers that: the one registry
+behind it (`passed`), or the gateway itself, which then hands out tokens (`own`) or asks nobody for anything (`open`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import define, frozen
+from attrs import define, field
 
-from gatewaycore.decision import Decision, Proxy, Redirect, Respond
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.decision import Collect, Decision, Proxy, Reception, Redirect, Respond
 from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
-from gatewaycore.route import Api, Match, Route
-from gatewaycore.rules.container.answers import API_VERSION, READ_ONLY, unknown
-from gatewaycore.rules.container.backend import Backend
+from gatewaycore.route import Api, Match
+from gatewaycore.rules.container.answers import (
+    API_VERSION,
+    BAD_GRANT,
+    PONG,
+    READ_ONLY,
+    READ_ONLY_TOKENS,
+    challenge,
+    unknown,
+)
+from gatewaycore.rules.container.backend import Backend, Place
+from gatewaycore.rules.container.broker import NO_ACCESS, NO_LOGIN, Errand, TokenConversation, nobody
 from gatewaycore.rules.container.clients import survives
-from gatewaycore.rules.container.conversation import RegistryConversation
+from gatewaycore.rules.container.conversation import ImageConversation, Pass, Show
 from gatewaycore.rules.container.index import Entry, ImageIndex, twins
-from gatewaycore.rules.container.paths import PREFIX, Blob, ImageCall, Manifest, Ping, parse
+from gatewaycore.rules.container.memory import Memory
+from gatewaycore.rules.container.paths import GRANT_PATH, PREFIX, Blob, ImageCall, Manifest, Ping, Tokens, parse
 from gatewaycore.rules.container.patterns import ImagePattern
-
-Strategy: TypeAlias = Literal["auto", "redirect", "proxy"]
+from gatewaycore.rules.container.tokens import (
+    FORM_BYTES,
+    NOBODY,
+    TokenRequest,
+    basic_credentials,
+    bearer,
+    from_form,
+    from_query,
+    unpack,
+)
+from gatewaycore.rules.container.way import Way
 
 PACKAGE_TYPE = "container"
+
+Mode: TypeAlias = Literal["passed", "open", "own"]
+"""Who answers a domain's ping: its registry; the gateway, which asks for nothing; or the gateway, with a challenge of its own."""
+
+MOST_ERRANDS = 4
+"""Registries that one token may be for."""
 
 _NOTHING: Mapping[str, str] = {}
 _BYTE_RANGE = re.compile(r"bytes=[0-9, -]{1,200}")
 _PLAIN_REDIRECT = Headers([API_VERSION])
 # A cache that kept such a redirect for every client would send those to the backend who cannot authenticate there.
 _CHOSEN_REDIRECT = Headers([API_VERSION, ("vary", "User-Agent, Authorization")])
-
-
-@frozen
-class Way:
-    """How requests reach the backend.
-
-    Attributes:
-        backend: the registry.
-        strategy: "redirect" and "proxy" hold for every client; "auto" asks the table of clients.
-        status: of a redirect.
-    """
-
-    backend: Backend
-    strategy: Strategy
-    status: int
-
-    def decide(self, request: Request, path: str, own: str, ping_proxied: bool) -> Decision:
-        """Redirect or proxy.
-
-        Args:
-            request: the client's request.
-            path: where to at the backend; it has passed the grammar.
-            own: the path under which the same image is found here and there.
-            ping_proxied: whether this domain's ping is proxied for everybody.
-        """
-        url = self.backend.url(path, request.query)
-        if self._redirects(request, ping_proxied):
-            chosen = self.strategy == "auto" and self.backend.auth == "token"
-            return Redirect(url, self.status, _CHOSEN_REDIRECT if chosen else _PLAIN_REDIRECT)
-        return Proxy(partial(RegistryConversation, request, url, own))
-
-    def _redirects(self, request: Request, ping_proxied: bool) -> bool:
-        if self.strategy != "auto":
-            return self.strategy == "redirect"
-        credentials = request.headers.first(b"authorization")
-        # Basic credentials are a password: a client that follows a redirect with them leaks it, one that drops them gets nothing.
-        if credentials is not None and any(map(_is_basic, request.headers.get_all("authorization"))):
-            return False
-        if self.backend.auth == "anonymous":
-            return True
-        return survives(request.headers.get("user-agent"), credentials=bool(credentials), ping_proxied=ping_proxied)
-
-
-def _is_basic(value: str) -> bool:
-    return value.lstrip()[:6].lower() in ("basic", "basic ", "basic\t")
+_LOGIN, _PUBLIC = "Login ", "Public"
 
 
 @define(slots=True)
 class Asked:
-    """The note from `match` to `decide`: a call for an image that is served."""
+    """The note from `match` to `decide`: a call for an image that is served, and the registry that it is asked of."""
 
     call: ImageCall
-    ping_proxied: bool
+    registry: RegistryRoute
 
 
 @define(slots=True, eq=False)
@@ -96,24 +77,26 @@ class ContainerRoute:
     """One image or one pattern of images. Nobody mutates it.
 
     Attributes:
-        domain, priority: as every route has them.
+        domain, pattern, priority: as every route has them.
         image: a repository's name, or a pattern.
-        way: how requests reach the backend.
+        place: where it is.
+        way: how requests reach it.
+        mirrors: where it is too.
         id: stands for the package in events instead of the image's name; a collection's never does.
+        login: the registry that checks credentials on this domain, as its settings name it, or None.
     """
 
     steady: ClassVar[bool] = False
 
     domain: str
+    pattern: Api
     image: str | ImagePattern
+    place: Place
     way: Way
+    mirrors: tuple[Place, ...] = ()
     id: str | None = None
+    login: str | None = None
     priority: int = 0
-
-    @property
-    def pattern(self) -> Api:
-        """The distribution API's."""
-        return CONTAINER
 
     @property
     def label(self) -> str:
@@ -125,13 +108,20 @@ class ContainerRoute:
         """The id, or the image's name or pattern."""
         return self.id or str(self.image)
 
+    @property
+    def is_renamed(self) -> bool:
+        """Whether the image has another name at its backend."""
+        return self.place.repository is not None and self.place.repository != self.image
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether its backend wants tokens."""
+        return self.place.backend.auth == "token"
+
     def decide(self, request: Request, match: Match) -> Decision:
         """Redirect to the backend, or proxy it."""
         asked = match.detail
-        if not isinstance(asked, Asked):
-            return unknown(str(self.image))
-        call = asked.call
-        return self.way.decide(request, call.path, f"{PREFIX}/{call.name}/", asked.ping_proxied)
+        return asked.registry.decide_image(request, self, asked.call) if isinstance(asked, Asked) else unknown(str(self.image))
 
     def observe(self, request: Request, match: Match, entry: Mapping[str, str] | None = None) -> Observation | None:
         """Return what was fetched of the image: a manifest, a blob, or metadata about it."""
@@ -152,28 +142,34 @@ class ContainerRoute:
 
 @define(slots=True, eq=False)
 class RegistryRoute:
-    """Every image and pattern of one domain: the registry that clients see. Made by `join`; nobody mutates it.
+    """Every image and pattern of one domain: the registry that clients see. Nobody mutates it, but for what it remembers.
 
     Attributes:
-        domain, priority: as every route has them.
-        ping: how the ping reaches the backend.
-        ping_proxied: whether it is proxied for everybody.
+        domain, pattern, priority: as every route has them.
+        mode: who answers the ping.
         routes: in file order.
+        ping: the route whose backend answers it, where one does.
+        ping_proxied: whether that is proxied for everybody.
+        login: the registry that checks credentials, or None where none does.
+        packed: whether several registries have tokens here, which are told apart in what clients carry.
+        takes_logins: whether a client may have credentials for this domain.
+        memory: what was learned of the backends.
     """
 
     steady: ClassVar[bool] = False
 
     domain: str
-    ping: Way
-    ping_proxied: bool
+    pattern: Api
+    mode: Mode
     routes: tuple[ContainerRoute, ...]
+    ping: ContainerRoute
+    ping_proxied: bool
+    login: Backend | None
+    packed: bool
+    takes_logins: bool
     _index: ImageIndex[ContainerRoute]
+    memory: Memory = field(factory=Memory)
     priority: int = 0
-
-    @property
-    def pattern(self) -> Api:
-        """The distribution API's."""
-        return CONTAINER
 
     @property
     def label(self) -> str:
@@ -187,16 +183,18 @@ class RegistryRoute:
     @property
     def ambiguous(self) -> Iterator[tuple[ContainerRoute, ContainerRoute]]:
         """Pairs of rules for the same images that only their order in the file tells apart."""
-        return twins(map(_entry, self.routes))
+        return twins(map(entry, self.routes))
 
     def match(self, request: Request) -> Match | None:
         """Return the match for an endpoint of the API, refusals included; None for a path that is none.
 
-        The match names the rule of the image asked for; what is refused, and the ping, are the whole domain's.
+        The match names the rule of the image asked for; what is refused, the ping and the tokens are the whole domain's.
         """
         call = parse(request.path)
         if call is None:
             return None
+        if isinstance(call, Tokens):
+            return self._match_tokens(request, call)
         if request.method not in ("GET", "HEAD"):
             return Match(self, _NOTHING, READ_ONLY)
         if isinstance(call, Ping | Respond):
@@ -204,75 +202,195 @@ class RegistryRoute:
         route = self._index.find(call.name)
         if route is None:
             return Match(self, _NOTHING, unknown(call.name))
-        return Match(route, _NOTHING, Asked(call, self.ping_proxied))
+        return Match(route, _NOTHING, Asked(call, self))
+
+    def _match_tokens(self, request: Request, call: Tokens) -> Match | None:
+        if self.mode != "own":
+            return None
+        return Match(self, _NOTHING, call if request.method in ("GET", "POST") else READ_ONLY_TOKENS)
 
     def decide(self, request: Request, match: Match) -> Decision:
-        """Send the ping on; refuse what is refused."""
-        if isinstance(match.detail, Respond):
-            return match.detail
-        path = Ping().path
-        return self.ping.decide(request, path, path, self.ping_proxied)
+        """Answer the ping or send it on; hand out a token; refuse what is refused."""
+        match match.detail:
+            case Respond() as refusal:
+                return refusal
+            case Tokens():
+                if request.method == "GET":
+                    return self._grant(request, from_query(request.query, request.headers))
+                return Collect(FORM_BYTES, partial(self._receive_form, request))
+            case _:
+                return self._ping(request)
 
     def observe(self, request: Request, match: Match, entry: Mapping[str, str] | None = None) -> Observation | None:
-        """Return a ping; a refusal is no event."""
+        """Return a ping; a refusal is no event, and neither is a token."""
         return Observation(None, PACKAGE_TYPE, self.label, "ping") if isinstance(match.detail, Ping) else None
 
+    # --- pings and images -------------------------------------------------------------------------------------
 
-def join(routes: Sequence[Route]) -> RegistryRoute:
-    """Make one registry of all the images and patterns of one domain.
+    def _ping(self, request: Request) -> Decision:
+        if self.mode == "open":
+            return PONG
+        if self.mode == "own":
+            # With any token: what it is good for shows where it is used.
+            return PONG if bearer(request.headers) is not None else self._challenge(request)
+        route, ping = self.ping, Ping()
+        if self._redirects(request, route, None):
+            return self._redirect(request, route, ping.at())
+        return Proxy(partial(ImageConversation, request, ping, (route.place,), Pass(), self.memory))
 
-    Raises:
-        ConfigError: they do not share a backend, or clients could not be told one way to authenticate.
-    """
-    own = [route for route in routes if isinstance(route, ContainerRoute)]
-    if not own or len(own) != len(routes):
-        raise ConfigError([Problem("type", f"a route named {PACKAGE_TYPE!r} is no container's")])
-    first = own[0]
-    problems = [_two_backends(first, other) for other in _strangers(own)]
-    by_strategy = {route.way.strategy: route for route in reversed(own)}
-    proxied = by_strategy.get("proxy")
-    redirected = by_strategy.get("redirect")
-    if proxied is not None and redirected is not None and first.way.backend.auth == "token":
-        later = max(proxied, redirected, key=own.index)
-        problems.append(_two_strategies(proxied, redirected, later))
-    if problems:
-        raise ConfigError(problems)
-    # With an image that is always proxied, the ping is too: a client that stored the backend's own address would send its tokens past us.
-    ping = (proxied or by_strategy.get("auto") or first).way
-    index = ImageIndex([_entry(route) for route in own])
-    return RegistryRoute(first.domain, ping, proxied is not None, tuple(own), index)
+    def decide_image(self, request: Request, route: ContainerRoute, call: ImageCall) -> Decision:
+        """Redirect, proxy or broker a request for an image of this domain."""
+        if self._redirects(request, route, call.name):
+            return self._redirect(request, route, call.at(route.place.name(call.name)))
+        shown = self._shown(request, route, call.name)
+        if isinstance(shown, Respond):
+            return shown
+        places = (route.place, *route.mirrors)
+        timeout_s = route.way.deadline_s / len(places) if len(places) > 1 else None
+        return Proxy(partial(ImageConversation, request, call, places, shown, self.memory, timeout_s))
+
+    def _redirects(self, request: Request, route: ContainerRoute, name: str | None) -> bool:
+        way, backend = route.way, route.place.backend
+        if way.strategy != "auto":
+            return way.strategy == "redirect"
+        credentials = request.headers.first(b"authorization")
+        # Basic credentials are a password: a client that follows a redirect with them leaks it, one that drops them gets nothing.
+        if credentials is not None and any(map(_is_basic, request.headers.get_all("authorization"))):
+            return False
+        if route.mirrors:
+            # Whoever is sent to a registry that is down is not sent on from there.
+            return False
+        if backend.auth == "anonymous":
+            return True
+        agent, shown = request.headers.get("user-agent"), bool(credentials)
+        if self.mode == "passed":
+            ping: Literal["proxied", "redirected"] = "proxied" if self.ping_proxied else "redirected"
+            return survives(agent, credentials=shown, public=way.public, ping=ping)
+        if shown or backend.credentials is not None or (name is not None and route.place.name(name) != name):
+            return False
+        # Some clients show the credentials that they have for this domain to whomever they are redirected to.
+        if self.takes_logins and backend != self.login:
+            return False
+        return survives(agent, credentials=False, public=way.public, ping="own")
+
+    def _redirect(self, request: Request, route: ContainerRoute, path: str) -> Redirect:
+        chosen = route.way.strategy == "auto" and route.takes_tokens
+        url = route.place.backend.url(path, request.query)
+        return Redirect(url, route.way.status, _CHOSEN_REDIRECT if chosen else _PLAIN_REDIRECT)
+
+    def _shown(self, request: Request, route: ContainerRoute, name: str) -> Pass | Show | Respond:
+        """Return what the backend is shown, or what the client is answered where that needs a token first."""
+        if self.mode == "passed":
+            return Pass()
+        if not route.takes_tokens:
+            return Show(None, None if self.mode == "open" else self._challenge(request, name), public=True)
+        token = bearer(request.headers)
+        part = None if token is None else self._part(token, route.place.backend)
+        if part is None:
+            return self._challenge(request, name, None if token is None else "insufficient_scope")
+        return self._show(request, route, name, part)
+
+    def _part(self, token: str, backend: Backend) -> str | None:
+        """Return what a token holds for one backend; "" where that needs none, None where it holds nothing for it."""
+        if token == NOBODY:
+            return ""
+        parts = unpack(token)
+        if parts is not None:
+            return parts.get(backend.key)
+        # A token as a registry gave it is that registry's: of several, nobody can tell whose it is.
+        return None if self.packed else f"Bearer {token}"
+
+    def _show(self, request: Request, route: ContainerRoute, name: str, part: str) -> Show | Respond:
+        own, way = route.place.backend.credentials, route.way
+        again = self._challenge(request, name, "invalid_token")
+        if part == _PUBLIC or part.startswith(_LOGIN):
+            _, password = basic_credentials(f"Basic {part.removeprefix(_LOGIN)}") or ("", None)
+            if own is None or not way.admits(password):
+                return again
+            return Show(own.basic, None, way.public)
+        if not part:
+            return Show(None, self._challenge(request, name), public=True)
+        return Show(part, again, way.public or self.memory.is_anonymous(part.removeprefix("Bearer ")))
+
+    def _challenge(self, request: Request, name: str | None = None, error: str | None = None) -> Respond:
+        return challenge(f"{request.origin}{GRANT_PATH}", request.host, name, error)
+
+    # --- tokens -----------------------------------------------------------------------------------------------
+
+    def _receive_form(self, request: Request, body: bytes) -> Reception:
+        asked = from_form(body)
+        return Reception(BAD_GRANT if asked is None else self._grant(request, asked))
+
+    def _grant(self, request: Request, asked: TokenRequest) -> Respond | Proxy:
+        """Return the token that a client asks for, or the conversation that fetches it."""
+        if not asked.repositories:
+            return self._log_in(request, asked)
+        errands: dict[Backend, Errand] = {}
+        refused = False
+        for backend, routes in self._wanted(asked).items():
+            errand = self._errand(backend, routes, asked)
+            refused = refused or errand is None
+            if errand is not None and len(errands) < MOST_ERRANDS:
+                errands[backend] = errand
+        if errands:
+            return self._fetch(request, tuple(errands.values()))
+        return NO_ACCESS if refused else nobody(request.received_at)
+
+    def _wanted(self, asked: TokenRequest) -> dict[Backend, dict[str, ContainerRoute]]:
+        """Return the images asked about that need a token: by backend, and by their names there."""
+        found: dict[Backend, dict[str, ContainerRoute]] = {}
+        for name in asked.repositories:
+            route = self._index.find(name)
+            if route is not None and route.takes_tokens:
+                found.setdefault(route.place.backend, {})[route.place.name(name)] = route
+        return found
+
+    def _errand(self, backend: Backend, routes: Mapping[str, ContainerRoute], asked: TokenRequest) -> Errand | None:
+        """Return what to fetch of one backend, and with whose credentials; None where this client gets nothing."""
+        own = backend.credentials
+        dispensable = all(route.mirrors for route in routes.values())
+        if own is None:
+            if asked.has_credentials and backend == self.login:
+                return self._clients_own(backend, tuple(routes), asked, dispensable)
+            return Errand(backend, tuple(routes), dispensable=dispensable)
+        admitted = [name for name, route in routes.items() if route.way.admits(asked.password)]
+        if not admitted:
+            return None
+        public = all(routes[name].way.public for name in admitted)
+        part = _PUBLIC if public else _LOGIN + b64encode(f"{asked.username or ''}:{asked.password or ''}".encode()).decode()
+        return Errand(backend, tuple(admitted), own.basic, own.username, part=part, dispensable=dispensable)
+
+    def _clients_own(self, backend: Backend, names: tuple[str, ...], asked: TokenRequest, dispensable: bool = False) -> Errand:
+        return Errand(
+            backend,
+            names,
+            asked.basic,
+            asked.username or "",
+            asked.refresh_token,
+            asked.offline,
+            asked.client_id,
+            part=asked.basic or "",
+            dispensable=dispensable,
+        )
+
+    def _log_in(self, request: Request, asked: TokenRequest) -> Respond | Proxy:
+        """Answer whoever asks for no image: a login, which checks credentials, or a client that wants any token."""
+        if not asked.has_credentials:
+            return nobody(request.received_at)
+        if any(route.way.access_tokens and route.way.admits(asked.password) for route in self.routes):
+            return nobody(request.received_at)
+        if self.login is not None:
+            return self._fetch(request, (self._clients_own(self.login, (), asked),))
+        return NO_ACCESS if any(route.way.access_tokens for route in self.routes) else NO_LOGIN
+
+    def _fetch(self, request: Request, errands: tuple[Errand, ...]) -> Proxy:
+        return Proxy(partial(TokenConversation, request, errands, self.packed, self.memory))
 
 
-def _entry(route: ContainerRoute) -> Entry[ContainerRoute]:
+def entry(route: ContainerRoute) -> Entry[ContainerRoute]:
+    """Return a route as the index of its domain takes it."""
     return Entry(route.image, route.priority, route)
 
 
-def _strangers(routes: Sequence[ContainerRoute]) -> Iterator[ContainerRoute]:
-    """Iterate over one route of each backend other than the first."""
-    seen = {routes[0].way.backend}
-    for route in routes:
-        if route.way.backend not in seen:
-            seen.add(route.way.backend)
-            yield route
-
-
-def _two_backends(first: ContainerRoute, other: ContainerRoute) -> Problem:
-    return Problem(
-        f"domain {first.domain}: backend",
-        f"{first.image} comes from {first.way.backend} and {other.image} from {other.way.backend}: one domain has one backend",
-        f"give {other.image} another domain",
-        about=other,
-    )
-
-
-def _two_strategies(proxied: ContainerRoute, redirected: ContainerRoute, later: ContainerRoute) -> Problem:
-    return Problem(
-        f"domain {proxied.domain}: strategy",
-        f"{proxied.image} is always proxied and {redirected.image} always redirected: one ping tells clients how to authenticate for both",
-        "use strategy: auto for one of them, or another domain",
-        about=later,
-    )
-
-
-CONTAINER = Api(PACKAGE_TYPE, (PREFIX,), join)
-"""Where a domain's registry stands: on ``/v2``, before every other rule (OCI distribution-spec v1.1 §Endpoints)."""
+def _is_basic(value: str) -> bool:
+    return value.lstrip()[:6].lower() in ("basic", "basic ", "basic\t")

@@ -1,0 +1,144 @@
+"""Memory: what one domain's registry has learned while it ran, bounded, and lost with its process.
+
+Not settings: a gateway decides the same without it, and asks once more. Time comes in with each request.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from hashlib import blake2b, sha256
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+from gatewaycore.rules.container.backend import Backend
+from gatewaycore.rules.container.challenges import Foreign, Wanted
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+WANTED_TTL = timedelta(hours=1)
+"""How long what a registry wants is believed to stay so: token servers move rarely, and a refusal makes it asked again at once."""
+
+MANIFEST_BYTES = 32 * 1024 * 1024
+_TOKENS = 4096
+
+
+@frozen
+class Kept:
+    """A manifest, by its digest: it can never change.
+
+    Attributes:
+        media_type: of the body.
+        body: whole.
+    """
+
+    media_type: str
+    body: bytes
+
+
+class Recent(Generic[K, V]):
+    """A mapping of the most recently used, at most `size` of them (or of what they weigh together)."""
+
+    __slots__ = ("_entries", "_size", "_weight")
+
+    def __init__(self, size: int) -> None:
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._size = size
+        self._weight = 0
+
+    def get(self, key: K) -> V | None:
+        """Return the value, or None."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        try:
+            self._entries.move_to_end(key)
+        except KeyError:
+            # Another thread has pushed it out meanwhile.
+            return entry[0]
+        return entry[0]
+
+    def put(self, key: K, value: V, weight: int = 1) -> None:
+        """Keep a value, and let go of the longest unused ones that there is no room for."""
+        if weight > self._size:
+            return
+        self.drop(key)
+        self._entries[key] = (value, weight)
+        self._weight += weight
+        while self._weight > self._size:
+            try:
+                self._weight -= self._entries.popitem(last=False)[1][1]
+            except KeyError:
+                # Threads that count at the same moment may count one twice: what is empty weighs nothing.
+                self._weight = 0
+
+    def drop(self, key: K) -> None:
+        """Forget one."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._weight -= entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class Memory:
+    """What has been learned: what each backend wants, which tokens stand for nobody, and manifests that anybody may have."""
+
+    __slots__ = ("_anonymous", "_manifests", "_mirror_tokens", "_wanted")
+
+    def __init__(self) -> None:
+        self._wanted: dict[Backend, tuple[Wanted, datetime]] = {}
+        self._anonymous: Recent[bytes, bool] = Recent(_TOKENS)
+        self._mirror_tokens: Recent[tuple[str, str], tuple[str, datetime]] = Recent(_TOKENS)
+        self._manifests: Recent[tuple[str, str, str], Kept] = Recent(MANIFEST_BYTES)
+
+    def wanted(self, backend: Backend, now: datetime) -> Wanted | None:
+        """Return what a backend wants, as far as it was asked within the last hour."""
+        found = self._wanted.get(backend)
+        return None if found is None or now >= found[1] else found[0]
+
+    def learn(self, backend: Backend, wanted: Wanted, now: datetime) -> None:
+        """Take note of what a backend wants; a token server that is not its own is not taken note of, and may be another the next time."""
+        if not isinstance(wanted, Foreign):
+            self._wanted[backend] = (wanted, now + WANTED_TTL)
+
+    def forget(self, backend: Backend) -> None:
+        """Ask a backend again: what it wants is not what it gave."""
+        self._wanted.pop(backend, None)
+
+    def note_anonymous(self, token: str) -> None:
+        """Take note of a token that anybody may have; its hash is enough."""
+        self._anonymous.put(_hash(token), True)
+
+    def is_anonymous(self, token: str) -> bool:
+        """Tell whether a token is known to be one that anybody may have."""
+        return self._anonymous.get(_hash(token)) is True
+
+    def mirror_token(self, backend: Backend, repository: str, now: datetime) -> str | None:
+        """Return the token that a mirror gave to anybody, as long as it is good."""
+        found = self._mirror_tokens.get((backend.key, repository))
+        return None if found is None or now >= found[1] else found[0]
+
+    def keep_mirror_token(self, backend: Backend, repository: str, token: str, expires_in: int, now: datetime) -> None:
+        """Keep it for most of the time that it is good for."""
+        self._mirror_tokens.put((backend.key, repository), (token, now + timedelta(seconds=0.8 * min(expires_in, 86_400))))
+
+    def forget_mirror_token(self, backend: Backend, repository: str) -> None:
+        """Let go of one that does not do."""
+        self._mirror_tokens.drop((backend.key, repository))
+
+    def keep_manifest(self, backend: Backend, repository: str, digest: str, media_type: str, body: bytes) -> None:
+        """Keep a manifest that anybody may have, if it is what its digest says."""
+        if digest == f"sha256:{sha256(body).hexdigest()}":
+            self._manifests.put((backend.key, repository, digest), Kept(media_type, body), len(body) + 512)
+
+    def manifest(self, backend: Backend, repository: str, digest: str) -> Kept | None:
+        """Return a manifest by its digest, or None."""
+        return self._manifests.get((backend.key, repository, digest))
+
+
+def _hash(token: str) -> bytes:
+    return blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()
