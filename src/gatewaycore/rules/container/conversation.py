@@ -111,7 +111,7 @@ class ImageConversation:
         self._asks_token = False
         self._token: str | None = None
         self._refused: list[tuple[int, str | None]] = []
-        self._failed: Failure = "connect"
+        self._failed: Failure | None = None
         self._note = ""
 
     # --- asking -----------------------------------------------------------------------------------------------
@@ -196,7 +196,8 @@ class ImageConversation:
 
     def fail(self, reason: Failure) -> Step:
         """Go on to the next place; or answer for a backend that did not."""
-        self._failed = reason
+        # The first place is the image's own: why it gave no answer says more than why a mirror did not.
+        self._failed = self._failed or reason
         self._asks_token = False
         return self._next() or self._give_up()
 
@@ -220,7 +221,7 @@ class ImageConversation:
             retry_after = next((when for _, when in self._refused if when is not None), None)
             answer = busy(429 if any(status == 429 for status, _ in self._refused) else 503, retry_after)
         else:
-            answer = FAILURES[self._failed]
+            answer = FAILURES[self._failed or "connect"]
         return evolve(answer, note=self._note)
 
     def _pass_on(self, status: int, headers: Headers) -> Step:

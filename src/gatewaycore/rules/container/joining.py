@@ -144,11 +144,14 @@ def _login(routes: Sequence[ContainerRoute], problems: list[Problem]) -> Backend
     candidates = list(
         dict.fromkeys(route.place.backend for route in routes if route.takes_tokens and route.place.backend.credentials is None)
     )
-    named = {route.login: route for route in reversed(routes) if route.login is not None}
+    named: dict[str, ContainerRoute] = {}
+    for route in routes:
+        if route.login is not None:
+            named.setdefault(route.login, route)
     if not named:
         return candidates[0] if len(candidates) == 1 else None
     if len(named) > 1:
-        *_, last = sorted(named.values(), key=routes.index)
+        *_, last = named.values()
         what = f"{' and '.join(map(str, named))} are both named"
         problems.append(Problem(f"domain {last.domain}: login-backend", what, "one registry checks credentials for a domain", about=last))
         return None
