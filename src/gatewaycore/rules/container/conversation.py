@@ -296,9 +296,8 @@ class ImageConversation:
         if (inside and not self._backend.private) or (is_address(host) and not may_connect(host, private=self._backend.private)):
             # Clients stand in networks of their own, and follow where a registry leads them.
             return evolve(ASTRAY, note=f"{self._backend.registry} redirects to an address inside of a network")
-        lines = self._lines(status, headers, self._renaming)
-        if lines is None:
-            return self.fail("protocol")
+        # Where it leads was found above.
+        lines = self._lines(status, headers, self._renaming) or []
         if self._renaming.changes:
             return Respond(status, _without_length(lines))
         return Relay(status, Headers.from_raw(lines))
