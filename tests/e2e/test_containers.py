@@ -13,7 +13,7 @@ import yaml
 from attrs import frozen
 
 from gatewaycore.event import Event
-from tests.e2e.images import Image, write_layout
+from tests.e2e.images import Built, Image, write_layout
 from tests.e2e.running import Client, Gateway, Program, Programs, root, tool
 
 pytestmark = pytest.mark.e2e
@@ -115,7 +115,7 @@ def by_kind(events: list[Event], kind: str) -> list[Event]:
     return [event for event in events if event.kind == kind]
 
 
-def check(served: Served, decision: str, client: str, *, manifests: list[tuple[str, str]], pings: int) -> None:
+def check(served: Served, decision: str, client: str, *, manifests: list[tuple[str, str]], pings: int, pulled: Built | None = None) -> None:
     """Check that the journal holds one pull.
 
     Args:
@@ -124,7 +124,9 @@ def check(served: Served, decision: str, client: str, *, manifests: list[tuple[s
         client: who pulled.
         manifests: method and reference of the requests for manifests.
         pings: how many.
+        pulled: what; the image for amd64 unless given.
     """
+    image = pulled or served.image
     events = served.gateway.events()
     status = 302 if decision == "redirect" else 200
     assert {(event.client, event.decision, event.status, event.domain, event.target) for event in events} == {
@@ -135,7 +137,7 @@ def check(served: Served, decision: str, client: str, *, manifests: list[tuple[s
     assert [event.method for event in by_kind(events, "ping")] == ["GET"] * pings
     assert all(event.package is None for event in by_kind(events, "ping"))
     blobs = {(event.method, event.variables["digest"], event.version) for event in by_kind(events, "blob")}
-    assert blobs == {("GET", served.image.config, None), ("GET", served.image.layer, None)}
+    assert blobs == {("GET", image.config, None), ("GET", image.layer, None)}
     assert len(events) == pings + len(manifests) + 2
 
 
@@ -151,8 +153,9 @@ def test_skopeo_copy_of_one_architecture(served: Served, client: Client, tmp_pat
     source = f"docker://{served.name}:{INDEX_TAG}"
     skopeo(client, "--override-arch", "arm64", "copy", "--src-tls-verify=false", source, f"oci:{tmp_path}/pulled:x")
     (manifest,) = json.loads((tmp_path / "pulled/index.json").read_text())["manifests"]
-    assert manifest["digest"] == served.image.manifest
-    check(served, served.most, "skopeo", manifests=[("GET", INDEX_TAG), ("GET", served.image.manifest)], pings=1)
+    arm64 = served.image.arm64
+    assert manifest["digest"] == arm64.manifest
+    check(served, served.most, "skopeo", manifests=[("GET", INDEX_TAG), ("GET", arm64.manifest)], pings=1, pulled=arm64)
 
 
 def test_skopeo_inspect(served: Served, client: Client) -> None:
