@@ -8,7 +8,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.e2e.container_clients import CLIENTS
 from tests.e2e.origin import Origin
+from tests.e2e.pulling import ContainerClient, Room
+from tests.e2e.registries import ANN, BOB, Lab, Registry
+from tests.e2e.report import Table
 from tests.e2e.running import Client, Programs
 
 _SHOWN = 4000
@@ -37,6 +41,42 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
+@pytest.fixture(scope="module")
+def lab(shared_programs: Programs) -> Iterator[Lab]:
+    """Certificates and images for registries on loopback."""
+    with Lab(shared_programs, shared_programs.folder / "lab") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def registries(lab: Lab) -> dict[str, Registry]:
+    """One that asks nobody for anything; one whose token server is its own; and one whose is elsewhere, and knows no forms."""
+    return {
+        "open": lab.registry("open", "127.0.0.2"),
+        "own": lab.registry("own", "127.0.0.3", account=ANN, cdn_host="127.0.0.4"),
+        "foreign": lab.registry("foreign", "127.0.0.5", account=BOB, realm_host="127.0.0.6", takes_forms=False, cdn_host="127.0.0.7"),
+    }
+
+
+@pytest.fixture(scope="module")
+def room(shared_programs: Programs, short_folder: Path, lab: Lab) -> Room:
+    """Where container clients work."""
+    return Room(short_folder, shared_programs, lab.certificates)
+
+
+@pytest.fixture(scope="module")
+def clients(room: Room) -> Iterator[dict[str, ContainerClient]]:
+    """Every container client, its daemon started once."""
+    started: dict[str, ContainerClient] = {}
+    try:
+        for name, make in CLIENTS.items():
+            started[name] = make(room)
+        yield started
+    finally:
+        for one in started.values():
+            one.close()
+
+
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
     """Runs clients in a folder of the test's own, their home."""
@@ -59,3 +99,21 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if isinstance(value, Programs):
                 report.sections += [(str(program.log), program.said()[-_SHOWN:]) for program in value.started]
     return report
+
+
+_MATRIX = pytest.StashKey[Table]()
+
+
+@pytest.fixture(scope="session")
+def matrix(pytestconfig: pytest.Config) -> Table:
+    """The table of clients, which is printed at the end."""
+    return pytestconfig.stash.setdefault(_MATRIX, Table())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the tables that tests have filled in."""
+    table = config.stash.get(_MATRIX, None)
+    if table is not None and table.cells:
+        terminalreporter.section("container clients through the gateway")
+        for line in table.lines():
+            terminalreporter.line(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import socket
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-HOSTS = ("localhost", *(f"127.0.0.{number}" for number in range(1, 10)))
+HOSTS = ("localhost", *(f"127.0.0.{number}" for number in range(1, 16)))
 """What the certificate is for: `localhost` is another name of 127.0.0.1, and the others are hosts of their own."""
 
 _GRACE_S = 1
@@ -63,6 +64,11 @@ class Certificates:
     def trust(self) -> dict[str, str]:
         """The environment that makes a client trust the authority: Go's, OpenSSL's and Python's."""
         return {"SSL_CERT_FILE": str(self.authority), "REQUESTS_CA_BUNDLE": str(self.authority)}
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """The same for a client in this process."""
+        return ssl.create_default_context(cafile=self.authority)
 
 
 def certify(folder: Path) -> Certificates:

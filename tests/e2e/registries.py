@@ -6,7 +6,7 @@ realm where it has one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
@@ -21,9 +21,15 @@ from starlette.responses import Response
 
 from tests.e2e.https import Answer, Certificates, Credentials, Seen, Server, certify
 from tests.e2e.images import DOCKER, OCI, Format, Image, push_layout, write_layout
-from tests.e2e.running import Program, Programs, tool
+from tests.e2e.running import Gateway, Program, Programs, tool
 from tests.e2e.tokens import PATH as REALM
 from tests.e2e.tokens import Tokens
+
+GATEWAY = "127.0.0.8"
+"""The domain of gateways in front of the registries."""
+
+ANN = Credentials("ann", "eight wheels")
+BOB = Credentials("bob", "no:wheels")
 
 _LISTENING = r"listening on 127[.]0[.]0[.]1:([0-9]+)"
 # RFC 9110 §7.6.1; and httpx writes its own length.
@@ -253,3 +259,18 @@ def _settings(storage: Path) -> dict[str, Any]:
 
 def _believe(tokens: Tokens, realm: str, bundle: Path) -> dict[str, str]:
     return {"realm": realm, "service": tokens.service, "issuer": tokens.issuer, "rootcertbundle": str(bundle)}
+
+
+def image(name: str, registry: Registry, repository: str, **settings: Any) -> dict[str, Any]:
+    """Return the entry of an image that clients call `name`."""
+    entry = {"name": name, "type": "container", "domain": GATEWAY, "backend": f"{registry.authority}/{repository}", **settings}
+    if registry.realm and registry.authority not in registry.realm:
+        entry["allowed-realms"] = ["127.0.0.6"]
+    return entry
+
+
+def serve(programs: Programs, lab: Lab, config: Mapping[str, Any], *options: str) -> Gateway:
+    """Serve a gateway over HTTPS, which may connect to this machine and trusts the lab's authority."""
+    tls = ("--tls-cert", str(lab.certificates.chain), "--tls-key", str(lab.certificates.key))
+    settings = {"allow-private-backends": True, **config.get("gateway", {})}
+    return programs.serve({**config, "gateway": settings}, *tls, *options, host=GATEWAY, env=lab.certificates.trust)

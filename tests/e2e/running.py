@@ -140,6 +140,11 @@ class Program:
                 command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, env=env, cwd=log.parent, start_new_session=True
             )
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def said(self) -> str:
         """Return its output so far."""
         return self.log.read_text(errors="replace")
@@ -155,12 +160,12 @@ class Program:
             assert not over, f"{self.log.name} holds no {pattern!r} (status {self._process.returncode}):\n{self.said()}"
             time.sleep(_PAUSE_S)
 
-    def listen(self, pattern: str) -> int:
+    def listen(self, pattern: str, host: str = "127.0.0.1") -> int:
         """Wait until it has told its port, the pattern's group, and answers there; return the port."""
         port = int(self.wait_for(pattern)[1])
         end = time.monotonic() + DEADLINE_S
         while True:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S):
+            with suppress(OSError), socket.create_connection((host, port), timeout=DEADLINE_S):
                 return port
             assert time.monotonic() < end, f"nobody listens on port {port}:\n{self.said()}"
             time.sleep(_PAUSE_S)
@@ -186,17 +191,24 @@ class Gateway:
         port: where it listens on 127.0.0.1.
         data_dir: what it keeps.
         scheme: "http" or "https".
+        host: the domain that the packages have.
     """
 
     program: Program
     port: int
     data_dir: Path
     scheme: str = "http"
+    host: str = "localhost"
+
+    @property
+    def authority(self) -> str:
+        """Its host and port."""
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
         """Its origin, under the domain that the tests' packages have."""
-        return f"{self.scheme}://localhost:{self.port}"
+        return f"{self.scheme}://{self.authority}"
 
     def events(self) -> list[Event]:
         """Return what its journal holds; whatever a client has had answered is there."""
@@ -229,12 +241,17 @@ class Programs:
         file.write_text(yaml.safe_dump({"sinks": [], **config, "gateway": settings}))
         return file
 
-    def serve(self, config: Mapping[str, Any], *options: str, name: str = "gateway") -> Gateway:
-        """Serve a gateway with this configuration, and these options of ``gatewaycore serve``."""
+    def serve(
+        self, config: Mapping[str, Any], *options: str, name: str = "gateway", host: str = "localhost", env: Mapping[str, str] | None = None
+    ) -> Gateway:
+        """Serve a gateway with this configuration, and these options of ``gatewaycore serve``, on a host of this machine."""
         file = self.configure(config, name)
-        program = self.start(name, [*module("gatewaycore"), "serve", str(file), "--port", "0", *options])
+        address = "127.0.0.1" if host == "localhost" else host
+        command = [*module("gatewaycore"), "serve", str(file), "--host", address, "--port", "0", *options]
+        program = self.start(name, command, **(env or {}))
         scheme = "https" if "--tls-cert" in options else "http"
-        return Gateway(program, program.listen(rf"{scheme}://127\.0\.0\.1:(\d+)"), self.folder / name, scheme)
+        port = program.listen(rf"{scheme}://{re.escape(address)}:(\d+)", address)
+        return Gateway(program, port, self.folder / name, scheme, host)
 
     def stop(self) -> None:
         """End all of them, the last first."""

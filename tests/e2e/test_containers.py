@@ -75,7 +75,7 @@ def registry(shared_programs: Programs) -> Registry:
 def served(request: pytest.FixtureRequest, programs: Programs, registry: Registry) -> Served:
     strategy, auth, most, containerd = WAYS[request.param]
     package: dict[str, Any] = {"name": NAME, "type": "container", "domain": "localhost", "backend": f"{registry.authority}/{NAME}"}
-    package |= {"backend-scheme": "http", "backend-auth": auth, "strategy": strategy}
+    package |= {"allow-private-backends": True, "backend-scheme": "http", "backend-auth": auth, "strategy": strategy}
     return Served(programs.serve({"packages": [package]}), registry.image, most, containerd)
 
 

@@ -59,6 +59,7 @@ def gateway(request: pytest.FixtureRequest, shared_programs: Programs, upstream:
                 "domain": "localhost",
                 "backend": f"{upstream.authority}/acme/tool",
                 "backend-scheme": "http",
+                "allow-private-backends": True,
                 "strategy": "proxy",
             },
             {"name": "usage", "type": "event", "domain": "in.localhost", "incoming-path": "/v1", "limits": {"body-bytes": 1000}},

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
-from pathlib import Path
-
 import httpx
 import pytest
 
 from tests.e2e.container_clients import CLIENTS
 from tests.e2e.https import Credentials
-from tests.e2e.pulling import ContainerClient, Room
-from tests.e2e.registries import Lab, Registry
-from tests.e2e.running import Programs
+from tests.e2e.pulling import ContainerClient
+from tests.e2e.registries import ANN, BOB, Lab, Registry
 
 pytestmark = pytest.mark.e2e
 
-# One whose realm is its own; and one whose realm is elsewhere, and knows no forms.
-ACCOUNTS = {"own": Credentials("ann", "eight wheels"), "foreign": Credentials("bob", "no:wheels")}
-
-
-@pytest.fixture(scope="module")
-def lab(shared_programs: Programs) -> Iterator[Lab]:
-    with Lab(shared_programs, shared_programs.folder / "lab") as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def registries(lab: Lab) -> dict[str, Registry]:
-    own, foreign = ACCOUNTS["own"], ACCOUNTS["foreign"]
-    return {
-        "open": lab.registry("open", "127.0.0.2"),
-        "own": lab.registry("own", "127.0.0.3", account=own, cdn_host="127.0.0.4"),
-        "foreign": lab.registry("foreign", "127.0.0.5", account=foreign, realm_host="127.0.0.6", takes_forms=False, cdn_host="127.0.0.7"),
-    }
-
-
-@pytest.fixture(scope="module")
-def room(shared_programs: Programs, short_folder: Path, lab: Lab) -> Room:
-    return Room(short_folder, shared_programs, lab.certificates)
+ACCOUNTS = {"own": ANN, "foreign": BOB}
 
 
 @pytest.fixture(scope="module", params=CLIENTS)
-def puller(request: pytest.FixtureRequest, room: Room) -> Iterator[ContainerClient]:
-    client = CLIENTS[request.param](room)
-    yield client
-    client.close()
+def puller(request: pytest.FixtureRequest, clients: dict[str, ContainerClient]) -> ContainerClient:
+    return clients[request.param]
 
 
 @pytest.fixture
@@ -119,7 +90,7 @@ def test_one_token_for_two_repositories(lab: Lab, registries: dict[str, Registry
     scopes = [f"repository:{name}:pull" for name in (registry.public, registry.private)]
     account = ACCOUNTS["own"]
     asked = {"service": registry.tokens.service, "scope": scopes if apart else " ".join(scopes)}
-    trust = ssl.create_default_context(cafile=lab.certificates.authority)
+    trust = lab.certificates.context
     with httpx.Client(verify=trust, trust_env=False) as asking:
         token = asking.get(registry.realm, params=asked, auth=(account.user, account.password)).json()["token"]
         for name in (registry.public, registry.private):
@@ -132,5 +103,5 @@ def test_a_refresh_token_of_nobodys(lab: Lab, registries: dict[str, Registry]) -
     assert registry.tokens
     assert registry.realm
     form = {"service": registry.tokens.service, "grant_type": "refresh_token", "refresh_token": "found"}
-    trust = ssl.create_default_context(cafile=lab.certificates.authority)
+    trust = lab.certificates.context
     assert httpx.post(registry.realm, data=form, verify=trust, trust_env=False).status_code == 401

@@ -53,7 +53,7 @@ def config(origin: Origin, sink: Path | None) -> dict[str, Any]:
     ]
     collection = {"domain": "localhost", "pattern": "acme/*", "backend": origin.authority, "backend-scheme": "http", "strategy": "proxy"}
     return {
-        "gateway": {"trusted-proxies": [NEAR], "default-domain": "localhost"},
+        "gateway": {"trusted-proxies": [NEAR], "default-domain": "localhost", "allow-private-backends": True},
         "packages": packages,
         "collections": [collection],
         "sinks": [{"type": "jsonl", "path": "-"}, {"type": "jsonl", "path": str(sink)}] if sink else None,

@@ -1,0 +1,48 @@
+"""What the end-to-end tests tell at their end, beside who passed: tables of who can do what."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+
+@define
+class Table:
+    """Cells that tests fill in, and a text of them all.
+
+    Attributes:
+        cells: by row, then by column, whether it succeeded.
+    """
+
+    cells: dict[str, dict[str, bool]] = field(factory=dict)
+
+    def note(self, row: str, column: str, good: bool) -> None:
+        """Fill a cell in; one that was filled in before stays bad if it was."""
+        cells = self.cells.setdefault(row, {})
+        cells[column] = good and cells.get(column, True)
+
+    def lines(self) -> list[str]:
+        """Return the table, one line for each way and kind of registry, one column for each client."""
+        columns = list(dict.fromkeys(column for cells in self.cells.values() for column in cells))
+        heads = list(dict.fromkeys(column.rpartition("|")[0] for column in columns))
+        width = max((len(_shown(head)) for head in heads), default=0)
+        names = list(self.cells)
+        head_line = " " * width + "".join(f"  {name:>{_width(name)}}" for name in names)
+        lines = [head_line, "-" * len(head_line)]
+        for head in heads:
+            own = [column for column in columns if column.rpartition("|")[0] == head]
+            lines.append(f"{_shown(head):<{width}}" + "".join(f"  {self._cell(name, own):>{_width(name)}}" for name in names))
+        return [*lines, "", "each cell: an image for one architecture / an image for several"]
+
+    def _cell(self, name: str, columns: list[str]) -> str:
+        found = [self.cells[name].get(column) for column in columns]
+        return "/".join({True: "yes", False: "no", None: "-"}[one] for one in found)
+
+
+def _width(name: str) -> int:
+    return max(len(name), len("yes/yes"))
+
+
+def _shown(head: str) -> str:
+    way, _, kind = head.partition("|")
+    strategy, _, what = way.partition(", ")
+    return f"{strategy:<8} {kind}" + ("" if what in ("anonymous", "token") else f" ({what})")
