@@ -101,19 +101,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-_MATRIX = pytest.StashKey[Table]()
+_TABLE = pytest.StashKey[Table]()
 
 
 @pytest.fixture(scope="session")
-def matrix(pytestconfig: pytest.Config) -> Table:
-    """The table of clients, which is printed at the end."""
-    return pytestconfig.stash.setdefault(_MATRIX, Table())
+def table(pytestconfig: pytest.Config) -> Table:
+    """The table of clients and the figures, which are printed at the end."""
+    return pytestconfig.stash.setdefault(_TABLE, Table())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the tables that tests have filled in."""
-    table = config.stash.get(_MATRIX, None)
-    if table is not None and table.cells:
-        terminalreporter.section("container clients through the gateway")
-        for line in table.lines():
-            terminalreporter.line(line)
+    """Print what tests have filled in."""
+    table = config.stash.get(_TABLE, Table())
+    for title, lines in (("container clients through the gateway", table.lines()), ("figures", table.figures)):
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.line(line)

@@ -7,13 +7,15 @@ from attrs import define, field
 
 @define
 class Table:
-    """Cells that tests fill in, and a text of them all.
+    """Cells that tests fill in, figures that they have seen, and a text of them all.
 
     Attributes:
         cells: by row, then by column, whether it succeeded.
+        figures: sentences, in the order in which they were said.
     """
 
     cells: dict[str, dict[str, bool]] = field(factory=dict)
+    figures: list[str] = field(factory=list)
 
     def note(self, row: str, column: str, good: bool) -> None:
         """Fill a cell in; one that was filled in before stays bad if it was."""
@@ -31,7 +33,7 @@ class Table:
         for head in heads:
             own = [column for column in columns if column.rpartition("|")[0] == head]
             lines.append(f"{_shown(head):<{width}}" + "".join(f"  {self._cell(name, own):>{_width(name)}}" for name in names))
-        return [*lines, "", "each cell: an image for one architecture / an image for several"]
+        return [*lines, "", "each cell: an image for one architecture / an image for several"] if heads else []
 
     def _cell(self, name: str, columns: list[str]) -> str:
         found = [self.cells[name].get(column) for column in columns]

@@ -92,7 +92,7 @@ def survives(strategy: str, client: ContainerClient, kind: str) -> bool:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_every_client_pulls(
-    scenario: Scenario, clients: dict[str, ContainerClient], registries: dict[str, Registry], name: str, matrix: Table
+    scenario: Scenario, clients: dict[str, ContainerClient], registries: dict[str, Registry], name: str, table: Table
 ) -> None:
     client = clients[name]
     strategy = scenario.way.partition(",")[0]
@@ -107,7 +107,7 @@ def test_every_client_pulls(
                 one.forget()
             pulled = client.pull(f"{scenario.gateway.authority}/{repository}:{tag}", credentials)
             good = pulled.ok and pulled.digest == digest
-            matrix.note(name, f"{scenario.way}|{kind}|{shape}", good)
+            table.note(name, f"{scenario.way}|{kind}|{shape}", good)
             if good is not survives(strategy, client, kind):
                 wrong.append(f"{kind}, {shape}: {pulled.digest}, not {digest}\n{pulled.said}")
             # A password is heard by the token server of the registry that it is for, and by nobody else.

@@ -233,7 +233,6 @@ def test_names_of_the_backend_are_nowhere_in_what_comes_back(lab: Lab, programs:
         for path, status in (
             ("/v2/", 401),
             ("/v2/skates/tags/list", 200),
-            ("/v2/skates/tags/list?n=1", 200),
             ("/v2/skates/manifests/none", 404),
             (f"/v2/skates/manifests/{missing}", 404),
             (f"/v2/skates/blobs/{missing}", 404),
@@ -245,10 +244,6 @@ def test_names_of_the_backend_are_nowhere_in_what_comes_back(lab: Lab, programs:
             assert answer.status_code == status, (path, answer.text)
             said.append(f"{answer.headers!r}{answer.text}")
         assert client.get("/v2/skates/tags/list", headers=token).json()["name"] == "skates"
-        link = client.get("/v2/skates/tags/list?n=1", headers=token).headers["link"]
-        assert link.startswith("</v2/skates/tags/list?")
-        following = client.get(link[1 : link.index(">")], headers=token)
-        assert following.json()["name"] == "skates"
     assert not [text for text in said if held.public in text or held.private in text or held.authority in text]
 
 

@@ -16,6 +16,8 @@ from gatewaycore.rules.container.clients import FAMILIES, family
 from gatewaycore.rules.container.paths import Blob, Manifest, Ping, Referrers, Tags, parse
 from gatewaycore.rules.container.route import RegistryRoute
 
+pytestmark = pytest.mark.usefixtures("no_sockets")
+
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 DOMAIN = "docker.acme.com"
 

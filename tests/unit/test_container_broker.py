@@ -18,6 +18,8 @@ from gatewaycore.rules.access import hash_token
 from gatewaycore.rules.container import CollectionRule, ContainerRule, Credentials
 from gatewaycore.rules.container.tokens import NOBODY, pack, unpack
 
+pytestmark = pytest.mark.usefixtures("no_sockets")
+
 DOMAIN = "docker.acme.example"
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -15,6 +15,8 @@ from gatewaycore.rules.container.backend import Backend
 from gatewaycore.rules.container.challenges import Challenge, Foreign, Realm, believe, parse_challenges
 from gatewaycore.rules.container.joining import join
 
+pytestmark = pytest.mark.usefixtures("no_sockets")
+
 DOMAIN = "docker.acme.example"
 ACCOUNT = Credentials("bot", "secret-of-the-bot")
 HASH = hash_token("x")

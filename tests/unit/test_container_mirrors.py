@@ -16,6 +16,8 @@ from gatewaycore.rules.container import CollectionRule, ContainerRule
 from gatewaycore.rules.container.memory import Memory, Recent
 from tests.unit.test_container_broker import DOMAIN, NOW, Answer, Talk, challenge, code, image, registry
 
+pytestmark = pytest.mark.usefixtures("no_sockets")
+
 MANIFEST = b'{"schemaVersion": 2}'
 DIGEST = f"sha256:{sha256(MANIFEST).hexdigest()}"
 PATH = "/v2/rocket/manifests/1.0"
