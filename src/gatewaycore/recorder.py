@@ -17,7 +17,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
-from attrs import define
+from attrs import define, fields
 
 from gatewaycore.decision import DecisionName, Proxy, Redirect
 from gatewaycore.enrich import Caller, Column, Enricher
@@ -31,6 +31,7 @@ _log = logging.getLogger("gatewaycore.recorder")
 _encode = msgspec.json.Encoder().encode
 _LIKE_IPV4 = re.compile(rb"\d\.\d{1,3}\.\d{1,3}\.\d")
 _decode = msgspec.json.Decoder(Event).decode
+_COLUMNS = tuple(column.name for column in fields(Event))
 
 _CALLERS = 8192
 # Longer ones are cut: thousands of callers, each with as much as a server takes, would fill the memory.
@@ -324,6 +325,14 @@ def decode(line: bytes) -> Event:
         msgspec.DecodeError: the line is torn, or holds something else.
     """
     return _decode(line)
+
+
+def encode(event: Event) -> bytes:
+    """Return an event's line of a journal: `decode` gives it back."""
+    columns = {name: value for name in _COLUMNS if (value := getattr(event, name)) is not None}
+    if not columns["variables"]:
+        del columns["variables"]
+    return _encode(columns) + b"\n"
 
 
 @lru_cache(maxsize=1024)

@@ -583,3 +583,21 @@ def test_what_holds_the_address_of_a_client_is_not_its_address(kept: Kept) -> No
     for _ in range(4):
         event = kept.record(settled("/linux/1.2.3.45", query="from=11.2.3.4", address="1.2.3.4"))
         assert (event.version, event.variables["from"]) == ("1.2.3.45", "11.2.3.4")
+
+
+def test_an_event_is_encoded_as_the_recorder_writes_it() -> None:
+    kept = Kept(Says({"country": "GB", "confidence": 0.5}))
+    requests = [
+        Request("GET", GET, "/linux/1.2.3", "a=%C3%BC", client_ip=V4),
+        Request("GET", "docker.acme.example", "/v2/", client_ip=V6),
+        Request("HEAD", GET, "/all/x"),
+    ]
+    for request in requests:
+        kept.recorder.record(GATEWAY.decide(request), Sent(200, upstream="https://ghcr.example/v2/"))
+    for line in kept.lines:
+        event = room.decode(line)
+        assert room.decode(room.encode(event)) == event
+        # The same columns, none of them empty; the id first, where readers look for it.
+        assert json.loads(room.encode(event)) == json.loads(line)
+        assert room.encode(event)[:43] == line[:43]
+        assert room.encode(event).endswith(b"}\n")
