@@ -194,6 +194,11 @@ def _start(name: str) -> tuple[int, str]:
     return (int(match["start"]) if match else 0, name)
 
 
+def started_ms(segment: Path) -> int:
+    """Return when a segment was begun, in milliseconds since the epoch: no line of it is older, but for those of pulls."""
+    return _start(segment.name)[0] // 1_000_000
+
+
 def is_closed(segment: Path) -> bool:
     """Tell whether nobody writes to `segment` any more: its process has rotated it away, ended or been killed."""
     try:
@@ -217,10 +222,15 @@ def read_lines(segment: Path, offset: int = 0, limit_bytes: int = 4 * 1024 * 102
         offset: where a line begins, in bytes.
         limit_bytes: about how much to read; a longer line is read whole.
     """
+    block = read_block(segment, offset, limit_bytes)
+    return block.splitlines(keepends=True), offset + len(block)
+
+
+def read_block(segment: Path, offset: int, limit_bytes: int) -> bytes:
+    """Return the same lines in one piece: for those who look for few of them, and need not take the others apart."""
     with segment.open("rb") as file:
         file.seek(offset)
         block = file.read(limit_bytes)
         if block and b"\n" not in block:
             block += file.readline()
-    end = block.rfind(b"\n") + 1
-    return block[:end].splitlines(keepends=True), offset + end
+    return block[: block.rfind(b"\n") + 1]

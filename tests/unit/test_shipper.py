@@ -18,7 +18,7 @@ import pytest
 from gatewaycore import shipper as room
 from gatewaycore.errors import SinkError
 from gatewaycore.journal import Journal, JournalSettings, segments
-from gatewaycore.shipper import Shipper
+from gatewaycore.shipper import Shipper, Turn
 
 
 class Store:
@@ -237,6 +237,72 @@ def test_odd_names_have_cursors_in_the_folder_all_the_same(home: Home) -> None:
     assert shipper.acquire()
     shipper.ship()
     assert sorted(path.name for path in home.cursors.iterdir()) == [".._up_down.json", "lock"]
+
+
+# --- other lanes ---------------------------------------------------------------------------------------------------------
+
+
+class Counter:
+    """A lane that appends one line for each share of its work."""
+
+    name = "the counter"
+
+    def __init__(self, home: Home, shares: int) -> None:
+        self.shipped = 0
+        self.shares = shares
+        self.closed = self.begun = 0
+        self.error: Exception | None = None
+        self._home = home
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def ship(self, turn: Turn) -> bool:
+        assert turn.segments == segments(self._home.journal.directory)
+        assert turn.began_ms <= time.time_ns() // 1_000_000
+        if self.shares:
+            self.shares -= 1
+            self.shipped += 1
+            self._home.write(self.shares)
+        if self.error is not None:
+            raise self.error
+        return self.shares > 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_what_a_lane_appends_reaches_the_sinks_in_the_same_turn(home: Home) -> None:
+    lane, store = Counter(home, shares=3), Store()
+    shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
+    assert shipper.acquire()
+    # One share at a time, so that the sinks need not wait for the last.
+    shipper._ship_due()
+    assert (len(store.lines), lane.shares) == (1, 2)
+    # What the sinks took is what is counted.
+    assert shipper.ship() == len(store.lines) - 1 == 2
+    shipper.close()
+    assert (lane.begun, lane.closed) == (1, 1)
+
+
+def test_a_lane_that_fails_delays_only_itself(home: Home, caplog: pytest.LogCaptureFixture, clock: list[float]) -> None:
+    lane, store = Counter(home, shares=0), Store()
+    lane.error = RuntimeError("a bug")
+    shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
+    lines = home.write(1)
+    assert shipper.acquire()
+    shipper._ship_due()
+    assert store.lines == lines
+    assert caplog.messages == ["the counter takes nothing now, and is tried again in 1 s: RuntimeError"]
+    lane.shares = 5
+    shipper._ship_due()
+    assert lane.shares == 5
+    # It had got something done before it failed: no reason to wait longer than the first time.
+    clock[0] += 1
+    shipper._ship_due()
+    assert lane.shares == 4
+    assert caplog.messages[-1] == "the counter takes nothing now, and is tried again in 1 s: RuntimeError"
+    shipper.close()
 
 
 # --- one process at a time -----------------------------------------------------------------------------------------------
