@@ -18,18 +18,22 @@ import attrs
 
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers, read_config
+from gatewaycore.counting import PullCounter
 from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import Journal
 from gatewaycore.recorder import Recorder
-from gatewaycore.rules import RULES
+from gatewaycore.rules import RULES, CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
 from gatewaycore.sinks import SINKS, Sink
+from gatewaycore.state import PulledPackage, State
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
+STATE = "state.sqlite3"
+"""Where, under the data-dir, it is kept which images were pulled."""
 
 _ROSTERS: Mapping[str, tuple[Mapping[str, type[Any]], str]] = {
     "rules": (RULES, "compile"),
@@ -100,14 +104,27 @@ class Service:
         gateway: its rules, compiled.
         recorder: where events go.
         journal: what the recorder appends to.
-        shipper: feeds the sinks; None when there are none.
+        state: which images were pulled.
+        counter: counts pulls, as a lane of the shipper; None when there is no image to pull.
+        shipper: feeds the sinks and the counter; None when there are none.
     """
 
-    def __init__(self, config: Config, gateway: Gateway, recorder: Recorder, journal: Journal, shipper: Shipper | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        gateway: Gateway,
+        recorder: Recorder,
+        journal: Journal,
+        state: State,
+        counter: PullCounter | None = None,
+        shipper: Shipper | None = None,
+    ) -> None:
         self.gateway = gateway
         self.recorder = recorder
         self.journal = journal
+        self.counter = counter
         self.shipper = shipper
+        self._state = state
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -138,9 +155,12 @@ class Service:
             with _usable(data):
                 journal = Journal(data / "journal", platform.node(), settings.journal)
                 salts = Salts(data / "salts", settings.salt_rotation)
-                shipper = Shipper(data / "journal", data / "cursors", sinks) if sinks else None
+                state = State(data / STATE)
+                counter = PullCounter(journal.append, state) if _serves_images(config) else None
+                lanes = [] if counter is None else [counter]
+                shipper = Shipper(data / "journal", data / "cursors", sinks, lanes) if sinks or lanes else None
             opened.pop_all()
-        return cls(config, gateway, Recorder(journal.append, enrichers, salts), journal, shipper)
+        return cls(config, gateway, Recorder(journal.append, enrichers, salts), journal, state, counter, shipper)
 
     @classmethod
     def from_file(cls, path: str | Path, data_dir: str | Path | None = None) -> Self:
@@ -174,6 +194,14 @@ class Service:
         self.gateway = gateway
         return True
 
+    def packages(self) -> list[PulledPackage]:
+        """Return the images that were pulled, those of collections among them, as far as pulls have been counted.
+
+        Raises:
+            GatewayError: the state cannot be read.
+        """
+        return self._state.packages()
+
     def start(self) -> None:
         """Begin to keep house and to ship, in threads. Safe to call twice; every process of a node may, and one of them ships."""
         if self._threads:
@@ -193,13 +221,14 @@ class Service:
 
     def close(self) -> None:
         """Ship what is left, and close files. Nothing that was answered is lost: it is in the journal already."""
-        self.journal.close()
         self._stop.set()
         for thread in self._threads:
             thread.join(timeout=10)
         self._threads.clear()
         if self.shipper is not None:
             self.shipper.close()
+        # Not before: pulls that are complete by now have been appended to it.
+        self.journal.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -207,6 +236,10 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _serves_images(config: Config) -> bool:
+    return any(isinstance(rule, ContainerRule | CollectionRule) for rule in config.rules)
 
 
 @contextmanager

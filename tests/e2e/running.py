@@ -24,8 +24,10 @@ import yaml
 from attrs import frozen
 
 import gatewaycore
+from gatewaycore.counting import LATENESS_MS
 from gatewaycore.event import Event
 from gatewaycore.journal import read_lines, segments
+from gatewaycore.pulls import QUIET_MS
 from gatewaycore.recorder import decode
 
 DEADLINE_S = 90.0
@@ -211,7 +213,21 @@ class Gateway:
         return f"{self.scheme}://{self.authority}"
 
     def events(self) -> list[Event]:
-        """Return what its journal holds; whatever a client has had answered is there."""
+        """Return what its journal holds of requests; whatever a client has had answered is there."""
+        return [event for event in self._journal() if event.kind != "pull"]
+
+    def pulls(self, count: int) -> list[Event]:
+        """Wait for so many pulls, and for as long again as one takes to be counted: there should be no more. Return those there are."""
+        end = time.monotonic() + DEADLINE_S
+        while len(self._pulls()) < count and time.monotonic() < end:
+            time.sleep(_PAUSE_S)
+        time.sleep((QUIET_MS + LATENESS_MS) / 1000 + 2)
+        return self._pulls()
+
+    def _pulls(self) -> list[Event]:
+        return [event for event in self._journal() if event.kind == "pull"]
+
+    def _journal(self) -> list[Event]:
         lines = [line for segment in segments(self.data_dir / "journal") for line in read_lines(segment)[0]]
         return sorted(map(decode, lines), key=lambda event: event.id)
 

@@ -22,6 +22,8 @@ import trustme
 from click.testing import CliRunner, Result
 
 from gatewaycore.cli.commands import commands
+from gatewaycore.recorder import encode
+from tests.pulling import START_MS, Clock
 from tests.served import Served, environment
 
 CONFIG = """\
@@ -59,7 +61,7 @@ def write(path: Path, text: str) -> Path:
 def test_version_and_help() -> None:
     assert run("--version").output.startswith("gatewaycore, version ")
     shown = run("--help").output
-    for command in ("serve", "check", "explain", "test", "ship", "token"):
+    for command in ("serve", "check", "explain", "test", "ship", "packages", "token"):
         assert command in shown
         assert run(command, "--help").exit_code == 0
 
@@ -96,7 +98,9 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("name", GARBAGE)
-@pytest.mark.parametrize("command", ["check", "check --json", "serve --port 0", "explain", "explain --json", "test", "ship", "ship --once"])
+@pytest.mark.parametrize(
+    "command", ["check", "check --json", "serve --port 0", "explain", "explain --json", "test", "ship", "ship --once", "packages"]
+)
 def test_garbage_is_refused_in_words(tmp_path: Path, command: str, name: str) -> None:
     verb, *options = command.split()
     path = tmp_path / ("x.gateway-test.yaml" if verb == "test" else "gateway.yaml")
@@ -422,6 +426,68 @@ def test_ship_without_sinks_says_so(config: Path, tmp_path: Path) -> None:
     result = run("ship", config, "--data-dir", tmp_path / "data")
     assert result.exit_code == 2
     assert "names no sinks" in result.output
+
+
+IMAGES = """\
+packages:
+  - {name: acme/x, type: container, domain: docker.acme.example, backend: ghcr.example/acme/x}
+  - {name: docs, type: pixel, domain: px.acme.example, incoming-path: /a.png}
+collections:
+  - {domain: docker.acme.example, pattern: "acme/*", backend: ghcr.example}
+"""
+
+
+def write_pulls(data: Path) -> None:
+    clock = Clock()
+    for image, rule in (("acme/x", "acme/x"), ("acme/new", "acme/*"), ("acme/x", "acme/x"), ("acme/old", "acme/old")):
+        clock.ask("HEAD 1.0", "D:1.0", package=image, rule=f"docker.acme.example/{rule}")
+    (data / "journal").mkdir(parents=True)
+    (data / "journal" / f"n-1-{START_MS}000000.jsonl").write_bytes(b"".join(map(encode, clock.events)))
+
+
+def test_packages_lists_what_is_configured_and_what_collections_have_brought(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", IMAGES)
+    place = ("--data-dir", tmp_path / "data")
+    assert run("packages", path, *place).output == (
+        "Packages\n"
+        "  acme/x  container  docker.acme.example  0 pulls\n"
+        "  docs    pixel      px.acme.example\n"
+        "Brought by collections\n"
+        "  none yet\n"
+    )
+    write_pulls(tmp_path / "data")
+    assert run("ship", path, "--once", *place).output == "4 pulls counted, 0 events shipped\n"
+    assert run("packages", path, *place).output == (
+        "Packages\n"
+        "  acme/x  container  docker.acme.example  2 pulls  last 2023-11-14 22:13 UTC\n"
+        "  docs    pixel      px.acme.example\n"
+        "Brought by collections\n"
+        "  acme/new  container  docker.acme.example  1 pull  last 2023-11-14 22:13 UTC  by docker.acme.example/acme/*\n"
+        "  acme/old  container  docker.acme.example  1 pull  last 2023-11-14 22:13 UTC\n"
+    )
+
+
+def test_packages_for_programs(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", IMAGES)
+    write_pulls(tmp_path / "data")
+    run("ship", path, "--once", "--data-dir", tmp_path / "data")
+    told = json.loads(run("packages", path, "--json", "--data-dir", tmp_path / "data").output)
+    image = {"type": "container", "domain": "docker.acme.example", "pulls": 1}
+    assert [one["name"] for one in told["packages"]] == ["acme/x", "docs"]
+    assert told["packages"][1] == {"name": "docs", "type": "pixel", "domain": "px.acme.example", "pulls": 0, "last-pulled-at": None}
+    assert told["collections"] == [
+        {"name": "acme/new", **image, "last-pulled-at": "2023-11-14T22:13:20.029000+00:00", "collection": "docker.acme.example/acme/*"},
+        {"name": "acme/old", **image, "last-pulled-at": "2023-11-14T22:13:20.069000+00:00"},
+    ]
+
+
+def test_packages_of_an_empty_configuration(tmp_path: Path) -> None:
+    path = write(tmp_path / "gateway.yaml", "packages: []\n")
+    assert run("packages", path).output == "Packages\n  none\nBrought by collections\n  none yet\n"
+    (tmp_path / "state.sqlite3").write_bytes(b"no database, and rather long for one" * 9)
+    result = run("packages", path, "--data-dir", tmp_path)
+    assert result.exit_code == 2
+    assert "state.sqlite3 cannot be read: file is not a database" in result.output
 
 
 def test_ship_runs_until_stopped(tmp_path: Path) -> None:

@@ -130,6 +130,71 @@ def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> 
         Service.open(read_config(config(tmp_path / "data", sinks=sinks)))
 
 
+# --- pulls ---------------------------------------------------------------------------------------------------------------
+
+
+DOCKER = "docker.acme.example"
+IMAGES: Mapping[str, Any] = {
+    "packages": [{"name": "acme/x", "type": "container", "domain": DOCKER, "backend": "ghcr.example/acme/x", "strategy": "redirect"}],
+    "collections": [{"domain": DOCKER, "pattern": "acme/*", "backend": "ghcr.example", "strategy": "redirect"}],
+}
+
+
+def pulled(service: Service, image: str, tag: str) -> None:
+    """Record what containerd asks for."""
+    for method, reference in (("HEAD", tag), ("GET", f"sha256:{'a' * 64}")):
+        request = Request(method, DOCKER, f"/v2/{image}/manifests/{reference}", client_ip="203.0.113.7")
+        outcome = service.gateway.decide(request)
+        assert isinstance(outcome.decision, Redirect)
+        service.recorder.record(outcome, Sent(outcome.decision.status))
+
+
+def later(seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns() + seconds * 1_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: now)
+
+
+def kinds(data: Path) -> list[tuple[str, str | None, str | None]]:
+    lines = [line for segment in segments(data / "journal") for line in segment.read_bytes().splitlines()]
+    return [(event.kind, event.package, event.version) for event in map(decode, lines) if event.kind == "pull"]
+
+
+def test_pulls_are_counted_without_any_sink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_config({**IMAGES, "gateway": {"data-dir": str(tmp_path)}})
+    # Two processes of one node; the second finds the lock taken.
+    with Service.open(config) as one, Service.open(config) as other:
+        for service in (one, other):
+            pulled(service, "acme/x", "1.0")
+        pulled(one, "acme/new", "2.0")
+        assert one.packages() == []
+        later(60, monkeypatch)
+    assert sorted(kinds(tmp_path)) == [("pull", "acme/new", "2.0"), ("pull", "acme/x", "1.0"), ("pull", "acme/x", "1.0")]
+    found = [(one.domain, one.name, one.rule, one.pulls) for one in one.packages()]
+    assert found == [(DOCKER, "acme/new", f"{DOCKER}/acme/*", 1), (DOCKER, "acme/x", f"{DOCKER}/acme/x", 2)]
+    assert all(is_closed(segment) for segment in segments(tmp_path / "journal"))
+
+
+def test_what_is_open_is_counted_by_the_next_run_and_reaches_the_sinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out.jsonl"
+    config = read_config({**IMAGES, "sinks": [{"type": "jsonl", "path": str(out)}]})
+    with Service.open(config, tmp_path / "data") as service:
+        pulled(service, "acme/x", "1.0")
+    assert kinds(tmp_path / "data") == []
+    later(60, monkeypatch)
+    with Service.open(config, tmp_path / "data"):
+        pass
+    assert kinds(tmp_path / "data") == [("pull", "acme/x", "1.0")]
+    assert [decode(line).kind for line in out.read_bytes().splitlines()] == ["manifest", "manifest", "pull"]
+    assert b"203.0.113.7" not in (tmp_path / "data" / "state.sqlite3").read_bytes()
+
+
+def test_without_images_nothing_counts(tmp_path: Path) -> None:
+    with Service.open(read_config(config(tmp_path / "data", sinks=[{"type": "jsonl", "path": str(tmp_path / "out")}]))) as service:
+        assert service.counter is None
+        assert service.packages() == []
+    assert not (tmp_path / "data" / "state.sqlite3").exists()
+
+
 # --- reload --------------------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from gatewaycore._version import __version__
 from gatewaycore.cli.check import check
 from gatewaycore.cli.explain import explain
 from gatewaycore.cli.output import complain, console
+from gatewaycore.cli.packages import packages
 from gatewaycore.cli.serve import serve
 from gatewaycore.cli.ship import ship
 from gatewaycore.cli.test import test
@@ -44,5 +45,5 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, check, explain, test, ship, token):
+for _command in (serve, check, explain, test, ship, packages, token):
     commands.add_command(_command)

@@ -19,7 +19,7 @@ from gatewaycore.service import Service
 @click.option("--once", is_flag=True, help="Ship what is there now, and end.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where the journal lies, whatever FILE says.")
 def ship(file: Path, once: bool, data_dir: Path | None) -> None:
-    """Ship the journal of FILE's gateway to its sinks, until stopped.
+    """Count the pulls in the journal of FILE's gateway, and ship it to its sinks, until stopped.
 
     Every sink continues where it left off. One process of a machine ships at a time: the others wait for it to end.
     """
@@ -28,14 +28,15 @@ def ship(file: Path, once: bool, data_dir: Path | None) -> None:
     service = Service.from_file(file, data_dir)
     if service.shipper is None:
         service.close()
-        raise GatewayError(f"{file}: there is nothing to ship to: it names no sinks")
+        raise GatewayError(f"{file}: there is nothing to ship to, and no pull to count: it names no sinks and no images")
     try:
         if not once:
             service.shipper.run(_stop())
             return
         if not service.shipper.acquire():
             raise GatewayError("another process ships already")
-        click.echo(f"{count(service.shipper.ship(), 'event')} shipped", err=True)
+        shipped = f"{count(service.shipper.ship(), 'event')} shipped"
+        click.echo(shipped if service.counter is None else f"{count(service.counter.shipped, 'pull')} counted, {shipped}", err=True)
     finally:
         service.close()
 
