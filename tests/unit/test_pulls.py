@@ -119,6 +119,7 @@ def test_a_head_takes_nobodys_blobs() -> None:
 
 def test_blobs_alone_are_nothing() -> None:
     assert asked("blob 1", "blob 2", "tags") == []
+    assert asked("ping", "T", "blob 1", "blob 1", "blob 2") == [("T", None)]
 
 
 def test_what_comes_twice_after_a_broken_connection_is_no_second_pull() -> None:
@@ -318,6 +319,11 @@ def test_of_too_many_of_one_client_too(monkeypatch: pytest.MonkeyPatch) -> None:
     pulls.take(Clock().ask(*["T"] * 5).events)
     assert len(pulls.settle(START_MS + 1_000)) == 2
     assert len(pulls.settle(START_MS + 60_000)) == 3
+    # A HEAD that has led to nothing yet is let go unsaid.
+    pulls = Pulls()
+    pulls.take(Clock().ask(*["HEAD T"] * 5).events)
+    assert pulls.settle(START_MS + 1_000) == []
+    assert (pulls.dropped, pulls._open) == (2, 3)
 
 
 def test_pings_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
