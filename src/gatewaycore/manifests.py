@@ -11,6 +11,9 @@ tells their pulls apart is how each begins. All that is known of real clients:
 | oras-py | GET tag | GET digest of one architecture |
 | ``docker manifest inspect`` | ping, GET tag, and where there are several architectures both again | GET digest of each |
 
+Redirected to a registry that wants a token, containerd, BuildKit and dockerd with containerd's store come twice: they get a 401 where they
+were sent, and begin again at the gateway, which has seen nothing of that.
+
 By digest they do the same with the digest for the tag. Those that keep what they have fetched (containerd, dockerd) leave out what they
 have. There may be a HEAD and nothing else, which is no pull; a HEAD and a GET for one architecture alone; or a HEAD and blobs, after an
 image was removed and its manifest was not yet: a pull whose GET nobody needed.
@@ -44,6 +47,8 @@ _MOST_BLOBS = 256
 # First product of the User-Agent, lower-case: asks for a tag once to see what it is, and again when it is an index; between the two there
 # is a ping, and after the last question always a blob.
 _ASKS_TWICE = ("docker-client",)
+# The same: after a 401 of the registry that they were redirected to, they ask the gateway once more for what they have just asked for.
+_COMES_AGAIN = ("containerd", "docker", "buildkit")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -184,11 +189,19 @@ class Group(msgspec.Struct):
             now: when it was recorded.
             pinged_ms: when its client has last asked for a ping that nothing has followed yet; 0 when there is none.
         """
-        if event.method == "HEAD":
-            # Also for a reference that waits for its GET already: two machines behind one address do that.
-            return None
         reference = event.version or ""
+        if event.method == "HEAD":
+            # None also for a reference that waits for its GET already: two machines behind one address do that.
+            return self._once_more(reference, event, now)
         return self._by_digest(reference, now, pinged_ms) if ":" in reference else self._by_tag(reference, event, now)
+
+    def _once_more(self, reference: str, event: Event, now: int) -> Open | None:
+        """Return the pull that has just begun with this same HEAD, where a redirect has sent its client to a registry that wanted a token."""
+        if not self.pulls or event.decision != "redirect" or (event.user_agent or "").lower().partition("/")[0] not in _COMES_AGAIN:
+            return None
+        last = self.pulls[-1]
+        same = last.answer is None and reference in (last.tag, last.digest)
+        return last if same and last.asked_turn == self.turn and now - last.asked_ms <= _CHILD_MS else None
 
     def _by_tag(self, tag: str, event: Event, now: int) -> Open | None:
         for one in reversed(self.pulls):

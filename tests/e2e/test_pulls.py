@@ -17,7 +17,7 @@ from tests.e2e.running import Gateway, Programs
 
 pytestmark = pytest.mark.e2e
 
-TIMES = 2
+TIMES = 20
 PULLERS = ["skopeo", "podman", "buildah", "ctr", "docker", "docker manifest", "oras-py"]
 WAYS = ["auto", "renamed", "anonymous"]
 
