@@ -81,8 +81,8 @@ class Upstream:
         headers: all of them, but for the ``Host`` of the URL and the length of the body.
         body: what a token server reads of a form; nothing of a client's is passed on as one.
         private: whether it may be at an address of a private network or of this machine; see `gatewaycore.addresses`.
-        shared: whether one answer serves everybody who asks for it meanwhile; its body is not read.
-        timeout_s: how long to wait for a connection, and how long for the head of the answer; None for as long as ever.
+        shared: whether one answer serves everybody who sends the same meanwhile; its body is not read.
+        timeout_s: how long to wait for a connection, and how long for each piece of the head of the answer; None for as long as ever.
     """
 
     method: str
@@ -100,7 +100,7 @@ class Relay:
 
     Attributes:
         variables: what the answer says of what was fetched; they join those of its event.
-        keep: takes the whole body once it was passed on, if that is no longer than `KEPT_BYTES`.
+        keep: takes the whole body when its last piece is there, if that is no longer than `KEPT_BYTES`.
     """
 
     status: int
@@ -115,7 +115,10 @@ KEPT_BYTES = 4 * 1024 * 1024
 
 @frozen
 class Read:
-    """Read the body of this answer, and call ``receive(body)``: with None where it is longer than `limit` bytes."""
+    """Read the body of this answer, and call ``receive(body)``: with None where it is longer than `limit` bytes.
+
+    Then it is gone. What follows is another request, or an answer from here.
+    """
 
     limit: int
     receive: Callable[[bytes | None], Step]
@@ -123,6 +126,12 @@ class Read:
 
 Step: TypeAlias = Upstream | Relay | Respond | Read
 """What a conversation wants done: ask (again), pass the answer on, answer from here, or read the answer's body first."""
+
+
+def onward(step: Step) -> Upstream | Respond:
+    """Return what a conversation wants done where there is no body, or none any more: what would need one is answered with 502."""
+    return step if isinstance(step, Upstream | Respond) else Respond(502)
+
 
 Failure: TypeAlias = Literal["connect", "timeout", "protocol", "address"]
 """Why there is no answer: nobody there; too late; no HTTP; or an address that this gateway does not connect to."""

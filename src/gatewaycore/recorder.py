@@ -218,7 +218,8 @@ class Recorder:
             seen.kind,
             outcome.request.method[:_METHOD_CHARACTERS],
             sent.status,
-            "proxy" if isinstance(decision, Proxy) else "respond" if redirect is None else "redirect",
+            # Where a body was collected first, it is what was asked that tells.
+            "proxy" if isinstance(decision, Proxy) or sent.upstream else "respond" if redirect is None else "redirect",
             sent.body_bytes,
             seen.package,
             _host(sent.upstream if redirect is None else redirect.location),

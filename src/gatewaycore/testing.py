@@ -20,6 +20,7 @@ from gatewaycore.decision import (
     Respond,
     Step,
     Upstream,
+    onward,
     shown,
     wire_headers,
 )
@@ -172,21 +173,25 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         if not isinstance(step, Upstream):
             break
         first, last = first or step.url, step.url
+        shared = step.shared
         status, headers, *bodies = upstream(step)
         step = conversation.receive(status, Headers(dict(headers)))
-        if isinstance(step, Read):
+        if shared:
+            step = onward(step)
+        elif isinstance(step, Read):
             body = b"".join(bodies)
-            step = step.receive(body if len(body) <= step.limit else None)
+            step = onward(step.receive(body if len(body) <= step.limit else None))
     final = step if isinstance(step, Relay | Respond) else Respond(502)
     variables = final.variables if isinstance(final, Relay) else {}
+    visible = shown(final, outcome.request.method) if isinstance(final, Respond) else b""
     return Seen(
         decision="proxy",
         status=final.status,
         headers=final.headers if isinstance(final, Relay) else Headers.from_raw(wire_headers(final)),
-        body=final.body if isinstance(final, Respond) else b"",
+        body=visible,
         location=final.headers.get("location"),
         upstream=first,
-        events=recorder.events(outcome, Sent(final.status, 0, last, variables=variables)),
+        events=recorder.events(outcome, Sent(final.status, len(visible), last, variables=variables)),
         rule=outcome.rule,
         outcome=outcome,
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from attrs import evolve
 
-from gatewaycore.decision import MOST_TURNS, Proxy, Upstream
+from gatewaycore.decision import MOST_TURNS, Collect, Proxy, Read, Reception, Relay, Respond, Step, Upstream
 from gatewaycore.errors import RequestError
 from gatewaycore.event import Observation
 from gatewaycore.gateway import Gateway
@@ -18,7 +19,7 @@ from gatewaycore.route import Everything, Match
 from gatewaycore.rules import ContainerRule, EventRule, FileRule, PixelRule
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.pixel import PNG
-from gatewaycore.testing import make_request, simulate
+from gatewaycore.testing import Seen, make_request, simulate
 
 GET = "get.acme.example"
 MANIFEST = "https://docker.acme.example/v2/acme/x/manifests/1"
@@ -197,3 +198,107 @@ def test_an_upstream_that_leads_in_circles_is_left() -> None:
     assert (seen.status, seen.upstream) == (502, asked[0])
     # As often as an adapter asks.
     assert len(asked) == MOST_TURNS
+
+
+class Scripted(Circle):
+    """A route that answers with a conversation as a test writes it: what it asks first, and what it makes of every answer."""
+
+    def __init__(self, first: Step, then: Callable[[int, Headers], Step], collects: int | None = None) -> None:
+        self.first, self.then, self.collects = first, then, collects
+
+    def decide(self, request: Request, match: Match) -> Any:
+        if self.collects is None:
+            return Proxy(lambda: cast(Any, self))
+        return Collect(self.collects, lambda body: Reception(self.taking(body)))
+
+    def taking(self, body: bytes) -> Proxy:
+        asking = Upstream("POST", "https://ghcr.example/token", Headers(), body)
+        return Proxy(lambda: cast(Any, Scripted(asking, self.then)))
+
+    def start(self) -> Any:
+        return self.first
+
+    def receive(self, status: int, headers: Headers) -> Any:
+        return self.then(status, headers)
+
+
+ASKING = Upstream("GET", "https://ghcr.example/", Headers())
+
+
+def play(route: Scripted, method: str = "GET", body: bytes = b"", said: bytes = b"12345") -> tuple[Seen, list[Upstream]]:
+    """Return what is seen where every upstream answers 200 with a body, and what upstreams are asked."""
+    asked: list[Upstream] = []
+
+    def upstream(step: Upstream) -> tuple[int, Mapping[str, str], bytes]:
+        asked.append(step)
+        return 200, {"x-a": "1"}, said
+
+    gateway = Gateway.compile([cast(Any, route)])
+    return simulate(gateway, method, "https://circle.example/", body=body, upstream=upstream), asked
+
+
+def show(body: bytes | None) -> Respond:
+    return Respond(203, body=repr(body).encode())
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(5, b"b'12345'"), (4, b"None")])
+def test_an_upstreams_body_is_read(limit: int, shown: bytes) -> None:
+    seen, _ = play(Scripted(ASKING, lambda status, headers: Read(limit, show)))
+    assert (seen.decision, seen.status, seen.body) == ("proxy", 203, shown)
+    assert [(event.status, event.bytes, event.target) for event in seen.events] == [(203, len(shown), "ghcr.example")]
+
+
+def test_a_body_that_is_not_given_is_empty() -> None:
+    route = Scripted(ASKING, lambda status, headers: Read(5, show))
+    assert simulate(Gateway.compile([cast(Any, route)]), "GET", "https://circle.example/").body == b"b''"
+
+
+def test_an_upstreams_body_is_not_shown_to_head() -> None:
+    seen, _ = play(Scripted(ASKING, lambda status, headers: Read(5, show)), "HEAD")
+    assert (seen.status, seen.body, seen.headers["content-length"]) == (203, b"", "8")
+    assert seen.events[0].bytes == 0
+
+
+def test_one_request_leads_to_another() -> None:
+    def then(status: int, headers: Headers) -> Step:
+        return Read(5, lambda body: Upstream("GET", f"https://ghcr.example/{body!r}", Headers()))
+
+    seen, asked = play(Scripted(ASKING, then))
+    assert (seen.status, len(asked), asked[1].url) == (502, MOST_TURNS, "https://ghcr.example/b'12345'")
+
+
+@pytest.mark.parametrize(
+    ("first", "step"),
+    [
+        (ASKING, Read(5, lambda _: Relay(200, Headers()))),
+        (ASKING, Read(5, lambda _: Read(5, show))),
+        (evolve(ASKING, shared=True), Relay(200, Headers())),
+        (evolve(ASKING, shared=True), Read(5, show)),
+    ],
+    ids=["relayed when it was read", "read twice", "shared and relayed", "shared and read"],
+)
+def test_a_body_that_is_not_there(first: Upstream, step: Step) -> None:
+    """As adapters do it."""
+    seen, _ = play(Scripted(first, lambda status, headers: step))
+    assert (seen.status, seen.body) == (502, b"")
+
+
+def test_what_a_shared_answer_says() -> None:
+    seen, asked = play(Scripted(evolve(ASKING, shared=True), lambda status, headers: Respond(status, headers)))
+    assert (seen.status, seen.headers["x-a"], len(asked)) == (200, "1", 1)
+
+
+def test_a_relayed_answer_has_variables() -> None:
+    seen, _ = play(Scripted(ASKING, lambda status, headers: Relay(status, headers, {"digest": "sha256:1"})))
+    assert (seen.status, seen.body, seen.headers["x-a"]) == (200, b"", "1")
+    assert seen.events[0].variables == {"digest": "sha256:1"}
+
+
+def test_a_form_that_becomes_a_request() -> None:
+    route = Scripted(ASKING, lambda status, headers: Read(5, show), 10)
+    seen, asked = play(route, "POST", b"grant=1")
+    assert [(step.method, step.url, step.body) for step in asked] == [("POST", "https://ghcr.example/token", b"grant=1")]
+    assert (seen.decision, seen.status, seen.body, seen.upstream) == ("proxy", 203, b"b'12345'", "https://ghcr.example/token")
+    assert [(event.decision, event.target) for event in seen.events] == [("proxy", "ghcr.example")]
+    seen, asked = play(route, "POST", b"x" * 11)
+    assert (seen.decision, seen.status, asked) == ("respond", 413, [])
