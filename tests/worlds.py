@@ -313,6 +313,7 @@ class Received:
     method: str
     target: str
     headers: Headers
+    body: bytes = b""
 
 
 class Write(Protocol):
@@ -434,7 +435,8 @@ class Upstream(AbstractContextManager["Upstream"]):
         while (text := rfile.readline().decode("latin-1").strip()) != "":
             name, _, value = text.partition(":")
             lines.append((name, value))
-        received = Received(line[0], line[1], Headers(lines))
+        headers = Headers(lines)
+        received = Received(line[0], line[1], headers, rfile.read(int(headers.get("content-length") or 0)))
         self.received.append(received)
         try:
             self.script(received, wfile.write)

@@ -6,14 +6,26 @@ An adapter only sends and streams. What is asked, and what becomes of the answer
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeAlias
 
 import httpx
 from attrs import frozen
 
 from gatewaycore.connecting import TIMEOUT_S, was_forbidden
-from gatewaycore.decision import KEPT_BYTES, Conversation, Failure, Read, Relay, Respond, Step, Upstream
+from gatewaycore.decision import (
+    KEPT_BYTES,
+    Conversation,
+    Failure,
+    Read,
+    Redirect,
+    Relay,
+    Respond,
+    Step,
+    Upstream,
+    onward,
+    without_body,
+)
 from gatewaycore.headers import Headers, end_to_end, length
 
 _log = logging.getLogger("gatewaycore.upstreams")
@@ -81,6 +93,18 @@ class Attempt:
         return worth
 
 
+def likeness(upstream: Upstream) -> Hashable:
+    """Return what is equal for requests of which one answer serves all: where they may be sent, and every line of them."""
+    return upstream.method, upstream.url, tuple(upstream.headers.raw), upstream.body, upstream.private
+
+
+def ends_with_head(answer: httpx.Response) -> bool:
+    """Tell whether an answer is whole with its head: its connection can be kept as soon as its end was read, which takes no waiting."""
+    if without_body(answer.status_code, answer.request.method):
+        return True
+    return answer.headers.get("content-length") == "0" and "transfer-encoding" not in answer.headers
+
+
 def received(answer: httpx.Response) -> Headers | None:
     """Return an upstream's header lines, without those that concern its connection only.
 
@@ -126,9 +150,19 @@ def failure(error: Exception) -> Failure:
 def conclude(step: Step) -> Respond:
     """Return the answer that a conversation has come to, and log what the operator should know of it."""
     answer = step if isinstance(step, Respond) else Respond(502)
-    if answer.note:
-        _log.warning("%s", answer.note)
+    report(answer)
     return answer
+
+
+def report(answer: Redirect | Respond) -> None:
+    """Log what the operator should know of an answer from here."""
+    if isinstance(answer, Respond) and answer.note:
+        _log.warning("%s", answer.note)
+
+
+def resume(conversation: Conversation, read: Read, body: Body | Failure) -> Upstream | Respond:
+    """Hand the body of an answer over, or say why there is none; return what a conversation wants done."""
+    return onward(read.receive(body.whole) if isinstance(body, Body) else conversation.fail(body))
 
 
 class Copy:

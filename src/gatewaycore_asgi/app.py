@@ -11,6 +11,7 @@ from gatewaycore.gateway import Outcome
 from gatewaycore.headers import length
 from gatewaycore.recorder import Sent
 from gatewaycore.service import Service
+from gatewaycore.upstreams import report
 from gatewaycore_asgi.proxying import ProxyClient
 from gatewaycore_asgi.reading import read_request
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
@@ -77,6 +78,7 @@ class GatewayApp:
             assert_never(decision)
 
     async def _answer(self, outcome: Outcome, answer: Redirect | Respond, sent: Sent, send: Send) -> None:
+        report(answer)
         body = shown(answer, outcome.request.method)
         sent.body_bytes = len(body)
         self.service.recorder.record(outcome, sent)

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 import httpx
 
 from gatewaycore.connecting import open_async_client
-from gatewaycore.decision import MOST_TURNS, Conversation, Failure, Proxy, Read, Relay, Step, Upstream, shown, wire_headers, without_body
+from gatewaycore.decision import (
+    MOST_TURNS,
+    Conversation,
+    Failure,
+    Proxy,
+    Read,
+    Relay,
+    Step,
+    Upstream,
+    onward,
+    shown,
+    wire_headers,
+    without_body,
+)
 from gatewaycore.gateway import Outcome
 from gatewaycore.headers import length
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.upstreams import UNANSWERED, Attempt, Body, Copy, Heard, Measure, UpstreamBrokenError, conclude, failure, hear, tell
-from gatewaycore_asgi.types import Receive, Send
+from gatewaycore.upstreams import (
+    UNANSWERED,
+    Attempt,
+    Body,
+    Copy,
+    Heard,
+    Measure,
+    UpstreamBrokenError,
+    conclude,
+    ends_with_head,
+    failure,
+    hear,
+    likeness,
+    resume,
+    tell,
+)
+from gatewaycore_asgi.types import Message, Receive, Send
 
 _log = logging.getLogger("gatewaycore.asgi")
+
+
+class _ClientGoneError(Exception):
+    """The client has gone away in the middle of its answer."""
 
 
 class _Flight:
@@ -35,7 +67,7 @@ class ProxyClient:
 
     def __init__(self) -> None:
         self._clients: dict[bool, httpx.AsyncClient] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[Hashable, _Flight] = {}
 
     async def perform(self, outcome: Outcome, decision: Proxy, recorder: Recorder, receive: Receive, send: Send) -> None:
         """Hold the conversation and pass its answer on, chunk by chunk, no faster than the client takes it.
@@ -43,20 +75,27 @@ class ProxyClient:
         Raises:
             UpstreamBrokenError: the answer's end is missing.
         """
-        broke: UpstreamBrokenError | None = None
+
+        async def send_on(message: Message) -> None:
+            try:
+                await send(message)
+            except OSError as error:
+                # What `send` raises for a client that has gone away (ASGI 3 §"Disconnected client", spec version 2.4).
+                raise _ClientGoneError from error
+
+        failed: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, receive, tasks.cancel_scope)
             try:
-                await self._converse(outcome, decision.open(), recorder, send)
-            except UpstreamBrokenError as error:
-                # Kept out of the task group, which would wrap it in an ExceptionGroup.
-                broke = error
-            except OSError:
-                # What `send` raises for a client that has gone away (ASGI 3 §"Disconnected client", spec version 2.4): its event is there.
+                await self._converse(outcome, decision.open(), recorder, send_on)
+            except _ClientGoneError:
+                # Its event is there.
                 _log.debug("a client went away in the middle of its answer")
+            except Exception as error:  # noqa: BLE001 - raised as it is, outside of the task group, which would wrap it in an ExceptionGroup
+                failed = error
             tasks.cancel_scope.cancel()
-        if broke is not None:
-            raise broke
+        if failed is not None:
+            raise failed
 
     async def _converse(self, outcome: Outcome, conversation: Conversation, recorder: Recorder, send: Send) -> None:
         step: Step = conversation.start()
@@ -66,7 +105,7 @@ class ProxyClient:
                 break
             last = step.url
             if step.shared:
-                step = tell(conversation, await self._look_up(step))
+                step = onward(tell(conversation, await self._look_up(step)))
                 continue
             async with self._ask(step) as answer:
                 step = tell(conversation, hear(answer))
@@ -84,22 +123,23 @@ class ProxyClient:
 
     async def _look_up(self, upstream: Upstream) -> Heard | Failure:
         """Ask once for everybody who wants to know meanwhile."""
+        key = likeness(upstream)
         while True:
-            flight = self._flights.get(upstream.url)
+            flight = self._flights.get(key)
             if flight is None:
-                return await self._fly(upstream)
+                return await self._fly(key, upstream)
             await flight.done.wait()
             if flight.answer is not None:
                 return flight.answer
 
-    async def _fly(self, upstream: Upstream) -> Heard | Failure:
-        flight = self._flights[upstream.url] = _Flight()
+    async def _fly(self, key: Hashable, upstream: Upstream) -> Heard | Failure:
+        flight = self._flights[key] = _Flight()
         try:
             async with self._ask(upstream) as answer:
                 flight.answer = heard = hear(answer)
             return heard
         finally:
-            del self._flights[upstream.url]
+            del self._flights[key]
             flight.done.set()
 
     @asynccontextmanager
@@ -110,7 +150,7 @@ class ProxyClient:
         finally:
             if isinstance(answer, httpx.Response):
                 with anyio.CancelScope(shield=True):
-                    await answer.aclose()
+                    await _leave(answer)
 
     async def _send(self, upstream: Upstream) -> httpx.Response | Failure:
         client = self._clients.get(upstream.private)
@@ -145,6 +185,14 @@ async def _watch(receive: Receive, scope: anyio.CancelScope) -> None:
     scope.cancel()
 
 
+async def _leave(answer: httpx.Response) -> None:
+    """Close an answer; its connection is kept where nothing of it was left unread."""
+    if ends_with_head(answer) and not answer.is_stream_consumed:
+        with suppress(httpx.HTTPError):
+            await anext(answer.aiter_raw(), None)
+    await answer.aclose()
+
+
 async def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
     body = Body(read)
     try:
@@ -153,20 +201,21 @@ async def _read(conversation: Conversation, read: Read, answer: httpx.Response) 
                 break
     except httpx.HTTPError as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
-        return conversation.fail(failure(error))
-    return read.receive(body.whole)
+        return resume(conversation, read, failure(error))
+    return resume(conversation, read, body)
 
 
 async def _relay(outcome: Outcome, relay: Relay, answer: httpx.Response, recorder: Recorder, send: Send) -> None:
     """Stream an answer. Each chunk is held until the next is there, so that the event is appended before the last one leaves."""
     url, sent, held, measure, copy = str(answer.request.url), 0, b"", Measure(relay.headers), Copy(relay)
     # A client has an answer without a body whole as soon as it has its head, which servers send at once.
-    recorded = empty = without_body(relay.status, outcome.request.method) or length(relay.headers.first(b"content-length") or b"-") == 0
-    if empty:
+    bodiless = without_body(relay.status, outcome.request.method)
+    recorded = bodiless or length(relay.headers.first(b"content-length") or b"-") == 0
+    if recorded:
         recorder.record(outcome, Sent(relay.status, 0, url, variables=relay.variables))
     try:
         await send({"type": "http.response.start", "status": relay.status, "headers": relay.headers.raw})
-        if not empty:
+        if not bodiless:
             async for chunk in answer.aiter_raw():
                 measure.add(chunk)
                 copy.add(chunk)
@@ -176,6 +225,7 @@ async def _relay(outcome: Outcome, relay: Relay, answer: httpx.Response, recorde
                 held = chunk
             measure.end()
             copy.end()
+        if not recorded:
             recorded = True
             recorder.record(outcome, Sent(relay.status, sent + len(held), url, variables=relay.variables))
         await send({"type": "http.response.body", "body": held})

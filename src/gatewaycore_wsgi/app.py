@@ -12,6 +12,7 @@ from gatewaycore.errors import RequestError
 from gatewaycore.gateway import Outcome
 from gatewaycore.recorder import Sent
 from gatewaycore.service import Service
+from gatewaycore.upstreams import report
 from gatewaycore_wsgi.answering import begin
 from gatewaycore_wsgi.proxying import ProxyClient
 from gatewaycore_wsgi.reading import ClientGoneError, LengthUnknownError, read_body, read_request
@@ -73,6 +74,7 @@ class GatewayApp:
         assert_never(decision)
 
     def _answer(self, outcome: Outcome, answer: Redirect | Respond, sent: Sent, start_response: StartResponse) -> Iterable[bytes]:
+        report(answer)
         body = shown(answer, outcome.request.method)
         sent.body_bytes = len(body)
         self.service.recorder.record(outcome, sent)

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+import weakref
+from collections.abc import Hashable, Iterator
+from contextlib import ExitStack, suppress
 from itertools import chain
 
 import httpx
 
 from gatewaycore.connecting import open_client
-from gatewaycore.decision import MOST_TURNS, Conversation, Failure, Proxy, Read, Relay, Step, Upstream, shown, wire_headers, without_body
+from gatewaycore.decision import (
+    MOST_TURNS,
+    Conversation,
+    Failure,
+    Proxy,
+    Read,
+    Relay,
+    Step,
+    Upstream,
+    onward,
+    shown,
+    wire_headers,
+    without_body,
+)
 from gatewaycore.gateway import Outcome
 from gatewaycore.recorder import Recorder, Sent
-from gatewaycore.upstreams import UNANSWERED, Attempt, Body, Copy, Heard, Measure, UpstreamBrokenError, conclude, failure, hear, tell
+from gatewaycore.upstreams import (
+    UNANSWERED,
+    Attempt,
+    Body,
+    Copy,
+    Heard,
+    Measure,
+    UpstreamBrokenError,
+    conclude,
+    ends_with_head,
+    failure,
+    hear,
+    likeness,
+    resume,
+    tell,
+)
 from gatewaycore_wsgi.answering import begin
 from gatewaycore_wsgi.types import StartResponse
 
@@ -35,12 +65,17 @@ class _Flight:
 class ProxyClient:
     """Talks to upstreams for one app, from any thread. Connections are kept and shared; a client is made with the first request.
 
-    Servers fork before that: no two processes share a connection.
+    Servers fork before that, as a rule; a child that is forked later begins without any: no two processes share a connection.
     """
 
     def __init__(self) -> None:
+        self._begin()
+        ours = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_anew(ours))
+
+    def _begin(self) -> None:
         self._clients: dict[bool, httpx.Client] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[Hashable, _Flight] = {}
         self._lock = threading.Lock()
 
     def perform(self, outcome: Outcome, decision: Proxy, recorder: Recorder, start_response: StartResponse) -> Iterator[bytes]:
@@ -57,12 +92,12 @@ class ProxyClient:
                 break
             last = step.url
             if step.shared:
-                step = tell(conversation, self._look_up(step))
+                step = onward(tell(conversation, self._look_up(step)))
                 continue
             answer = self._ask(step)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
-                    left.enter_context(closing(answer))
+                    left.callback(_leave, answer)
                 step = tell(conversation, hear(answer))
                 if not isinstance(answer, httpx.Response):
                     continue
@@ -91,28 +126,29 @@ class ProxyClient:
 
     def _look_up(self, upstream: Upstream) -> Heard | Failure:
         """Ask once for everybody who wants to know meanwhile."""
+        key = likeness(upstream)
         while True:
             with self._lock:
-                flight = self._flights.get(upstream.url)
+                flight = self._flights.get(key)
                 mine = flight is None
                 if flight is None:
-                    flight = self._flights[upstream.url] = _Flight()
+                    flight = self._flights[key] = _Flight()
             if mine:
-                return self._fly(upstream, flight)
+                return self._fly(key, upstream, flight)
             flight.done.wait()
             if flight.answer is not None:
                 return flight.answer
 
-    def _fly(self, upstream: Upstream, flight: _Flight) -> Heard | Failure:
+    def _fly(self, key: Hashable, upstream: Upstream, flight: _Flight) -> Heard | Failure:
         try:
             answer = self._ask(upstream)
             flight.answer = heard = hear(answer)
             if isinstance(answer, httpx.Response):
-                answer.close()
+                _leave(answer)
             return heard
         finally:
             with self._lock:
-                del self._flights[upstream.url]
+                del self._flights[key]
             flight.done.set()
 
     def _ask(self, upstream: Upstream) -> httpx.Response | Failure:
@@ -144,6 +180,21 @@ class ProxyClient:
             client.close()
 
 
+def _begin_anew(client: weakref.ref[ProxyClient]) -> None:
+    """Let a forked child connect for itself, and wait for no thread that has stayed with its parent."""
+    inherited = client()
+    if inherited is not None:
+        inherited._begin()
+
+
+def _leave(answer: httpx.Response) -> None:
+    """Close an answer; its connection is kept where nothing of it was left unread."""
+    if ends_with_head(answer) and not answer.is_stream_consumed:
+        with suppress(httpx.HTTPError):
+            next(answer.iter_raw(), None)
+    answer.close()
+
+
 def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
     body = Body(read)
     try:
@@ -152,8 +203,8 @@ def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Ste
                 break
     except httpx.HTTPError as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
-        return conversation.fail(failure(error))
-    return read.receive(body.whole)
+        return resume(conversation, read, failure(error))
+    return resume(conversation, read, body)
 
 
 def _pieces(outcome: Outcome, relay: Relay, answer: httpx.Response) -> Iterator[tuple[bytes, bool]]:
@@ -194,4 +245,4 @@ def _relay(
     finally:
         if not recorded:
             recorder.record(outcome, Sent(relay.status, sent, url, variables=relay.variables))
-        answer.close()
+        _leave(answer)

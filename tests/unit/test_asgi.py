@@ -554,6 +554,59 @@ class TestProxy:
             done.set()
         assert journal(service) == []
 
+    def test_the_client_that_all_wait_for_is_gone(self, service: Service) -> None:
+        """One of the others asks anew, for all that are left."""
+        asked, done, started = threading.Event(), threading.Event(), 0
+
+        def script(received: Received, write: Write) -> None:
+            if asked.is_set():
+                plain(401, [], b"")(received, write)
+            else:
+                asked.set()
+                done.wait(10)
+
+        with Upstream(script) as upstream:
+
+            class Asking:
+                def start(self) -> Step:
+                    nonlocal started
+                    started += 1
+                    return Step("GET", f"http://{upstream.authority}/", Headers(), private=True, shared=True)
+
+                def receive(self, status: int, headers: Headers) -> Respond:
+                    return Respond(status)
+
+                def fail(self, reason: str) -> Respond:
+                    return Respond(500)
+
+            class Deciding:
+                def decide(self, request: Request) -> Outcome:
+                    return Outcome(request, Proxy(Asking), None)
+
+            async def work(app: GatewayApp) -> list[int]:
+                gone = asyncio.Event()
+
+                async def receive() -> Message:
+                    await gone.wait()
+                    return {"type": "http.disconnect"}
+
+                async def send(message: Message) -> None:
+                    raise AssertionError("nobody is there")
+
+                leader = asyncio.create_task(app(scope_of(Asked("GET", MANIFEST)), receive, send))
+                await asyncio.get_running_loop().run_in_executor(None, asked.wait, 10)
+                others = [asyncio.create_task(drive(app, scope_of(Asked("GET", MANIFEST)))) for _ in range(5)]
+                while started < 6:
+                    await asyncio.sleep(0)
+                gone.set()
+                await leader
+                return [messages[0]["status"] for messages in await asyncio.gather(*others)]
+
+            service.gateway = cast(Gateway, Deciding())
+            assert run(service, work) == [401] * 5
+            done.set()
+        assert len(upstream.received) == 2
+
     def test_upstream_dies_in_the_middle(self, tmp_path: Path) -> None:
         def script(_: Received, write: Write) -> None:
             write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n0123456789")

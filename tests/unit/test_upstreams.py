@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
+from attrs import evolve
 
 from gatewaycore.decision import Failure, Relay, Respond, Upstream
 from gatewaycore.headers import Headers
-from gatewaycore.upstreams import Attempt, Measure, UpstreamBrokenError, failure, hear, received, tell
+from gatewaycore.upstreams import Attempt, Measure, UpstreamBrokenError, ends_with_head, failure, hear, likeness, received, tell
 
 KEPT = ("http11.send_request_headers.started", "http11.send_request_headers.complete")
 NEW = ("connection.connect_tcp.started", "connection.connect_tcp.complete", *KEPT)
@@ -48,6 +51,37 @@ class TestAttempt:
     )
     def test_never_otherwise(self, made: Attempt, error: Exception) -> None:
         assert not made.again(error)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "lines", "ends"),
+    [
+        ("HEAD", 200, [("Content-Length", "5")], True),
+        ("HEAD", 200, [("Transfer-Encoding", "chunked")], True),
+        ("GET", 204, [], True),
+        ("GET", 304, [("Content-Length", "5")], True),
+        ("GET", 307, [("Content-Length", "0")], True),
+        ("GET", 200, [], False),
+        ("GET", 200, [("Content-Length", "5")], False),
+        ("GET", 200, [("Content-Length", "0"), ("Transfer-Encoding", "chunked")], False),
+    ],
+)
+def test_what_ends_with_its_head(method: str, status: int, lines: list[tuple[str, str]], ends: bool) -> None:
+    answer = httpx.Response(status, headers=lines, request=httpx.Request(method, "https://ghcr.example/v2/"))
+    assert ends_with_head(answer) is ends
+
+
+def test_what_is_alike_has_one_answer() -> None:
+    step = Upstream("GET", "https://ghcr.example/v2/", Headers({"accept": "a/b"}), shared=True)
+    assert likeness(step) == likeness(evolve(step, headers=Headers({"Accept": "a/b"}), timeout_s=5.0))
+    others: list[dict[str, Any]] = [
+        {"method": "HEAD"},
+        {"url": "https://ghcr.example/"},
+        {"headers": Headers()},
+        {"body": b"x"},
+        {"private": True},
+    ]
+    assert len({likeness(step), *(likeness(evolve(step, **other)) for other in others)}) == 1 + len(others)
 
 
 class Talk:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import socket
+import subprocess
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,7 +20,7 @@ import werkzeug.serving
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from gatewaycore.decision import MOST_TURNS, Proxy, Relay, Respond
+from gatewaycore.decision import MOST_TURNS, Failure, Proxy, Relay, Respond
 from gatewaycore.decision import Upstream as Step
 from gatewaycore.enrich import Caller, Column
 from gatewaycore.gateway import Gateway, Outcome
@@ -28,6 +31,7 @@ from gatewaycore.salts import Salts
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_wsgi import GatewayApp
+from gatewaycore_wsgi import proxying as room
 from tests.worlds import (
     CLIENT_IP,
     MANIFEST,
@@ -585,6 +589,91 @@ class TestProxy:
 
     def test_a_url_longer_than_httpx_takes(self, tmp_path: Path) -> None:
         assert ask(open_service(packages(), tmp_path), Asked("GET", f"{MANIFEST}?q={'x' * 70_000}")).status == 502
+
+    def test_whoever_asks_for_all_is_interrupted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a server does that stops a thread: those who wait ask for themselves."""
+        waiting = threading.Semaphore(0)
+
+        class Interrupted(BaseException):
+            """What a server stops a thread with."""
+
+        class Noticed(threading.Event):
+            def wait(self, timeout: float | None = None) -> bool:
+                waiting.release()
+                return super().wait(timeout)
+
+        class Flight(room._Flight):
+            def __init__(self) -> None:
+                super().__init__()
+                self.done = Noticed()
+
+        def ask(upstream: Step) -> Failure:
+            if threading.current_thread() is leader:
+                for _ in range(3):
+                    assert waiting.acquire(timeout=10)
+                raise Interrupted
+            return "timeout"
+
+        def lead() -> None:
+            under_way.set()
+            with pytest.raises(Interrupted):
+                client._look_up(step)
+
+        client, step = room.ProxyClient(), Step("GET", "http://127.0.0.1:1/", Headers(), shared=True)
+        monkeypatch.setattr(room, "_Flight", Flight)
+        monkeypatch.setattr(client, "_ask", ask)
+        seen: list[Any] = []
+        under_way = threading.Event()
+        leader = threading.Thread(target=lead)
+        leader.start()
+        assert under_way.wait(10)
+        while not client._flights:
+            threading.Event().wait(0.001)
+        threads = [threading.Thread(target=lambda: seen.append(client._look_up(step))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in (leader, *threads):
+            thread.join(10)
+        assert seen == ["timeout"] * 3
+        assert client._flights == {}
+
+    def test_a_forked_child_connects_for_itself(self, tmp_path: Path) -> None:
+        """Two processes on one connection would read each other's answers; and no thread of the parent's ends what the child waits for."""
+        with Upstream(plain(200, [], b"ok")) as upstream:
+            code = f"""
+import os
+from gatewaycore.decision import Upstream
+from gatewaycore.headers import Headers
+from gatewaycore.upstreams import likeness
+from gatewaycore_wsgi.proxying import ProxyClient, _Flight
+gone = ProxyClient()
+del gone
+client = ProxyClient()
+step = Upstream("GET", "http://{upstream.authority}/", Headers(), private=True, shared=True)
+client._look_up(step)
+ours = client._clients[True]
+client._flights[likeness(step)] = _Flight()
+with client._lock:
+    child = os.fork()
+    if not child:
+        status = client._look_up(step).status
+        os._exit(0 if status == 200 and client._clients[True] is not ours else 1)
+_, status = os.waitpid(child, 0)
+client.close()
+print(os.waitstatus_to_exitcode(status))
+"""
+            told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+        assert told.stdout == "0\n"
+        assert len(upstream.received) == 2
+
+    def test_what_a_forked_child_forgets(self) -> None:
+        client = room.ProxyClient()
+        client._client(False)
+        room._begin_anew(weakref.ref(client))
+        assert client._clients == {}
+        gone = weakref.ref(room.ProxyClient())
+        room._begin_anew(gone)
+        assert gone() is None
 
     def test_circles_end(self, service: Service) -> None:
         with Upstream(plain(302, [("Location", "/")], b"")) as upstream:
