@@ -287,7 +287,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(EXAMPLE, tmp_path / "gateway.yaml")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVENTS_FILE", "events.jsonl")
+    for name in environment_of(*(path.read_text() for path in EXAMPLE.parent.glob("*.yaml"))):
+        monkeypatch.setenv(name, "of the environment")
     return tmp_path
+
+
+def environment_of(*texts: str) -> set[str]:
+    """Return the variables that configurations take values from."""
+    return {name for text in texts for name in re.findall(r"-env: (\w+)", text)}
 
 
 def configured(block: Block, folder: Path) -> Gateway:
@@ -299,7 +306,7 @@ def configured(block: Block, folder: Path) -> Gateway:
 
 @each(blocks("yaml", ""))
 def test_configuration_loads(block: Block, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in re.findall(r"-env: (\w+)", block.text):
+    for name in environment_of(block.text):
         monkeypatch.setenv(name, "of the environment")
     assert configured(block, here).router.count
 

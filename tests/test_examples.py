@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ import pytest
 import werkzeug.test
 from litestar.testing import TestClient as LitestarClient
 
+from gatewaycore import load
 from gatewaycore.config import read_config
+from gatewaycore.expectations import read_expectations, run_case
 from gatewaycore.lint import lint
 from gatewaycore.rules import RULES, CollectionRule
 
@@ -121,10 +124,29 @@ def test_django(example: Example) -> None:
     assert downloads(module) == [("rocket-skates-cli", "1.1.0")] * 2
 
 
-def test_the_configuration() -> None:
-    """It shows every type of package, and there is nothing to say against it."""
+CONFIGURATIONS = sorted(path for path in EXAMPLES.glob("*.yaml") if not path.name.endswith(".gateway-test.yaml"))
+
+
+@pytest.fixture
+def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the configurations take from the environment."""
+    for name in {name for path in CONFIGURATIONS for name in re.findall(r"-env: (\w+)", path.read_text())}:
+        monkeypatch.setenv(name, "of the environment")
+
+
+@pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_a_configuration_and_what_it_should_do(path: Path) -> None:
+    """There is nothing to say against it, and what is expected beside it holds."""
+    assert list(lint(read_config(path).compile().router)) == []
+    suite = read_expectations(path.with_suffix(".gateway-test.yaml"))
+    assert suite.config == path
+    gateway = load(path)
+    assert [(case.title, run_case(gateway, case).differences) for case in suite.cases] == [(case.title, ()) for case in suite.cases]
+
+
+def test_every_type_of_package_is_shown() -> None:
     config = read_config(EXAMPLES / "gateway.yaml")
-    assert list(lint(config.compile().router)) == []
     assert {type(rule) for rule in config.rules} == {*RULES.values(), CollectionRule} - {RULES["install"]}
 
 
