@@ -1,7 +1,7 @@
 """Lint: what is odd about compiled rules although every one of them can be used.
 
-Rules that can never win, pairs that no order can tell apart, variables that stay empty, targets without TLS. Asks the router itself who
-answers a sample request, so that it cannot disagree with it; knows nothing of files and their lines.
+Rules that can never win, pairs that no order can tell apart, variables that stay empty, targets without TLS, credentials that nobody
+checks. Asks the router itself who answers a sample request, so that it cannot disagree with it; knows nothing of files and their lines.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from attrs import frozen
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Everything, Match, Regex, Route
 from gatewaycore.router import Router
+from gatewaycore.rules.container.route import ContainerRoute, RegistryRoute
 from gatewaycore.template import Matcher, Open, Tail
 from gatewaycore.template.overlap import ends, is_loose, overlap
 from gatewaycore.template.sample import readable, samples
 from gatewaycore.trie import Rank, rank, standing
 
-Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target"]
+Kind: TypeAlias = Literal["ambiguous", "shadowed", "unreachable-variable", "unnamed-variable", "insecure-target", "no-login"]
 
 # How many partners each rule is compared with among those that might meet it on one path: it keeps the whole linear.
 _PARTNERS = 64
@@ -72,6 +73,7 @@ def lint(router: Router) -> Iterator[Finding]:
         yield _told(clash)
     yield from _variables(router.routes())
     yield from _targets(router.routes())
+    yield from _logins(router.routes())
 
 
 # --- rules against rules -------------------------------------------------------------------------------------------------
@@ -330,6 +332,22 @@ def _targets(routes: Iterable[Route]) -> Iterator[Finding]:
         if isinstance(origin, str) and origin.lower().startswith("http://") and not isinstance(route.pattern, Api):
             what = f"leads to {origin}: whoever sits between can change what is downloaded"
             yield Finding("insecure-target", route.label, route.package, what, "use https:// where the target has it")
+
+
+def _logins(routes: Iterable[Route]) -> Iterator[Finding]:
+    """Iterate over domains whose images may want credentials, of several registries of which none is named to check them."""
+    for route in routes:
+        if not isinstance(route, RegistryRoute) or route.mode != "own" or route.takes_logins:
+            continue
+        wanting = [one for one in route.routes if _may_want_credentials(one)]
+        if wanting:
+            registries, image = ", ".join(dict.fromkeys(one.place.backend.registry for one in wanting)), wanting[0].image
+            what = f"docker login is refused here: nobody checks credentials for {registries}, and {image} is not said to be public"
+            yield Finding("no-login", route.label, None, what, "name one of them under login-backend, or write public: true")
+
+
+def _may_want_credentials(route: ContainerRoute) -> bool:
+    return route.takes_tokens and route.way.strategy != "redirect" and route.place.backend.credentials is None and not route.way.public
 
 
 __all__ = ["Clash", "Finding", "Kind", "clashes", "lint"]

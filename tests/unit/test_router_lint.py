@@ -19,6 +19,7 @@ from gatewaycore.request import Request
 from gatewaycore.route import Route
 from gatewaycore.router import Router
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, FileRule
+from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.template.overlap import overlap
@@ -362,6 +363,41 @@ def test_targets_without_tls() -> None:
     old = CatchAllRule(name="old", domain=DOMAIN, redirect_target_domain="http://acme.example").compile()
     assert [kind for kind, _ in told(old)] == ["insecure-target"]
     assert told(file("/a", url=None)) == []
+
+
+def image(name: str, backend: str, **more: Any) -> Sequence[Route]:
+    return ContainerRule(name=name, domain=DOMAIN, backend=backend, **more).compile()
+
+
+def test_nobody_checks_credentials_where_several_registries_could() -> None:
+    ours, theirs = image("acme/skates", "ghcr.io/acme/skates"), image("acme/anvil", "docker.io/acme/anvil")
+    ((kind, what),) = told(ours, theirs)
+    assert kind == "no-login"
+    assert "acme/skates is not said to be public" in what
+    assert "ghcr.io, docker.io" in what
+    public = image("acme/skates", "ghcr.io/acme/skates", public=True)
+    ((kind, what),) = told(public, theirs)
+    assert kind == "no-login"
+    assert "ghcr.io" not in what
+
+
+HASH = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"public": True}, {"public": True}),
+        ({"login_backend": "docker.io"}, {}),
+        ({"credentials": Credentials("bot", "secret"), "access_tokens": (HASH,)}, {}),
+        ({"backend_auth": "anonymous"}, {}),
+        ({"strategy": "redirect"}, {"public": True}),
+        ({"strategy": "redirect"}, {"strategy": "redirect", "backend": "ghcr.io/acme/anvil"}),
+    ],
+)
+def test_where_somebody_does_or_none_are_needed_there_is_nothing_to_say(one: dict[str, Any], other: dict[str, Any]) -> None:
+    second = image("acme/anvil", **{"backend": "docker.io/acme/anvil", **other})
+    assert told(image("acme/skates", "ghcr.io/acme/skates", **one), second) == []
 
 
 def test_findings_name_both_packages() -> None:

@@ -29,7 +29,8 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     """Tell what is wrong with FILE, all at once, and what is odd about it.
 
     Errors have their line; the files that enrichments read are opened too. Warnings: rules that can never win, rules that no order can
-    tell apart, variables that stay empty, targets without TLS, proxies that anybody can be. Ends with status 2 when there are errors.
+    tell apart, variables that stay empty, targets without TLS, proxies that anybody can be, credentials that nobody checks. Ends with
+    status 2 when there are errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
