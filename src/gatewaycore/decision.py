@@ -158,9 +158,15 @@ class Conversation(Protocol):
 
 @frozen
 class Proxy:
-    """Fetch the answer from an upstream: `open()` begins a fresh conversation."""
+    """Fetch the answer from an upstream: `open()` begins a fresh conversation.
+
+    Attributes:
+        deadline_s: how long it may take to come to an answer; whatever is asked for after that is a "timeout". None for as long as each
+            request may take.
+    """
 
     open: Callable[[], Conversation]
+    deadline_s: float | None = None
 
 
 Decision: TypeAlias = Redirect | Respond | Collect | Proxy

@@ -44,10 +44,17 @@ Wanted: TypeAlias = Mapping[str, Any]
 
 @frozen(kw_only=True)
 class Answer:
-    """What stands in for an upstream answers."""
+    """What stands in for an upstream answers, to whatever it is asked.
+
+    Attributes:
+        status: 200 unless told otherwise.
+        headers: field lines.
+        body: as text; matters where the gateway reads it: a token, a list of tags.
+    """
 
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
 
 
 @frozen(kw_only=True)
@@ -268,7 +275,9 @@ _converter = make_converter(_VOCABULARY, detailed=True)
 def run_case(gateway: Gateway, case: Case) -> Result:
     """Send the case's request through `gateway`, and compare."""
     method, url = case.request
-    answer = case.upstream.status, dict(case.upstream.headers)
+    answer = case.upstream.status, dict(case.upstream.headers), case.upstream.body.encode()
+    # What one case has taught it, such as where a registry's tokens come from, must not show in the next.
+    gateway.forget()
     seen = simulate(
         gateway, method, url, headers=case.headers, body=case.body.encode(), client_ip=case.client_ip, upstream=lambda _: answer
     )

@@ -115,6 +115,15 @@ class Gateway:
                 seen.add(mark)
         return Outcome(request, decision, match, settled)
 
+    def forget(self) -> None:
+        """Decide the next request as if it were the first: let go of the answers that are kept, and of what routes have learned."""
+        self._kept.clear()
+        self._seen.clear()
+        for route in self.router.apis():
+            forget = getattr(route, "forget", None)
+            if forget is not None:
+                forget()
+
     def _keep(self, key: tuple[str, str, str, str], decision: Redirect, match: Match) -> Settled:
         if len(self._kept) >= KEPT:
             self._kept.clear()

@@ -161,6 +161,11 @@ class Router:
         """Tell whether a host has routes of its own, by name or by wildcard."""
         return name in self._hosts or (self._wildcards and f"*.{name.partition('.')[2]}" in self._hosts)
 
+    def apis(self) -> Iterator[Route]:
+        """Iterate over the routes that speak a protocol, each domain's once."""
+        for host in self._hosts.values():
+            yield from dict.fromkeys(host.apis.values())
+
     def routes(self, domain: str | None = None) -> Iterator[Route]:
         """Iterate over the routes, of one domain or of all, the most specific of each domain first."""
         for name in self.domains if domain is None else (domain,):

@@ -6,17 +6,19 @@ An adapter only sends and streams. What is asked, and what becomes of the answer
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, TypeAlias
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gatewaycore.connecting import TIMEOUT_S, was_forbidden
 from gatewaycore.decision import (
     KEPT_BYTES,
     Conversation,
     Failure,
+    Proxy,
     Read,
     Redirect,
     Relay,
@@ -163,6 +165,28 @@ def report(answer: Redirect | Respond) -> None:
 def resume(conversation: Conversation, read: Read, body: Body | Failure) -> Upstream | Respond:
     """Hand the body of an answer over, or say why there is none; return what a conversation wants done."""
     return onward(read.receive(body.whole) if isinstance(body, Body) else conversation.fail(body))
+
+
+class Deadline:
+    """When a conversation must have come to its answer.
+
+    Args:
+        proxy: says how long it may take, from now on.
+    """
+
+    __slots__ = ("_ends_at",)
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._ends_at = None if proxy.deadline_s is None else time.monotonic() + proxy.deadline_s
+
+    def share(self, upstream: Upstream) -> Upstream | None:
+        """Return a request with no more time than is left, or None when there is none."""
+        if self._ends_at is None:
+            return upstream
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            return None
+        return upstream if upstream.timeout_s is not None and upstream.timeout_s <= left else evolve(upstream, timeout_s=left)
 
 
 class Copy:

@@ -32,6 +32,7 @@ from gatewaycore.upstreams import (
     Attempt,
     Body,
     Copy,
+    Deadline,
     Heard,
     Measure,
     UpstreamBrokenError,
@@ -87,7 +88,7 @@ class ProxyClient:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, receive, tasks.cancel_scope)
             try:
-                await self._converse(outcome, decision.open(), recorder, send_on)
+                await self._converse(outcome, decision, recorder, send_on)
             except _ClientGoneError:
                 # Its event is there.
                 _log.debug("a client went away in the middle of its answer")
@@ -97,17 +98,22 @@ class ProxyClient:
         if failed is not None:
             raise failed
 
-    async def _converse(self, outcome: Outcome, conversation: Conversation, recorder: Recorder, send: Send) -> None:
+    async def _converse(self, outcome: Outcome, decision: Proxy, recorder: Recorder, send: Send) -> None:
+        conversation, deadline = decision.open(), Deadline(decision)
         step: Step = conversation.start()
         last = ""
         for _ in range(MOST_TURNS):
             if not isinstance(step, Upstream):
                 break
-            last = step.url
-            if step.shared:
-                step = onward(tell(conversation, await self._look_up(step)))
+            asked = deadline.share(step)
+            if asked is None:
+                step = onward(conversation.fail("timeout"))
                 continue
-            async with self._ask(step) as answer:
+            last = asked.url
+            if asked.shared:
+                step = onward(tell(conversation, await self._look_up(asked)))
+                continue
+            async with self._ask(asked) as answer:
                 step = tell(conversation, hear(answer))
                 if isinstance(answer, httpx.Response):
                     if isinstance(step, Read):

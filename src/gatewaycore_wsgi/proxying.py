@@ -34,6 +34,7 @@ from gatewaycore.upstreams import (
     Attempt,
     Body,
     Copy,
+    Deadline,
     Heard,
     Measure,
     UpstreamBrokenError,
@@ -84,17 +85,21 @@ class ProxyClient:
         The iterator has the ``close()`` of PEP 3333, and raises `UpstreamBrokenError` where the answer's end is missing. One that ends too
         soon for its first chunk to leave is no answer: a server keeps the head back until then, and would make a 500 of it.
         """
-        conversation = decision.open()
+        conversation, deadline = decision.open(), Deadline(decision)
         step: Step = conversation.start()
         last = ""
         for _ in range(MOST_TURNS):
             if not isinstance(step, Upstream):
                 break
-            last = step.url
-            if step.shared:
-                step = onward(tell(conversation, self._look_up(step)))
+            asked = deadline.share(step)
+            if asked is None:
+                step = onward(conversation.fail("timeout"))
                 continue
-            answer = self._ask(step)
+            last = asked.url
+            if asked.shared:
+                step = onward(tell(conversation, self._look_up(asked)))
+                continue
+            answer = self._ask(asked)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.callback(_leave, answer)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from attrs import evolve
 
 from gatewaycore import Collect, ConfigError, Gateway, Headers, Proxy, Redirect, Request, Respond
 from gatewaycore.decision import Decision, Failure, Read, Relay, Step, Upstream
@@ -627,6 +628,12 @@ def test_a_login_backend_that_is_none(login: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+def test_a_login_backend_has_several_names() -> None:
+    rules = (image("a", "docker.io/x/a", login_backend="index.docker.io"), image("b", "quay.io/b", login_backend="docker.io"))
+    talk = Talk(*rules, answers=[hub])
+    assert "hub-token" in str(unpack(talk.token("account=bob", {"Authorization": basic("bob", "pw")})["token"]))
+
+
 def test_two_login_backends() -> None:
     rules = (image("a", "ghcr.io/a", login_backend="ghcr.io"), image("b", "quay.io/b", login_backend="quay.io"))
     with pytest.raises(ConfigError, match="are both named"):
@@ -752,6 +759,23 @@ def test_a_private_and_a_public_image_of_one_registry_have_tokens_apart() -> Non
     both = unpack(talk.token("scope=repository:secret:pull&scope=repository:acme/x:pull", alice)["token"])
     assert both is not None
     assert len(both) == 2
+
+
+def test_a_password_that_is_for_the_gateway_goes_to_no_registry() -> None:
+    rules = (private(), image("open", "quay.io/acme/open"))
+    alice = {"Authorization": basic("alice", "alice-password")}
+    for login in (None, "quay.io"):
+        talk = Talk(*(evolve(rule, login_backend=login) for rule in rules), answers=[registry(), registry("quay.io", users={})])
+        assert talk.token("account=alice", alice)["token"] == NOBODY
+        assert talk.sent == []
+        assert unpack(talk.token("scope=repository:open:pull", alice)["token"])
+        assert {one.headers.get("authorization") for one in talk.sent} == {None}
+        # Nor does what was mistyped, unless a registry is named for what is no password of the gateway's.
+        wrong = talk.ask("/v2/token", {"Authorization": basic("alice", "alice-pasword")}, query="account=alice")
+        assert code(wrong) == "DENIED"
+        assert bool(talk.sent) is (login is not None)
+        # Who may have such a password is not redirected past the gateway: containerd would show it there.
+        assert not isinstance(talk.ask("/v2/open/manifests/1", CONTAINERD), Redirect)
 
 
 def basic_registry(upstream: Upstream) -> Answer | None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from gatewaycore import ConfigError, Headers, Redirect, Respond
+from gatewaycore import ConfigError, Headers, Proxy, Redirect, Respond
 from gatewaycore.decision import Relay, Upstream
 from gatewaycore.rules.container import CollectionRule, ContainerRule
 from gatewaycore.rules.container.memory import Memory, Recent
-from tests.unit.test_container_broker import DOMAIN, NOW, Answer, Talk, challenge, code, image, registry
+from tests.unit.test_container_broker import DOMAIN, NOW, Answer, Talk, challenge, code, image, registry, request
 
 pytestmark = pytest.mark.usefixtures("no_sockets")
 
@@ -94,6 +94,8 @@ def test_a_token_that_a_mirror_no_longer_takes_is_let_go_of() -> None:
     "first",
     [
         (404, {}, b""),
+        (403, {}, b""),
+        (400, {}, b""),
         (401, {}, b""),
         (401, {"www-authenticate": "Basic realm=x"}, b""),
         (401, {"www-authenticate": 'Bearer realm="https://evil.example/token"'}, b""),
@@ -164,6 +166,35 @@ def test_tokens_for_images_that_are_at_hand_elsewhere_do_not_wait_for_a_registry
     said = talk.token("scope=repository:rocket:pull")
     assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 200
     assert "authorization" not in talk.sent[0].headers
+
+
+def test_a_registry_whose_token_server_is_down_is_passed_over_for_its_mirrors() -> None:
+    def half_down(upstream: Upstream) -> Answer | None:
+        return registry()(upstream) if upstream.url.endswith("/v2/") else (401, {}, b"") if "//ghcr.io/v2/" in upstream.url else None
+
+    talk = Talk(mirrored(), answers=[half_down, hosts({"m1.example": FINE})])
+    said = talk.token("scope=repository:rocket:pull")
+    assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 200
+    talk.answers = [half_down]
+    assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 502
+
+
+def test_a_range_that_a_mirror_cannot_satisfy_is_told() -> None:
+    talk = Talk(mirrored(), answers=[hosts({"ghcr.io": "connect", "m1.example": (416, {"content-range": "bytes */5"}, b"")})])
+    assert talk.ask(f"/v2/rocket/blobs/{DIGEST}", {**TOKEN, "Range": "bytes=9-"}).status == 416
+
+
+def test_all_places_together_have_one_deadline() -> None:
+    talk = Talk(mirrored(deadline_s=9))
+    decision = talk.decide(request(PATH, TOKEN))
+    assert isinstance(decision, Proxy)
+    assert decision.deadline_s == 9
+    alone = Talk(image(), answers=[]).decide(request(PATH, TOKEN))
+    assert isinstance(alone, Proxy)
+    assert alone.deadline_s is None
+    tokens = talk.decide(request("/v2/token", query="scope=repository:rocket:pull"))
+    assert isinstance(tokens, Proxy)
+    assert tokens.deadline_s == 20
 
 
 # --- settings -----------------------------------------------------------------------------------------------

@@ -192,3 +192,41 @@ def test_files_are_found_by_folder_and_by_configuration(tmp_path: Path) -> None:
     assert find_expectations(config) == [one]
     assert find_expectations(one) == [one]
     assert find_expectations(tmp_path / "nowhere") == [tmp_path / "nowhere"]
+
+
+BROKER = """
+packages:
+  - {name: skates, type: container, domain: docker.acme.example, backend: ghcr.io/acme/rocket-skates}
+"""
+TOKENS = """
+tests:
+  - name: a token is fetched under the backend's name
+    request: GET https://docker.acme.example/v2/token?scope=repository:skates:pull
+    upstream:
+      status: 401
+      headers: {WWW-Authenticate: 'Bearer realm="https://evil.example/token"'}
+    expect: {status: 502, upstream: https://ghcr.io/v2/}
+  - name: a registry that asks nobody
+    request: GET https://docker.acme.example/v2/token?scope=repository:skates:pull
+    upstream: {status: 200}
+    expect: {status: 200, upstream: https://ghcr.io/v2/}
+  - name: is not remembered
+    request: GET https://docker.acme.example/v2/token?scope=repository:skates:pull
+    upstream: {status: 503}
+    expect: {status: 503, upstream: https://ghcr.io/v2/}
+  - name: a body is read
+    request: GET https://docker.acme.example/v2/skates/tags/list
+    headers: {Authorization: Bearer t}
+    upstream: {headers: {Content-Type: application/json}, body: '{"name": "acme/rocket-skates", "tags": ["1"]}'}
+    expect: {status: 200, body: '{"name": "skates", "tags": ["1"]}'}
+"""
+
+
+def test_each_case_begins_anew_and_an_upstream_may_have_a_body(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(BROKER)
+    (tmp_path / "x.gateway-test.yaml").write_text(TOKENS)
+    suite = read_expectations(tmp_path / "x.gateway-test.yaml")
+    gateway = load(tmp_path / "gateway.yaml")
+    for case in suite.cases:
+        result = run_case(gateway, case)
+        assert not result.differences, (case.title, result.differences)

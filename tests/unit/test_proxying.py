@@ -111,6 +111,16 @@ def decide(service: Service, script: Callable[[Incoming], Decision], **variables
     service.gateway = Gateway.compile([cast(Any, Scripted(script, variables))])
 
 
+def noting(asked: list[float | None], attempt: type) -> Callable[[Request], Any]:
+    """Return a maker of attempts that notes how long each may take."""
+
+    def make(upstream: Request) -> Any:
+        asked.append(upstream.timeout_s)
+        return attempt(upstream)
+
+    return make
+
+
 def hold(service: Service, talk: Callable[[], Conversation], **variables: str) -> None:
     """Have every request answered by a conversation."""
     decide(service, lambda _: Proxy(talk), **variables)
@@ -501,6 +511,34 @@ class TestAsking:
             (seen,) = adapter.ask(service, [GET])
             done.set()
         assert (seen.status, seen.body) == (502, b"timeout")
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_a_deadline_for_all_that_is_asked(
+        self, service: Service, adapter: Adapter, shared: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Time stands still here, but for what the conversation takes of it."""
+        now = [100.0]
+        monkeypatch.setattr("gatewaycore.upstreams.time.monotonic", lambda: now[0])
+        asked: list[float | None] = []
+        failures: list[Failure] = []
+
+        with Upstream(plain(200, [], b"")) as upstream:
+
+            def again(status: int, headers: Headers) -> Step:
+                now[0] += 4.0
+                return to(upstream, shared=shared, timeout_s=5.0)
+
+            def failed(reason: Failure) -> Step:
+                failures.append(reason)
+                return to(upstream) if len(failures) < 3 else Respond(504)
+
+            monkeypatch.setattr(adapter.room, "Attempt", noting(asked, adapter.room.Attempt))
+            decide(service, lambda _: Proxy(lambda: Talk(to(upstream, shared=shared, timeout_s=5.0), again, failed), 10.0))
+            (seen,) = adapter.ask(service, [GET])
+        assert seen.status == 504
+        # What is left of the ten seconds, and no more than it asks for itself; then nothing is sent any more.
+        assert asked == [5.0, 5.0, 2.0]
+        assert failures == ["timeout"] * 3
 
     @pytest.mark.parametrize("read", [False, True])
     def test_which_ends_with_the_head(self, service: Service, adapter: Adapter, read: bool, monkeypatch: pytest.MonkeyPatch) -> None:

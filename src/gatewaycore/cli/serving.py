@@ -57,7 +57,13 @@ def log_config(level: str) -> dict[str, Any]:
         "filters": {"refusals": {"()": "gatewaycore.cli.serving.Refusals"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["refusals"]}},
         "root": {"level": "WARNING", "handlers": ["stderr"]},
-        "loggers": {"gatewaycore": {"level": level.upper()}, "uvicorn": {"level": servers}, "uvicorn.error": {"level": servers}},
+        "loggers": {
+            "gatewaycore": {"level": level.upper()},
+            "uvicorn": {"level": servers},
+            "uvicorn.error": {"level": servers},
+            # It writes whole URLs at "info", and in those of token servers stands who asks.
+            "httpx": {"level": "WARNING"},
+        },
     }
 
 

@@ -35,6 +35,9 @@ from gatewaycore.rules.container.tokens import (
 LOOKUP_S = 10.0
 """How long a backend may take to say what it wants, and a token server to answer: a client waits for both."""
 
+GRANT_S = 20.0
+"""How long a client waits for a token, of however many registries."""
+
 REFUSED = denied("the registry gives no token for these credentials")
 NO_ACCESS = denied("this gateway gives no token for these credentials")
 NO_LOGIN = denied("this gateway has several registries behind it, and none of them is named to check credentials (login-backend)")

@@ -189,8 +189,8 @@ class ImageConversation:
         if status == 429 or status >= 500:
             self._refused.append((status, headers.get("retry-after")))
             return self._next() or self._pass_on(status, headers)
-        if status == 404 and self._at > 0:
-            # A mirror that does not have it yet says nothing of the image.
+        if self._at > 0 and 400 <= status < 500 and status != 416:
+            # A mirror that does not have it yet, or does not give it to everybody, says nothing of the image.
             return self._next() or self._give_up()
         return self._pass_on(status, headers)
 
@@ -291,7 +291,7 @@ class ImageConversation:
             if self._hops > MOST_HOPS:
                 return evolve(CIRCLE, note=f"{self._backend.registry} redirects without end")
             return self._ask(url)
-        host = parts.hostname or ""
+        host = (parts.hostname or "").rstrip(".")
         inside = host == "localhost" or host.endswith(".localhost")
         if (inside and not self._backend.private) or (is_address(host) and not may_connect(host, private=self._backend.private)):
             # Clients stand in networks of their own, and follow where a registry leads them.
@@ -329,6 +329,10 @@ class ImageConversation:
         found = wanted(self._backend, status, lines)
         if found is not None:
             self._memory.learn(self._backend, found, self._request.received_at)
+        if self._way.authorization is None and len(self._places) > 1:
+            # Its token server gave nothing; mirrors do.
+            self._failed = self._failed or "connect"
+            return self._next() or self._give_up()
         if self._way.challenge is None:
             note = f"{self._backend.registry} refuses what the gateway shows it"
             return self._next() or evolve(REFUSED, note=note)
@@ -338,6 +342,7 @@ class ImageConversation:
         self._note = foreign.note(self._backend)
         if self._at > 0:
             return self._next() or self._give_up()
+        # Not passed over, as other failures of the first place are: somebody may have taken it over, and should be noticed.
         return evolve(FOREIGN, note=self._note)
 
     def _ask_for_token(self, lines: Sequence[str]) -> Step:

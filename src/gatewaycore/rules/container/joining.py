@@ -147,20 +147,18 @@ def _login(routes: Sequence[ContainerRoute], problems: list[Problem]) -> Backend
     named: dict[str, ContainerRoute] = {}
     for route in routes:
         if route.login is not None:
-            named.setdefault(route.login, route)
+            named.setdefault(_registry(route.login), route)
     if not named:
-        return candidates[0] if len(candidates) == 1 else None
+        # Where the gateway has users of its own, what they mistype is nobody's to see who was not named for it.
+        unambiguous = len(candidates) == 1 and not any(route.way.access_tokens for route in routes)
+        return candidates[0] if unambiguous else None
     if len(named) > 1:
         *_, last = named.values()
         what = f"{' and '.join(map(str, named))} are both named"
         problems.append(Problem(f"domain {last.domain}: login-backend", what, "one registry checks credentials for a domain", about=last))
         return None
     ((name, route),) = named.items()
-    try:
-        wanted = parse_registry(name)
-    except ConfigError:
-        wanted = name
-    found = next((backend for backend in candidates if backend.registry == wanted), None)
+    found = next((backend for backend in candidates if backend.registry == name), None)
     if found is None:
         hint = (
             f"one of {', '.join(backend.registry for backend in candidates)}"
@@ -169,6 +167,13 @@ def _login(routes: Sequence[ContainerRoute], problems: list[Problem]) -> Backend
         )
         problems.append(Problem(f"domain {route.domain}: login-backend", f"{name!r} holds no image of this domain", hint, about=route))
     return found
+
+
+def _registry(written: str) -> str:
+    try:
+        return parse_registry(written)
+    except ConfigError:
+        return written
 
 
 CONTAINER = Api(PACKAGE_TYPE, (PREFIX,), join)

@@ -90,6 +90,10 @@ class Memory:
     __slots__ = ("_anonymous", "_manifests", "_mirror_tokens", "_wanted")
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
         self._wanted: dict[Backend, tuple[Wanted, datetime]] = {}
         self._anonymous: Recent[bytes, bool] = Recent(_TOKENS)
         self._mirror_tokens: Recent[tuple[str, str], tuple[str, datetime]] = Recent(_TOKENS)

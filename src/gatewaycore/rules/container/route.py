@@ -29,7 +29,7 @@ from gatewaycore.rules.container.answers import (
     unknown,
 )
 from gatewaycore.rules.container.backend import Backend, Place
-from gatewaycore.rules.container.broker import NO_ACCESS, NO_LOGIN, Errand, TokenConversation, nobody
+from gatewaycore.rules.container.broker import GRANT_S, NO_ACCESS, NO_LOGIN, Errand, TokenConversation, nobody
 from gatewaycore.rules.container.clients import survives
 from gatewaycore.rules.container.conversation import ImageConversation, Pass, Show
 from gatewaycore.rules.container.index import Entry, ImageIndex, twins
@@ -225,6 +225,10 @@ class RegistryRoute:
         """Return a ping; a refusal is no event, and neither is a token."""
         return Observation(None, PACKAGE_TYPE, self.label, "ping") if isinstance(match.detail, Ping) else None
 
+    def forget(self) -> None:
+        """Forget what was learned of the backends."""
+        self.memory.clear()
+
     # --- pings and images -------------------------------------------------------------------------------------
 
     def _ping(self, request: Request) -> Decision:
@@ -246,8 +250,11 @@ class RegistryRoute:
         if isinstance(shown, Respond):
             return shown
         places = (route.place, *route.mirrors)
-        timeout_s = route.way.deadline_s / len(places) if len(places) > 1 else None
-        return Proxy(partial(ImageConversation, request, call, places, shown, self.memory, timeout_s))
+        if len(places) == 1:
+            return Proxy(partial(ImageConversation, request, call, places, shown, self.memory))
+        deadline_s = route.way.deadline_s
+        # Each has its share of the time, or one that hangs would leave none for the others.
+        return Proxy(partial(ImageConversation, request, call, places, shown, self.memory, deadline_s / len(places)), deadline_s)
 
     def _redirects(self, request: Request, route: ContainerRoute, name: str | None) -> bool:
         way, backend = route.way, route.place.backend
@@ -350,7 +357,8 @@ class RegistryRoute:
         own = backend.credentials
         dispensable = all(route.mirrors for route in routes.values())
         if own is None:
-            if asked.has_credentials and backend == self.login:
+            # A password that is for this gateway would be a stranger's there, and no reason to refuse what everybody gets.
+            if asked.has_credentials and backend == self.login and not self._knows(asked.password):
                 return self._clients_own(backend, tuple(routes), asked, dispensable)
             return Errand(backend, tuple(routes), dispensable=dispensable)
         admitted = [name for name, route in routes.items() if route.way.admits(asked.password)]
@@ -377,14 +385,18 @@ class RegistryRoute:
         """Answer whoever asks for no image: a login, which checks credentials, or a client that wants any token."""
         if not asked.has_credentials:
             return nobody(request.received_at)
-        if any(route.way.access_tokens and route.way.admits(asked.password) for route in self.routes):
+        if self._knows(asked.password):
             return nobody(request.received_at)
         if self.login is not None:
             return self._fetch(request, (self._clients_own(self.login, (), asked),))
         return NO_ACCESS if any(route.way.access_tokens for route in self.routes) else NO_LOGIN
 
+    def _knows(self, password: str | None) -> bool:
+        """Tell whether this is the password of one of the gateway's own users."""
+        return any(route.way.access_tokens and route.way.admits(password) for route in self.routes)
+
     def _fetch(self, request: Request, errands: tuple[Errand, ...]) -> Proxy:
-        return Proxy(partial(TokenConversation, request, errands, self.packed, self.memory))
+        return Proxy(partial(TokenConversation, request, errands, self.packed, self.memory), GRANT_S)
 
 
 def entry(route: ContainerRoute) -> Entry[ContainerRoute]:
