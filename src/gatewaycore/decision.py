@@ -46,12 +46,14 @@ class Respond:
     """Answer from here.
 
     Attributes:
+        counts: whether it is an event although its status is one of refusal: a challenge is a step of a conversation.
         note: what the operator should know of it, where that is more than the client is told; an adapter logs it. Never a credential.
     """
 
     status: int
     headers: Headers = NO_HEADERS
     body: bytes = b""
+    counts: bool = field(default=False, kw_only=True)
     note: str = field(default="", kw_only=True)
 
 

@@ -196,7 +196,7 @@ class Group(msgspec.Struct):
         return self._by_digest(reference, now, pinged_ms) if ":" in reference else self._by_tag(reference, event, now)
 
     def _once_more(self, reference: str, event: Event, now: int) -> Open | None:
-        """Return the pull that has just begun with this same HEAD, where a redirect has sent its client to a registry that wanted a token."""
+        """Return the pull that has just begun with this same HEAD, where its client was redirected to a registry that wants a token."""
         if not self.pulls or event.decision != "redirect" or (event.user_agent or "").lower().partition("/")[0] not in _COMES_AGAIN:
             return None
         last = self.pulls[-1]

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 from attrs import define, fields
 
-from gatewaycore.decision import DecisionName, Proxy, Redirect
+from gatewaycore.decision import DecisionName, Proxy, Redirect, Respond
 from gatewaycore.enrich import Caller, Column, Enricher
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
@@ -203,7 +203,9 @@ class Recorder:
 
     def _what(self, outcome: Outcome, sent: Sent, entry: Mapping[str, str] | None = None) -> _What | None:
         match, decision = outcome.match, outcome.decision
-        if match is None or (sent.status >= 400 and not sent.upstream):
+        if match is None:
+            return None
+        if sent.status >= 400 and not sent.upstream and not (isinstance(decision, Respond) and decision.counts):
             return None
         seen = match.route.observe(outcome.request, match, entry)
         if seen is None:

@@ -18,6 +18,7 @@ from gatewaycore.route import Rule
 from gatewaycore.rules.access import hash_token
 from gatewaycore.rules.container import CollectionRule, ContainerRule, Credentials
 from gatewaycore.rules.container.tokens import NOBODY, pack, unpack
+from gatewaycore.testing import simulate
 
 pytestmark = pytest.mark.usefixtures("no_sockets")
 
@@ -181,6 +182,17 @@ def test_tokens_are_asked_for_with_get_or_post(method: str) -> None:
     answer = Talk(image()).ask("/v2/token", method=method)
     assert isinstance(answer, Respond)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, POST")
+
+
+def test_a_ping_is_an_event_however_it_is_answered() -> None:
+    served = gateway(image())
+    for headers, status in (({}, 401), ({"Authorization": "Bearer x"}, 200)):
+        [event] = simulate(served, "GET", f"https://{DOMAIN}/v2/", headers=headers).events
+        assert (event.kind, event.status, event.decision, event.package) == ("ping", status, "respond", None)
+    # Without a token nothing was asked for that could be had.
+    assert simulate(served, "GET", f"https://{DOMAIN}{MANIFEST}").events == []
+    assert simulate(served, "GET", f"https://{DOMAIN}/v2/token?{PULL}").events == []
+    assert simulate(served, "GET", f"https://{DOMAIN}/v2/", headers={"DNT": "1"}).events == []
 
 
 # --- tokens -------------------------------------------------------------------------------------------------

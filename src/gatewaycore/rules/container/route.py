@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from gatewaycore.decision import Collect, Decision, Proxy, Reception, Redirect, Respond
 from gatewaycore.event import Observation
@@ -236,7 +236,7 @@ class RegistryRoute:
             return PONG
         if self.mode == "own":
             # With any token: what it is good for shows where it is used.
-            return PONG if bearer(request.headers) is not None else self._challenge(request)
+            return PONG if bearer(request.headers) is not None else evolve(self._challenge(request), counts=True)
         route, ping = self.ping, Ping()
         if self._redirects(request, route, None):
             return self._redirect(request, route, ping.at())
