@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -11,9 +12,9 @@ import pytest
 from gatewaycore.journal import read_lines, segments
 from gatewaycore.pulls import derive
 from tests.e2e.pulling import ContainerClient
-from tests.e2e.registries import ANN, Lab, Registry, image, serve
+from tests.e2e.registries import ANN, GATEWAY, Lab, Registry, image, serve
 from tests.e2e.report import Table
-from tests.e2e.running import Gateway, Programs
+from tests.e2e.running import Client, Gateway, Programs, module
 
 pytestmark = pytest.mark.e2e
 
@@ -77,3 +78,18 @@ def test_pulls_counted_are_pulls_made(
         segment for segment in segments(gateway.data_dir / "journal") if any(b'"manifest"' in line for line in read_lines(segment)[0])
     ]
     assert len(by_process) > 1
+
+
+def test_an_image_of_a_collection_is_a_package_from_its_first_pull(
+    programs: Programs, lab: Lab, registries: dict[str, Registry], clients: dict[str, ContainerClient], client: Client
+) -> None:
+    open_ = registries["open"]
+    collection = {"domain": GATEWAY, "pattern": "open/*", "backend": open_.authority, "backend-auth": "anonymous"}
+    gateway = serve(programs, lab, {"collections": [collection]})
+    listed = [*module("gatewaycore"), "packages", str(programs.folder / "gateway.yaml"), "--json"]
+    assert json.loads(client.run(*listed).text)["collections"] == []
+    assert clients["skopeo"].pull(f"{gateway.authority}/{open_.public}:{open_.oci.tag}").ok
+    (pull,) = gateway.pulls(1)
+    assert (pull.package, pull.version) == (open_.public, open_.oci.tag)
+    (brought,) = json.loads(client.run(*listed).text)["collections"]
+    assert (brought["name"], brought["domain"], brought["pulls"]) == (open_.public, GATEWAY, 1)
