@@ -47,6 +47,7 @@ class Respond:
 
     Attributes:
         counts: whether it is an event although its status is one of refusal: a challenge is a step of a conversation.
+        kept: whether it was at hand, and is nobody's whom a conversation has asked before.
         note: what the operator should know of it, where that is more than the client is told; an adapter logs it. Never a credential.
     """
 
@@ -54,6 +55,7 @@ class Respond:
     headers: Headers = NO_HEADERS
     body: bytes = b""
     counts: bool = field(default=False, kw_only=True)
+    kept: bool = field(default=False, kw_only=True)
     note: str = field(default="", kw_only=True)
 
 

@@ -11,6 +11,7 @@ same ids, whether they are read one by one or all at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from operator import itemgetter
@@ -34,6 +35,9 @@ _END_MS = 1 << 62
 _ORDER = itemgetter(0, 1, 2)
 _KINDS = frozenset({"manifest", "blob", "metadata", "ping"})
 _CONTAINER = "container"
+# Signatures, attestations and other attachments of an image have a tag of this form (OCI distribution-spec v1.1 §Referrers Tag Schema;
+# cosign), and are no image.
+_ATTACHED = re.compile(r"sha(?:256|512)-[0-9a-f]{32,128}(?:\..{1,64})?")
 
 
 class _State(msgspec.Struct):
@@ -190,7 +194,7 @@ class Pulls:
         if event.kind == "blob":
             self._fetch(event, key)
             return []
-        if event.kind == "metadata" or not 200 <= event.status < 400 or event.version is None:
+        if event.kind == "metadata" or not 200 <= event.status < 400 or event.version is None or _ATTACHED.fullmatch(event.version):
             # A ping for something else. With 401 the client comes again, and the ping still stands for it.
             if event.status != 401:
                 self._pings.pop(origin, None)

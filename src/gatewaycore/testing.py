@@ -191,7 +191,9 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         body=visible,
         location=final.headers.get("location"),
         upstream=first,
-        events=recorder.events(outcome, Sent(final.status, len(visible), last, variables=variables)),
+        events=recorder.events(
+            outcome, Sent(final.status, len(visible), "" if isinstance(final, Respond) and final.kept else last, variables=variables)
+        ),
         rule=outcome.rule,
         outcome=outcome,
     )

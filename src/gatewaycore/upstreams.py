@@ -174,10 +174,23 @@ class Deadline:
         proxy: says how long it may take, from now on.
     """
 
-    __slots__ = ("_ends_at",)
+    __slots__ = ("_body_ends_at", "_ends_at")
 
     def __init__(self, proxy: Proxy) -> None:
+        self._body_ends_at = 0.0
         self._ends_at = None if proxy.deadline_s is None else time.monotonic() + proxy.deadline_s
+
+    def hold(self, answer: httpx.Response) -> None:
+        """Let the body of an answer that the conversation waits for take no longer than what is left, and a minute at the most."""
+        now = time.monotonic()
+        self._body_ends_at = now + TIMEOUT_S if self._ends_at is None else min(now + TIMEOUT_S, self._ends_at)
+        # Looked up when the body is read, as in `Attempt.answered`.
+        answer.request.extensions["timeout"]["read"] = max(0.001, self._body_ends_at - now)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the body that is held has had its time: piece by piece it could take as long as it likes."""
+        return time.monotonic() >= self._body_ends_at
 
     def share(self, upstream: Upstream) -> Upstream | None:
         """Return a request with no more time than is left, or None when there is none."""

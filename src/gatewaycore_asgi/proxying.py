@@ -117,13 +117,13 @@ class ProxyClient:
                 step = tell(conversation, hear(answer))
                 if isinstance(answer, httpx.Response):
                     if isinstance(step, Read):
-                        step = await _read(conversation, step, answer)
+                        step = await _read(conversation, step, answer, deadline)
                     if isinstance(step, Relay):
                         await _relay(outcome, step, answer, recorder, send)
                         return
         final = conclude(step)
         body = shown(final, outcome.request.method)
-        recorder.record(outcome, Sent(final.status, len(body), last))
+        recorder.record(outcome, Sent(final.status, len(body), "" if final.kept else last))
         await send({"type": "http.response.start", "status": final.status, "headers": wire_headers(final)})
         await send({"type": "http.response.body", "body": body})
 
@@ -199,10 +199,13 @@ async def _leave(answer: httpx.Response) -> None:
     await answer.aclose()
 
 
-async def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
+async def _read(conversation: Conversation, read: Read, answer: httpx.Response, deadline: Deadline) -> Step:
     body = Body(read)
+    deadline.hold(answer)
     try:
         async for chunk in answer.aiter_raw():
+            if deadline.is_over:
+                return resume(conversation, read, "timeout")
             if not body.add(chunk):
                 break
     except httpx.HTTPError as error:

@@ -107,7 +107,7 @@ class ProxyClient:
                 if not isinstance(answer, httpx.Response):
                     continue
                 if isinstance(step, Read):
-                    step = _read(conversation, step, answer)
+                    step = _read(conversation, step, answer, deadline)
                 if not isinstance(step, Relay):
                     continue
                 pieces = _pieces(outcome, step, answer)
@@ -126,7 +126,7 @@ class ProxyClient:
         final = conclude(step)
         text = shown(final, outcome.request.method)
         begin(start_response, final.status, wire_headers(final))
-        recorder.record(outcome, Sent(final.status, len(text), last))
+        recorder.record(outcome, Sent(final.status, len(text), "" if final.kept else last))
         return iter([text])
 
     def _look_up(self, upstream: Upstream) -> Heard | Failure:
@@ -200,10 +200,13 @@ def _leave(answer: httpx.Response) -> None:
     answer.close()
 
 
-def _read(conversation: Conversation, read: Read, answer: httpx.Response) -> Step:
+def _read(conversation: Conversation, read: Read, answer: httpx.Response, deadline: Deadline) -> Step:
     body = Body(read)
+    deadline.hold(answer)
     try:
         for chunk in answer.iter_raw():
+            if deadline.is_over:
+                return resume(conversation, read, "timeout")
             if not body.add(chunk):
                 break
     except httpx.HTTPError as error:

@@ -45,6 +45,29 @@ def foreign_realm(evil: Server) -> Answer:
     return answering(lambda _, path: bearer(f"{evil.url}/token"))
 
 
+def two_realms(evil: Server) -> Answer:
+    """Name a token server of its own first: one reader takes the first of two, and another the last."""
+
+    async def answer(request: Request) -> Response:
+        own = f"{request.url.scheme}://{request.url.netloc}/token"
+        line = f'Bearer realm="{own}",service="s",realm="{evil.url}/token"'
+        return Response("{}", 401, {"www-authenticate": line})
+
+    return answer
+
+
+def challenge_with_a_200(evil: Server) -> Answer:
+    """Some clients read a challenge also where nothing was refused."""
+    line = f'Bearer realm="{evil.url}/token",service="s"'
+    return answering(
+        lambda _, path: (
+            Response("{}", 200, {"www-authenticate": line})
+            if path == "/v2/"
+            else Response(status_code=401, headers={"www-authenticate": line})
+        )
+    )
+
+
 def to_metadata(_: Server) -> Answer:
     return answering(
         lambda request, path: (
@@ -65,6 +88,8 @@ def in_circles(_: Server) -> Answer:
 
 TROUBLE = {
     "a foreign realm": (foreign_realm, "not known to be its own"),
+    "a foreign realm beside its own": (two_realms, "not known to be its own"),
+    "a foreign realm where nothing is refused": (challenge_with_a_200, "not known to be its own"),
     "a redirect to where clouds keep secrets": (to_metadata, "nobody is sent to"),
     "redirects without end": (in_circles, "redirects without end"),
 }

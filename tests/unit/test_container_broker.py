@@ -293,17 +293,99 @@ def test_a_foreign_token_server_gets_nothing(realm: str) -> None:
     assert talk.urls == ["https://ghcr.io/v2/"]
 
 
+OWN_REALM = 'Bearer realm="https://ghcr.io/token",service="ghcr.io"'
+EVIL = 'realm="https://evil.example/token"'
+
+
 @pytest.mark.parametrize("strategy", ["proxy", "broker"])
-def test_nor_does_the_client_learn_of_one(strategy: str) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f'Basic realm="x", Bearer {EVIL},service="ghcr.io"'],
+        [OWN_REALM, f"Bearer {EVIL}"],
+        # One reader takes the first of two, and another the last.
+        [f"{OWN_REALM},{EVIL}"],
+        [f"{OWN_REALM},Realm=https://evil.example/token"],
+        [f'Bearer x="{"a" * 5000}",{EVIL}'],
+        [f"{OWN_REALM} ;; {EVIL}"],
+        [f'{OWN_REALM},x="unclosed'],
+        [f"{EVIL}, {OWN_REALM}"],
+    ],
+)
+def test_nor_does_the_client_learn_of_one(lines: list[str], strategy: str) -> None:
     """In passing, a client would send its password there."""
     talk = Talk(image("acme/x", "ghcr.io/acme/x", strategy=strategy))
-    foreign = {"www-authenticate": 'Basic realm="x", Bearer realm="https://evil.example/token",service="ghcr.io"'}
-    talk.answers = [lambda _: (401, foreign, b"")]
-    answer = talk.ask("/v2/acme/x/manifests/1", {"Authorization": f"Bearer {NOBODY}"})
-    assert isinstance(answer, Respond)
-    assert answer.status == 502
-    assert "www-authenticate" not in answer.headers
-    assert "evil.example" in answer.note
+    talk.answers = [lambda _: (401, [("www-authenticate", line) for line in lines], b"")]
+    for path in ("/v2/acme/x/manifests/1", *(["/v2/"] if strategy == "proxy" else [])):
+        answer = talk.ask(path, {"Authorization": f"Bearer {NOBODY}"})
+        assert isinstance(answer, Respond)
+        assert answer.status == 502
+        assert "www-authenticate" not in answer.headers
+        assert "ghcr.io names a token server" in answer.note
+
+
+@pytest.mark.parametrize("status", [200, 206, 307, 400, 403, 404, 407, 500])
+def test_a_challenge_without_a_401_is_none(status: int) -> None:
+    """Some clients read it all the same."""
+    talk = Talk(image("acme/x", "ghcr.io/acme/x", strategy="proxy"))
+    evil = [("www-authenticate", f"Bearer {EVIL}"), ("proxy-authenticate", f"Bearer {EVIL}")]
+    talk.answers = [lambda _: (status, evil, b"")]
+    for path in ("/v2/", "/v2/acme/x/manifests/1"):
+        answer = talk.ask(path)
+        assert isinstance(answer, Respond | Relay)
+        assert answer.status == status
+        assert "evil.example" not in str(answer.headers)
+
+
+def test_a_challenge_is_written_anew() -> None:
+    talk = Talk(image("acme/x", "ghcr.io/acme/x", strategy="proxy"))
+    line = 'BEARER  Realm = "https://ghcr.io/to\\ken" , service=ghcr.io,scope="repository:acme/x:pull", x=y,error="a\\"b"'
+    talk.answers = [lambda _: (401, [("www-authenticate", line), ("www-authenticate", "Negotiate abc=="), ("etag", "e")], b"")]
+    answer = talk.ask("/v2/acme/x/manifests/1")
+    assert isinstance(answer, Relay)
+    assert answer.headers.get_all("www-authenticate") == [
+        'Bearer realm="https://ghcr.io/token",service="ghcr.io",scope="repository:acme/x:pull",error="a\\"b"'
+    ]
+    assert answer.headers["etag"] == "e"
+
+
+def test_the_challenge_of_a_renamed_image_that_was_said_to_need_none() -> None:
+    talk = Talk(image(strategy="proxy", backend_auth="anonymous"))
+    line = f'{OWN_REALM},scope="repository:acme/rocket-server:pull"'
+    talk.answers = [lambda _: (401, {"www-authenticate": line}, b'{"errors":[{"code":"UNAUTHORIZED","message":"acme/rocket-server"}]}')]
+    for method in ("GET", "HEAD"):
+        answer = talk.ask(MANIFEST, method=method)
+        assert isinstance(answer, Respond | Relay)
+        assert answer.headers["www-authenticate"] == f'{OWN_REALM},scope="repository:rocket:pull"'
+        assert "acme" not in str(answer)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "lines", "seen"),
+    [
+        ("/v2/rocket/tags/list", 206, {"content-range": "bytes 0-9/30"}, 502),
+        ("/v2/rocket/tags/list", 203, {}, 502),
+        ("/v2/rocket/tags/list", 302, {}, 502),
+        (MANIFEST, 300, {"content-length": "9"}, 300),
+        (MANIFEST, 302, {"content-length": "9"}, 302),
+        (MANIFEST, 200, {"location": "https://ghcr.io/v2/acme/rocket-server/x", "content-disposition": "filename=acme"}, 200),
+    ],
+)
+def test_nothing_else_that_could_name_the_backends_repository(path: str, status: int, lines: dict[str, str], seen: int) -> None:
+    talk = Talk(image(), answers=[lambda _: (status, lines, b"acme/rocket-server")])
+    answer = talk.ask(path, {"Authorization": "Bearer abc", "Range": "bytes=0-9"})
+    assert isinstance(answer, Respond | Relay)
+    assert answer.status == seen
+    assert "acme" not in str(answer.headers)
+    assert isinstance(answer, Relay) or b"acme" not in answer.body
+    assert ("range" in talk.sent[0].headers) is ("manifests" in path)
+
+
+def test_the_length_of_what_is_rewritten_is_not_told() -> None:
+    for path, status in (("/v2/rocket/tags/list", 200), (MANIFEST, 404)):
+        answer = renamed(path, (status, {"content-length": "99"}, b""), method="HEAD")
+        assert "content-length" not in answer.headers
+    assert renamed(MANIFEST, (200, {"content-length": "99"}, b""), method="HEAD").headers["content-length"] == "99"
 
 
 def test_credentials_of_a_form_become_those_of_a_query() -> None:
@@ -487,16 +569,23 @@ def test_what_is_no_list_of_tags(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("link", "seen"),
     [
-        ("</v2/acme/rocket-server/tags/list?n=1>; rel=next", "</v2/rocket/tags/list?n=1>; rel=next"),
-        ("<https://ghcr.io/v2/acme/rocket-server/tags/list?n=1>; rel=next", "</v2/rocket/tags/list?n=1>; rel=next"),
-        ("<list?n=1>; rel=next, <?n=2>; rel=last", "</v2/rocket/tags/list?n=1>; rel=next, </v2/rocket/tags/list?n=2>; rel=last"),
+        ("</v2/acme/rocket-server/tags/list?n=1>; rel=next", '</v2/rocket/tags/list?n=1>; rel="next"'),
+        ('<https://ghcr.io/v2/acme/rocket-server/tags/list?n=1>; rel="next"', '</v2/rocket/tags/list?n=1>; rel="next"'),
+        ("<list?n=1>; rel=next, <?n=2>; rel=last", '</v2/rocket/tags/list?n=1>; rel="next", </v2/rocket/tags/list?n=2>; rel="last"'),
+        # A tag may be called as a part of the repository is.
+        (
+            "</v2/acme/rocket-server/tags/list?last=rocket-server&n=2>; rel=next",
+            '</v2/rocket/tags/list?last=rocket-server&n=2>; rel="next"',
+        ),
+        ("</v2/acme/rocket-server/tags/list?from=acme%2Frocket-server>; rel=next", None),
         ("</v2/acme/other/tags/list>; rel=next", None),
         ("</v2/acme/rocket-server/tags/list>; rel=next, </v2/acme/other/tags/list>; rel=x", None),
         ("<https://evil.example/v2/acme/rocket-server/tags/list>; rel=next", None),
         ("</v2/acme/rocket-server/../other/tags/list>; rel=next", None),
         ("<http://[>; rel=next", None),
-        ("</v2/acme/rocket-server/x>; title=acme/rocket-server", None),
-        ("nonsense", "nonsense"),
+        ("</v2/acme/rocket-server/x>; title=acme/rocket-server; rel=x", '</v2/rocket/x>; rel="x"'),
+        ("</v2/acme/rocket-server/x>; title=acme/rocket-server", "</v2/rocket/x>"),
+        ("nonsense", None),
     ],
 )
 def test_links_stay_with_the_image(link: str, seen: str | None) -> None:
@@ -640,6 +729,53 @@ def test_a_login_backend_that_is_none(login: str, says: str) -> None:
     assert says in str(caught.value)
 
 
+def test_two_accounts_of_one_name_have_tokens_apart() -> None:
+    accounts = [Credentials("_json_key", password) for password in ("one", "two")]
+    rules = [image(name, f"gcr.io/p/{name}", credentials=account, public=True) for name, account in zip("ab", accounts, strict=True)]
+    talk = Talk(*rules, answers=[registry("gcr.io"), lambda _: (200, {}, b"")])
+    token = talk.token("scope=repository:a:pull&scope=repository:b:pull")["token"]
+    parts = unpack(token)
+    assert parts is not None
+    assert len(parts) == 2
+    for name in "ab":
+        assert talk.ask(f"/v2/{name}/manifests/1", {"Authorization": f"Bearer {token}"}).status == 200
+        assert talk.sent[0].headers["authorization"] == f"Bearer token-of:gcr.io:repository:p/{name}:pull"
+    assert not [account for account in accounts if account.password in token]
+
+
+def test_one_registry_in_two_settings_checks_logins_as_one() -> None:
+    rules = (image("a", "ghcr.io/x/a"), image("b", "ghcr.io/x/b", allowed_realms=("auth.example",)))
+    talk = Talk(*rules, answers=[registry(users={"bob": "pw"})])
+    bob = {"Authorization": basic("bob", "pw")}
+    assert talk.token("account=bob", bob)["token"]
+    talk.token("scope=repository:a:pull&scope=repository:b:pull", bob)
+    assert [one.headers.get("authorization") for one in talk.sent if "/token" in one.url] == [bob["Authorization"]] * 2
+
+
+def test_a_password_as_long_as_a_book() -> None:
+    talk = Talk(*both(login_backend="quay.io"), answers=[registry(), registry("quay.io")])
+    long = {"Authorization": basic("bob", "x" * 5000)}
+    for query in ("account=bob", "scope=repository:rocket:pull"):
+        assert code(talk.ask("/v2/token", long, query=query)) == "DENIED"
+        assert talk.sent == []
+
+
+def test_what_a_client_calls_itself_is_a_word() -> None:
+    talk = Talk(image(), answers=[registry()])
+    talk.token(f"{PULL}&client_id=a\ud800\u00e9%0Ab&account=x\ud800", {"Authorization": basic("bob", "pw")})
+    assert parse_qs(urlsplit(talk.urls[1]).query)["client_id"] == ["a?b"]
+
+
+def test_a_registry_with_its_default_port_is_itself() -> None:
+    def moved(upstream: Upstream) -> Answer | None:
+        if upstream.url == "https://reg.example/v2/acme/x/manifests/1.0":
+            return 307, {"location": "https://REG.example:443/v2/acme/x/manifests/2.0"}, b""
+        return (200, {}, b"") if upstream.url.endswith("/2.0") else None
+
+    talk = Talk(image("x", "reg.example:443/acme/x"), answers=[moved])
+    assert talk.ask("/v2/x/manifests/1.0", {"Authorization": "Bearer t"}).status == 200
+
+
 def test_a_login_backend_has_several_names() -> None:
     rules = (image("a", "docker.io/x/a", login_backend="index.docker.io"), image("b", "quay.io/b", login_backend="docker.io"))
     talk = Talk(*rules, answers=[hub])
@@ -715,8 +851,23 @@ def test_registries_that_ask_nobody_are_redirected_to_and_the_ping_asks_for_noth
 
 
 def test_beside_a_token_registry_one_that_asks_nobody_is_redirected_to() -> None:
-    rules = (image(), image("open", "open.example/acme/open", backend_auth="anonymous"))
-    assert isinstance(Talk(*rules).decide(request("/v2/open/manifests/1", {"Authorization": "Bearer x"})), Redirect)
+    def decided(agent: str, where: str = "open.example", token: str = "x", *more: Rule) -> Decision:
+        rules = (image(), *more, image("open", f"{where}/acme/open", backend_auth="anonymous"))
+        shown = {"Authorization": f"Bearer {token}"} if token else {}
+        return Talk(*rules).decide(request("/v2/open/manifests/1", {"User-Agent": agent, **shown}))
+
+    for agent in ("skopeo/1.9", "docker/20.10", "buildkit/v0.32"):
+        assert isinstance(decided(agent), Redirect)
+        # A host below the gateway's own gets its tokens from some clients, and so does another port of it.
+        for below in (f"nightly.{DOMAIN}", f"{DOMAIN}:5000"):
+            assert isinstance(decided(agent, below), Proxy)
+            assert isinstance(decided(agent, below, ""), Redirect)
+    # These show what they have for this domain to whomever they are led to; of others nobody knows.
+    for agent in ("containerd/2.4", "oras-go", "some-client/1", ""):
+        assert isinstance(decided(agent), Proxy)
+    # Where nobody can log in, there is nothing to show.
+    nobody = Talk(image(), image("other", "quay.io/x"), image("open", "open.example/acme/open", backend_auth="anonymous"))
+    assert isinstance(nobody.decide(request("/v2/open/manifests/1", CONTAINERD)), Redirect)
     talk = Talk(image(), image("open", "open.example/o", backend_auth="anonymous", strategy="proxy"), answers=[lambda _: (200, {}, b"")])
     talk.ask("/v2/open/manifests/1", {"Authorization": "Bearer x"})
     assert "authorization" not in talk.sent[0].headers
@@ -774,20 +925,20 @@ def test_a_private_and_a_public_image_of_one_registry_have_tokens_apart() -> Non
 
 
 def test_a_password_that_is_for_the_gateway_goes_to_no_registry() -> None:
-    rules = (private(), image("open", "quay.io/acme/open"))
+    rules = (private(), image("acme/open", "quay.io/acme/open"))
     alice = {"Authorization": basic("alice", "alice-password")}
     for login in (None, "quay.io"):
         talk = Talk(*(evolve(rule, login_backend=login) for rule in rules), answers=[registry(), registry("quay.io", users={})])
         assert talk.token("account=alice", alice)["token"] == NOBODY
         assert talk.sent == []
-        assert unpack(talk.token("scope=repository:open:pull", alice)["token"])
+        assert unpack(talk.token("scope=repository:acme/open:pull", alice)["token"])
         assert {one.headers.get("authorization") for one in talk.sent} == {None}
         # Nor does what was mistyped, unless a registry is named for what is no password of the gateway's.
         wrong = talk.ask("/v2/token", {"Authorization": basic("alice", "alice-pasword")}, query="account=alice")
         assert code(wrong) == "DENIED"
         assert bool(talk.sent) is (login is not None)
         # Who may have such a password is not redirected past the gateway: containerd would show it there.
-        assert not isinstance(talk.ask("/v2/open/manifests/1", CONTAINERD), Redirect)
+        assert not isinstance(talk.ask("/v2/acme/open/manifests/1", CONTAINERD), Redirect)
 
 
 def basic_registry(upstream: Upstream) -> Answer | None:

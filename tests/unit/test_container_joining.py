@@ -110,6 +110,9 @@ def test_one_stranger_of_each_backend_is_named() -> None:
         ({"credentials": ACCOUNT, "public": True, "strategy": "proxy"}, "credentials", "strategy: proxy, which shows the client's"),
         ({"credentials": ACCOUNT, "public": True, "strategy": "redirect"}, "credentials", "strategy: redirect, which shows the client's"),
         ({"credentials": ACCOUNT, "public": True, "backend_auth": "anonymous"}, "credentials", "asks nobody for any"),
+        ({"credentials": Credentials("", "p"), "public": True}, "credentials", "the username is empty"),
+        ({"credentials": Credentials("a:b", "p"), "public": True}, "credentials", "has a colon in it"),
+        ({"credentials": Credentials("a", ""), "public": True}, "credentials", "the password is empty"),
     ],
 )
 @pytest.mark.parametrize("make", [image, images])
@@ -142,13 +145,15 @@ def test_credentials_are_in_no_message() -> None:
         (["Basic", "Bearer"], [("basic", {}), ("bearer", {})]),
         (['Bearer realm="a\\"b\\\\c"'], [("bearer", {"realm": 'a"b\\c'})]),
         (["Bearer realm=https://a/t,service=s"], [("bearer", {"realm": "https://a/t", "service": "s"})]),
-        (['Bearer realm="one", realm="two"'], [("bearer", {"realm": "one"})]),
-        (['realm="x", Bearer a="b"'], [("bearer", {"a": "b"})]),
-        (['Bearer realm="unclosed'], [("bearer", {"realm": ""})]),
+        (['Bearer realm="one", realm="two"'], [("odd", {})]),
+        (['realm="x", Bearer a="b"'], [("odd", {})]),
+        (['Bearer realm="unclosed'], [("odd", {})]),
+        (["Basic", "Bearer a=1 ???"], [("basic", {}), ("odd", {})]),
         ([",,, Bearer ,, a=1 ,,"], [("bearer", {"a": "1"})]),
         ([""], []),
-        (["\x00\xff"], []),
-        (["Bearer " + "a=b," * 1_000], [("bearer", {"a": "b"})]),
+        (["\x00\xff"], [("odd", {})]),
+        (["Bearer " + "a=b," * 5_000], [("odd", {})]),
+        (["Negotiate YWJj=="], [("negotiate", {"ywjj": "="})]),
     ],
 )
 def test_challenges_are_read_as_they_are_written(lines: list[str], found: list[tuple[str, dict[str, str]]]) -> None:
@@ -173,12 +178,14 @@ def test_a_realm_may_have_a_query_of_its_own() -> None:
         ("docker.io", "https", "https://docker.io/token", False),
         ("ghcr.io", "https", "https://auth.docker.io/token", False),
         ("ghcr.io", "https", "https://ghcr.io:443/token", True),
+        ("quay.io", "https", "https://auth.example/token", True),
+        ("quay.io", "https", "https://auth.example:444/token", False),
         ("ghcr.io", "http", "https://ghcr.io/token", True),
         ("ghcr.io", "https", "http://ghcr.io:443/token", False),
     ],
 )
 def test_which_token_servers_are_a_registrys_own(registry: str, scheme: Any, realm: str, own: bool) -> None:
-    found = believe(Backend(registry, scheme=scheme), Challenge("bearer", {"realm": realm}))
+    found = believe(Backend(registry, scheme=scheme, realms=("auth.example:443",)), Challenge("bearer", {"realm": realm}))
     assert isinstance(found, Realm) is own
     if isinstance(found, Foreign):
         assert registry in found.note(Backend(registry))

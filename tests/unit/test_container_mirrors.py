@@ -153,6 +153,14 @@ def test_when_all_refuse_the_client_is_told_when_to_come_back(answers: Mapping[s
     assert len(talk.sent) == 3
 
 
+@pytest.mark.parametrize("when", ["5\r\nX: y", "\u00e9", "9" * 80, ""])
+def test_when_to_come_back_is_told_where_it_can_be(when: str) -> None:
+    talk = Talk(mirrored(), answers=[lambda _: (429, {"retry-after": when}, b"")])
+    answer = talk.ask(PATH, TOKEN)
+    assert isinstance(answer, Respond)
+    assert (answer.status, answer.headers.get("retry-after")) == (429, None if when else "")
+
+
 def test_the_operator_is_told_of_a_mirror_with_a_foreign_token_server() -> None:
     foreign: Answer = (401, {"www-authenticate": 'Bearer realm="https://evil.example/t"'}, b"")
     talk = Talk(mirrored(mirrors=MIRRORS[:1]), answers=[hosts({"ghcr.io": "connect", "m1.example": foreign})])
@@ -177,6 +185,32 @@ def test_a_registry_whose_token_server_is_down_is_passed_over_for_its_mirrors() 
     assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 200
     talk.answers = [half_down]
     assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 502
+
+
+def test_a_registry_that_says_late_that_it_wants_a_token_is_asked_for_one() -> None:
+    def late(upstream: Upstream) -> Answer | None:
+        if upstream.url == "https://ghcr.io/v2/":
+            return 200, {}, b""
+        return (401, {"www-authenticate": 'Bearer realm="https://ghcr.io/token"'}, b"") if "//ghcr.io/v2/" in upstream.url else None
+
+    talk = Talk(mirrored(), answers=[late, registry()])
+    said = talk.token("scope=repository:rocket:pull")
+    assert challenge(talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}))
+    assert talk.token("scope=repository:rocket:pull")["token"].startswith("token-of")
+
+
+def test_a_mirror_may_be_reached_in_another_way() -> None:
+    rule = mirrored(backend_scheme="http", mirrors=("https://m1.example/acme/rocket", "m2.example/r", "http://m3.example/r"))
+    talk = Talk(rule, answers=[])
+    talk.ask(PATH, TOKEN)
+    assert [one.url.partition("/v2/")[0] for one in talk.sent] == [
+        "http://ghcr.io",
+        "https://m1.example",
+        "http://m2.example",
+        "http://m3.example",
+    ]
+    collection = CollectionRule(domain=DOMAIN, pattern="acme/*", backend="ghcr.io", mirrors=("http://m1.example:5000",))
+    assert str(collection.compile()[0].mirrors[0].backend.origin) == "http://m1.example:5000"
 
 
 def test_a_range_that_a_mirror_cannot_satisfy_is_told() -> None:
@@ -252,11 +286,12 @@ def test_a_manifest_that_anybody_may_have_is_at_hand_by_its_digest(down: Answer,
     fetched(talk)
     talk.answers = [hosts({"ghcr.io": down})]
     answer = talk.ask(BY_DIGEST, TOKEN, method=method)
-    assert answer == Respond(
-        200, Headers([("content-type", "application/json"), ("docker-content-digest", DIGEST), ("etag", f'"{DIGEST}"')]), MANIFEST
-    )
+    lines = [("content-type", "application/json"), ("docker-content-digest", DIGEST), ("etag", f'"{DIGEST}"')]
+    assert answer == Respond(200, Headers(lines), MANIFEST, kept=True)
     # A tag may have moved meanwhile, and another image is another one.
     assert talk.ask(PATH, TOKEN).status in (429, 502, 503)
+    assert isinstance(answer, Respond)
+    assert answer.kept
     assert talk.ask(BY_DIGEST.replace("rocket", "rockets"), TOKEN).status == 404
 
 

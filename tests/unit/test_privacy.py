@@ -181,4 +181,4 @@ def test_redacting_takes_time_in_proportion_to_the_text(text: str) -> None:
     seems_to_hold_ipv6(text.encode())
     may_hide_address(text.encode())
     # An expression that went back and forth would take minutes.
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 60

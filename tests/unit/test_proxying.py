@@ -12,7 +12,6 @@ from typing import Any, Protocol, cast
 
 import anyio
 import httpcore
-import httpx
 import pytest
 from attrs import define, field
 
@@ -327,7 +326,7 @@ class TestRead:
         assert [event["status"] for event in journal(service)] == [502]
 
     def test_the_upstream_stalls_in_the_middle(self, service: Service, adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("gatewaycore.connecting.TIMEOUT", httpx.Timeout(0.2))
+        monkeypatch.setattr("gatewaycore.upstreams.TIMEOUT_S", 0.2)
         done = threading.Event()
 
         def script(_: Received, write: Write) -> None:
@@ -336,6 +335,24 @@ class TestRead:
 
         with Upstream(script) as upstream:
             hold(service, lambda: Talk(to(upstream), lambda status, headers: Read(1000, unreachable)))
+            (seen,) = adapter.ask(service, [GET])
+            done.set()
+        assert (seen.status, seen.body) == (502, b"timeout")
+
+    def test_the_upstream_takes_its_time_piece_by_piece(self, service: Service, adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each piece is in time, and all together are not. Time stands still here, but for what the upstream takes of it."""
+        now = [100.0]
+        monkeypatch.setattr("gatewaycore.upstreams.time.monotonic", lambda: now[0])
+        done = threading.Event()
+
+        def script(_: Received, write: Write) -> None:
+            write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n1")
+            now[0] += 9.0
+            write(b"2")
+            done.wait(10)
+
+        with Upstream(script) as upstream:
+            decide(service, lambda _: Proxy(lambda: Talk(to(upstream), lambda status, headers: Read(1000, unreachable)), 5.0))
             (seen,) = adapter.ask(service, [GET])
             done.set()
         assert (seen.status, seen.body) == (502, b"timeout")

@@ -348,3 +348,11 @@ def test_what_lies_in_the_future_does_not_fill_the_memory(monkeypatch: pytest.Mo
     # The others count as if they were of now.
     assert len(pulls.settle(START_MS + QUIET_MS)) == 6
     assert (DOMAIN, IMAGE, "a") in pulls._groups
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig", ".att", ".sbom"])
+def test_what_is_attached_to_an_image_is_no_pull(suffix: str) -> None:
+    attached = f"sha256-{'a1' * 32}{suffix}"
+    assert asked("ping", "T", "blob 1", f"HEAD {attached}", attached) == [("T", None)]
+    assert asked(attached) == []
+    assert asked("sha256-abc") == [("sha256-abc", None)]

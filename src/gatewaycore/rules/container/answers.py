@@ -35,6 +35,7 @@ BAD_REFERENCE = refuse(400, "MANIFEST_INVALID", "neither a tag nor a digest")
 BAD_DIGEST = refuse(400, "DIGEST_INVALID", "not a digest: sha256: and 64 lower-case hexadecimal digits")
 READ_ONLY_TOKENS = refuse(405, "UNSUPPORTED", "tokens are asked for with GET or POST", (("allow", "GET, POST"),))
 BAD_GRANT = refuse(400, "UNSUPPORTED", "neither a password grant nor a refresh token")
+TOO_LARGE = refuse(413, "UNSUPPORTED", "the form is larger than any that asks for a token")
 PONG = Respond(200, Headers(_LINES), b"{}")
 """A registry is here (OCI distribution-spec v1.1 §Determining Support)."""
 
@@ -65,7 +66,8 @@ def busy(status: int, retry_after: str | None) -> Respond:
         if status == 429
         else ("UNAVAILABLE", "the registry behind this gateway is not available now")
     )
-    return refuse(status, code, message, () if retry_after is None else (("retry-after", retry_after),))
+    sound = retry_after is not None and len(retry_after) < 64 and retry_after.isascii() and retry_after.isprintable()
+    return refuse(status, code, message, (("retry-after", retry_after),) if sound and retry_after is not None else ())
 
 
 def challenge(realm: str, service: str, repository: str | None = None, error: str | None = None) -> Respond:

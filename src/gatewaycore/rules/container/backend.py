@@ -64,12 +64,12 @@ class Backend:
 
     @property
     def origin(self) -> str:
-        """Scheme and authority of its API: "https://registry-1.docker.io"."""
-        return f"{self.scheme}://{api_host(self.registry)}"
+        """Scheme and authority of its API, without a default port: "https://registry-1.docker.io"."""
+        return f"{self.scheme}://{api_host(self.registry).removesuffix(':443' if self.scheme == 'https' else ':80')}"
 
     @property
-    def key(self) -> str:
-        """What tells its tokens from those of another one: 16 hex digits that say nothing of it."""
+    def likeness(self) -> str:
+        """What tells it from most others: 16 hex digits, the same in every process, that say nothing of it, nor of a password."""
         account = "" if self.credentials is None else self.credentials.username
         return blake2b(f"{self.origin}\0{account}".encode(), digest_size=8).hexdigest()
 
@@ -82,7 +82,9 @@ class Backend:
         host = _bare(realm)
         if host == _bare(api_host(self.registry)):
             return True
-        return any(realm == known or host == known for known in (*self.realms, *_KNOWN_REALMS.get(self.registry, ())))
+        # A listed port is the default one's too where none is said, of whichever scheme.
+        ports = {realm} if host != realm else {host, f"{host}:443", f"{host}:80"}
+        return any(known == host or known in ports for known in (*self.realms, *_KNOWN_REALMS.get(self.registry, ())))
 
     def url(self, path: str, query: str) -> str:
         """Return the URL of a path that has passed the grammar, with the request's query.

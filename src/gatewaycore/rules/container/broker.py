@@ -49,6 +49,7 @@ class Errand:
 
     Attributes:
         backend: of whose images.
+        key: what tells its tokens from those of the domain's other backends.
         repositories: their names there; none for a login.
         authorization: what is shown to its token server, as an ``Authorization`` field, or None.
         account: whose that is; "".
@@ -60,6 +61,7 @@ class Errand:
     """
 
     backend: Backend
+    key: str
     repositories: tuple[str, ...] = ()
     authorization: str | None = None
     account: str = ""
@@ -129,7 +131,7 @@ class TokenConversation:
             # A login: the only way to learn whether the password is right is to try it.
             self._stage = "proof"
             return self._ask(f"{errand.backend.origin}{Ping().at()}", errand.authorization)
-        self._parts[errand.backend.key] = errand.part if found == "basic" else ""
+        self._parts[errand.key] = errand.part if found == "basic" else ""
         return None
 
     def _fetch(self, realm: Realm) -> Upstream:
@@ -164,7 +166,7 @@ class TokenConversation:
         if status == 200 and self._stage == "fetch":
             return Read(ANSWER_BYTES, self._take)
         if 200 <= status < 300 and self._stage == "proof":
-            self._parts[self._errand.backend.key] = self._errand.part
+            self._parts[self._errand.key] = self._errand.part
             return self._done()
         # 400 is what OAuth 2.0 answers to a grant that does not do (RFC 6749 §5.2).
         if status in (401, 403) or (status == 400 and not self._errand.is_anonymous):
@@ -187,7 +189,7 @@ class TokenConversation:
             return self._skip(evolve(NONSENSE, note=note))
         if self._errand.is_anonymous:
             self._memory.note_anonymous(granted.token)
-        self._parts[self._errand.backend.key] = f"Bearer {granted.token}"
+        self._parts[self._errand.key] = f"Bearer {granted.token}"
         # The gateway's own login is nobody's to keep.
         self._granted.append(granted if self._errand.offline else evolve(granted, refresh_token=None))
         return self._done()
@@ -199,7 +201,7 @@ class TokenConversation:
     def _skip(self, answer: Respond) -> Step:
         if not self._errand.dispensable:
             return answer
-        self._parts[self._errand.backend.key] = ""
+        self._parts[self._errand.key] = ""
         return self._done()
 
     def _done(self) -> Step:

@@ -18,6 +18,7 @@ _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PIECE = re.compile(rf'[\s,]*(?:({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))|({_WORD}))')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _LONGEST = 4096
+_PASSED = ("realm", "service", "scope", "error", "charset")
 
 
 @frozen
@@ -25,29 +26,50 @@ class Challenge:
     """One challenge.
 
     Attributes:
-        scheme: lower-case: "bearer", "basic".
+        scheme: lower-case: "bearer", "basic"; `ODD` for what nobody can tell how a client would read it.
         parameters: lower-case names to values.
     """
 
     scheme: str
     parameters: Mapping[str, str] = field(factory=dict)
 
+    def __str__(self) -> str:
+        # Written anew and not passed on: what was read is what a client reads.
+        shown = ",".join(f'{name}="{_quoted(value)}"' for name, value in self.parameters.items())
+        return f"{self.scheme.capitalize()} {shown}".rstrip()
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
+
+
+ODD = "odd"
+
 
 def parse_challenges(lines: Iterable[str]) -> list[Challenge]:
-    """Return the challenges in ``WWW-Authenticate`` fields; what is none ends its line."""
+    """Return the challenges in ``WWW-Authenticate`` fields.
+
+    A parameter that stands there twice, a line without an end, and whatever is no challenge makes one that is `ODD`: of two readers one may
+    take the first of two realms, and the other the last.
+    """
+    return [challenge for line in lines for challenge in _parse(line)]
+
+
+def _parse(line: str) -> list[Challenge]:
     found: list[Challenge] = []
-    for line in lines:
-        text, position = line[:_LONGEST], 0
-        current: dict[str, str] | None = None
-        while (piece := _PIECE.match(text, position)) is not None:
-            position = piece.end()
-            name, quoted, bare, scheme = piece.groups()
-            if scheme is not None:
-                current = {}
-                found.append(Challenge(scheme.lower(), current))
-            elif current is not None:
-                current.setdefault(name.lower(), bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted))
-    return found
+    position = 0
+    current: dict[str, str] | None = None
+    while len(line) <= _LONGEST and (piece := _PIECE.match(line, position)) is not None:
+        position = piece.end()
+        name, quoted, bare, scheme = piece.groups()
+        if scheme is not None:
+            current = {}
+            found.append(Challenge(scheme.lower(), current))
+        elif current is None or name.lower() in current:
+            return [Challenge(ODD)]
+        else:
+            current[name.lower()] = bare if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
+    return found if not line[position:].strip(" \t,") else [Challenge(ODD)]
 
 
 @frozen
@@ -94,6 +116,9 @@ def wanted(backend: Backend, status: int, lines: Iterable[str]) -> Wanted | None
     if status != 401:
         return None
     challenges = parse_challenges(lines)
+    foreign = _foreign(backend, challenges)
+    if foreign is not None:
+        return foreign
     for challenge in challenges:
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
             return believe(backend, challenge)
@@ -107,20 +132,39 @@ def believe(backend: Backend, challenge: Challenge) -> Realm | Foreign:
     if host is None:
         return Foreign("a place that is no URL")
     # A registry behind TLS whose tokens come in the clear would put every password on the wire.
-    if not backend.owns(_without_default_port(url, host)) or (backend.scheme == "https" and not url.lower().startswith("https:")):
+    if not backend.owns(host) or (backend.scheme == "https" and not url.lower().startswith("https:")):
         return Foreign(host)
     return Realm(url.partition("#")[0], challenge.parameters.get("service", ""))
 
 
-def foreign_realm(backend: Backend, lines: Iterable[str]) -> Foreign | None:
-    """Return a token server in the challenges of `backend` that is not its own, or None."""
-    for challenge in parse_challenges(lines):
+def passed_on(backend: Backend, lines: Iterable[str], scope: str | None) -> list[str] | Foreign:
+    """Return the challenges of `backend` for its client, or the token server in them that is not its own.
+
+    Args:
+        backend: whose they are.
+        lines: its ``WWW-Authenticate`` fields.
+        scope: what the client is to ask for, where it must not see what the backend calls it; None to leave it as it is.
+    """
+    challenges = parse_challenges(lines)
+    foreign = _foreign(backend, challenges)
+    if foreign is not None:
+        return foreign
+    seen = []
+    for one in challenges:
+        if one.scheme in ("bearer", "basic"):
+            parameters = {name: one.parameters[name] for name in _PASSED if name in one.parameters}
+            if scope is not None and "scope" in parameters:
+                parameters["scope"] = scope
+            seen.append(str(Challenge(one.scheme, parameters)))
+    return seen
+
+
+def _foreign(backend: Backend, challenges: Iterable[Challenge]) -> Foreign | None:
+    for challenge in challenges:
+        if challenge.scheme == ODD:
+            return Foreign("a place that cannot be told")
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
             found = believe(backend, challenge)
             if isinstance(found, Foreign):
                 return found
     return None
-
-
-def _without_default_port(url: str, host: str) -> str:
-    return host.removesuffix(":443" if url.lower().startswith("https:") else ":80")

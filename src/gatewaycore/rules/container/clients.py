@@ -43,6 +43,7 @@ class Family:
         redirect: when everything is redirected, the ping included.
         after_proxied_ping: when manifests and blobs are redirected, and the ping was proxied.
         after_own_ping: when they are, and the gateway itself answers the ping: families that ask for none, or need none.
+        shows_credentials: whether it shows those that it has for one host to another that it was redirected to.
         marker: text that its User-Agent holds further on; tells two families of one product apart.
     """
 
@@ -51,6 +52,7 @@ class Family:
     redirect: Survives
     after_proxied_ping: Survives
     after_own_ping: Survives
+    shows_credentials: bool = False
     marker: str = ""
 
 
@@ -60,7 +62,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("podman", "containers", _NEVER, _NEVER, _NEVER),
     Family("buildah", "buildah", _NEVER, _NEVER, _NEVER),
     # One User-Agent for a client that survives and for one that does not.
-    Family("oras-go", "oras-go", _NEVER, _NEVER, _NEVER),
+    Family("oras-go", "oras-go", _NEVER, _NEVER, _NEVER, shows_credentials=True),
     Family("oras-py", "python-requests", _NEVER, _NEVER, _NEVER),
     # Bind credentials to the gateway's host, and authenticate again at the target anonymously.
     Family("dockerd, containerd store", "docker", _ANONYMOUS, _ANONYMOUS, _ANONYMOUS, marker="containerd-client/"),
@@ -70,7 +72,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("dockerd, graph drivers", "docker", _ALWAYS, _NEVER, _NEVER),
     Family("docker manifest", "docker-client", _ALWAYS, _NEVER, _NEVER),
     # Authenticates again at the target.
-    Family("containerd", "containerd", _ALWAYS, _ALWAYS, _ALWAYS),
+    Family("containerd", "containerd", _ALWAYS, _ALWAYS, _ALWAYS, shows_credentials=True),
 )
 """Every family measured; of two with the same product, the one with a marker stands first."""
 
@@ -89,6 +91,12 @@ def family(user_agent: str) -> Family | None:
     text = user_agent.lower()
     product = text.partition("/")[0].partition(" ")[0]
     return next((row for row in _BY_PRODUCT.get(product, ()) if row.marker in text), None)
+
+
+def keeps_credentials(user_agent: str | None) -> bool:
+    """Tell whether a client shows the credentials that it has for one host to no other; of one that nobody measured, nobody knows."""
+    row = family(user_agent) if user_agent else None
+    return row is not None and not row.shows_credentials
 
 
 Ping: TypeAlias = Literal["redirected", "proxied", "own"]

@@ -20,7 +20,7 @@ from gatewaycore.headers import Headers, end_to_end
 from gatewaycore.request import Request
 from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, NONSENSE, REFUSED, busy
 from gatewaycore.rules.container.backend import Backend, Place
-from gatewaycore.rules.container.challenges import Foreign, Realm, foreign_realm, wanted
+from gatewaycore.rules.container.challenges import Foreign, Realm, passed_on, wanted
 from gatewaycore.rules.container.memory import Kept, Memory
 from gatewaycore.rules.container.names import is_digest
 from gatewaycore.rules.container.paths import ImageCall, Manifest, Ping, Tags
@@ -47,12 +47,14 @@ _NOT_RELAYED = frozenset(
     # What a backend says about its own host, or asks a browser to do for it, is not true of the gateway's domain.
     b"set-cookie set-cookie2 alt-svc strict-transport-security public-key-pins expect-ct nel report-to reporting-endpoints "
     b"clear-site-data server "
+    # These are written anew, where they belong: a client follows them.
+    b"location www-authenticate proxy-authenticate "
     # Every server says when it answers, most of them beside a date that is there already. `Age`, which is passed on, tells caches the rest.
     b"date".split()
 )
 _STATUSES = range(200, 600)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_UNSAFE = re.compile(rb"[^\x21-\x7e]")
+_UNSAFE = re.compile(rb"[^\x21-\x7e]|\\")
 _CONTROLS = frozenset(b"\r\n\0")
 _NO_BODY = frozenset({204, 304})
 
@@ -156,6 +158,8 @@ class ImageConversation:
             lines = [line for line in lines if line[0] != b"accept-encoding"]
         if self._renaming.changes:
             lines.append((b"accept-encoding", b"identity"))
+            if isinstance(self._call, Tags):
+                lines = [line for line in lines if line[0] not in (b"range", b"if-range")]
         return Upstream(self._request.method, url, Headers.from_raw(lines), private=self._backend.private, timeout_s=self._timeout_s)
 
     def _shown(self) -> str | None:
@@ -229,13 +233,14 @@ class ImageConversation:
             return self._give_up()
         renaming = self._renaming
         lines = self._lines(status, headers, renaming)
-        if lines is None:
-            return self.fail("protocol")
         if renaming.changes and self._request.method != "HEAD" and status not in _NO_BODY:
             if status >= 400:
-                return Read(ERROR_BYTES, lambda body: Respond(status, _without_length(lines), renaming.errors(status, body)))
-            if isinstance(self._call, Tags) and status == 200:
-                return Read(TAGS_BYTES, partial(self._tags, renaming, lines))
+                return Read(ERROR_BYTES, lambda body: Respond(status, Headers.from_raw(lines), renaming.errors(status, body)))
+            if isinstance(self._call, Tags):
+                # A piece of it cannot be rewritten, and nobody was told that there are pieces.
+                return Read(TAGS_BYTES, partial(self._tags, renaming, lines)) if status == 200 else NONSENSE
+            if status >= 300:
+                return Respond(status, _without_length(lines))
         found = self._found(status, headers)
         keep = None
         if self._may_keep and status == 200 and "digest" in found and headers.first(b"content-encoding") is None:
@@ -246,7 +251,7 @@ class ImageConversation:
 
     def _tags(self, renaming: Renaming, lines: list[tuple[bytes, bytes]], body: bytes | None) -> Step:
         renamed = None if body is None else renaming.tags(body)
-        return NONSENSE if renamed is None else Respond(200, _without_length(lines), renamed)
+        return NONSENSE if renamed is None else Respond(200, Headers.from_raw(lines), renamed)
 
     def _found(self, status: int, headers: Headers) -> Mapping[str, str]:
         """Return what the answer says of a manifest: which digest the tag stands for."""
@@ -254,28 +259,26 @@ class ImageConversation:
         named = isinstance(self._call, Manifest) and 200 <= status < 300 and digest is not None and is_digest(digest)
         return {"digest": digest} if named and digest is not None else {}
 
-    def _lines(self, status: int, headers: Headers, renaming: Renaming) -> list[tuple[bytes, bytes]] | None:
-        """Return the fields as the client sees them, or None where one cannot be passed on."""
+    def _lines(self, status: int, headers: Headers, renaming: Renaming) -> list[tuple[bytes, bytes]]:
+        """Return the fields as the client sees them. Where it leads, and what it asks for, are told apart from them."""
         lines: list[tuple[bytes, bytes]] = []
         for name, value in end_to_end(headers).raw:
             # A line break that a lenient parser let through would become a field of our own answer.
             if name in _NOT_RELAYED or not _CONTROLS.isdisjoint(value) or (renaming.changes and name not in PASSED):
                 continue
-            if status == 204 and name == b"content-length":
-                # RFC 9110 §8.6 forbids it, and who believes it waits for a body.
+            if name == b"content-length" and (status == 204 or self._is_rewritten(status, renaming)):
+                # RFC 9110 §8.6 forbids it there, and who believes it waits for a body; and what is rewritten has another length.
                 continue
-            if name == b"location":
-                target = self._locate(value)
-                if target is None:
-                    return None
-                lines.append((name, target))
-            elif name == b"link":
+            if name == b"link":
                 here = renaming.link(value.decode("latin-1"), self._url)
                 if here is not None:
                     lines.append((name, here.encode("latin-1", "replace")))
             else:
                 lines.append((name, value))
         return lines
+
+    def _is_rewritten(self, status: int, renaming: Renaming) -> bool:
+        return renaming.changes and (status >= 400 or isinstance(self._call, Tags))
 
     # --- being led elsewhere ----------------------------------------------------------------------------------
 
@@ -285,8 +288,9 @@ class ImageConversation:
         if target is None:
             return self.fail("protocol")
         url = target.decode("ascii")
-        parts, backend = urlsplit(url), urlsplit(self._backend.origin)
-        if (parts.scheme, parts.netloc) == (backend.scheme, backend.netloc) and parts.path.startswith("/v2/"):
+        parts = urlsplit(url)
+        netloc = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
+        if f"{parts.scheme}://{netloc}" == self._backend.origin and parts.path.startswith("/v2/"):
             self._hops += 1
             if self._hops > MOST_HOPS:
                 return evolve(CIRCLE, note=f"{self._backend.registry} redirects without end")
@@ -296,8 +300,7 @@ class ImageConversation:
         if (inside and not self._backend.private) or (is_address(host) and not may_connect(host, private=self._backend.private)):
             # Clients stand in networks of their own, and follow where a registry leads them.
             return evolve(ASTRAY, note=f"{self._backend.registry} redirects to an address inside of a network")
-        # Where it leads was found above.
-        lines = self._lines(status, headers, self._renaming) or []
+        lines = [*self._lines(status, headers, self._renaming), (b"location", target)]
         if self._renaming.changes:
             return Respond(status, _without_length(lines))
         return Relay(status, Headers.from_raw(lines))
@@ -309,7 +312,8 @@ class ImageConversation:
             # Not joined where it is absolute: "http:///x" would take the backend's own host.
             resolved = text if text.lower().startswith(("http://", "https://")) else urljoin(self._url, text)
             target = urlsplit(resolved)
-            if target.scheme not in ("http", "https") or not target.hostname or target.port == 0:
+            # Readers disagree on whose host it is that stands behind an "@" or a backslash.
+            if target.scheme not in ("http", "https") or not target.hostname or target.port == 0 or "@" in target.netloc:
                 return None
         except ValueError:
             return None
@@ -319,24 +323,36 @@ class ImageConversation:
 
     def _unauthorized(self, status: int, headers: Headers) -> Step:
         lines = headers.get_all("www-authenticate")
-        foreign = foreign_realm(self._backend, lines)
-        if foreign is not None:
-            return self._refuse_realm(foreign)
+        renaming = self._renaming
+        challenges = passed_on(self._backend, lines, f"repository:{renaming.here}:pull" if renaming.changes else None)
+        if isinstance(challenges, Foreign):
+            return self._refuse_realm(challenges)
         if self._at > 0:
             return self._ask_for_token(lines)
         if isinstance(self._way, Pass):
-            return self._pass_on(status, headers)
-        found = wanted(self._backend, status, lines)
+            return self._challenge(headers, challenges)
+        found, known = wanted(self._backend, status, lines), self._memory.wanted(self._backend, self._request.received_at)
         if found is not None:
             self._memory.learn(self._backend, found, self._request.received_at)
-        if self._way.authorization is None and len(self._places) > 1:
-            # Its token server gave nothing; mirrors do.
+        if self._way.authorization is None and len(self._places) > 1 and (isinstance(known, Realm) or not isinstance(found, Realm)):
+            # Its token server is known, and gave nothing; mirrors do.
             self._failed = self._failed or "connect"
             return self._next() or self._give_up()
         if self._way.challenge is None:
             note = f"{self._backend.registry} refuses what the gateway shows it"
             return self._next() or evolve(REFUSED, note=note)
         return self._way.challenge
+
+    def _challenge(self, headers: Headers, challenges: Sequence[str]) -> Step:
+        """Pass on what the registry wants to see, in our words."""
+        step = self._pass_on(401, headers)
+        lines = [(b"www-authenticate", text.encode("latin-1", "replace")) for text in challenges]
+        if isinstance(step, Relay):
+            return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines]))
+        if isinstance(step, Read):
+            answer = step.receive
+            return evolve(step, receive=lambda body: _with_lines(answer(body), lines))
+        return step
 
     def _refuse_realm(self, foreign: Foreign) -> Step:
         self._note = foreign.note(self._backend)
@@ -374,7 +390,11 @@ class ImageConversation:
 def _from_memory(kept: Kept, call: ImageCall | Ping) -> Respond:
     digest = call.reference if isinstance(call, Manifest) else ""
     lines = [("content-type", kept.media_type), ("docker-content-digest", digest), ("etag", f'"{digest}"')]
-    return Respond(200, Headers(lines), kept.body)
+    return Respond(200, Headers(lines), kept.body, kept=True)
+
+
+def _with_lines(step: Step, lines: Sequence[tuple[bytes, bytes]]) -> Step:
+    return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines])) if isinstance(step, Respond) else step
 
 
 def _without_length(lines: Sequence[tuple[bytes, bytes]]) -> Headers:

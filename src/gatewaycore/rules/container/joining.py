@@ -29,12 +29,11 @@ def join(routes: Sequence[Route]) -> RegistryRoute:
     if not own or len(own) != len(routes):
         raise ConfigError([Problem("type", f"a route named {PACKAGE_TYPE!r} is no container's")])
     problems = list(_clashes(own))
-    login = _login(own, problems)
+    logins = _logins(own, problems)
     if problems:
         raise ConfigError(problems)
     by_strategy = {route.way.strategy: route for route in reversed(own)}
     proxied = by_strategy.get("proxy")
-    with_tokens = {route.place.backend for route in own if route.takes_tokens}
     return RegistryRoute(
         domain=own[0].domain,
         pattern=CONTAINER,
@@ -43,9 +42,9 @@ def join(routes: Sequence[Route]) -> RegistryRoute:
         # With an image that is always proxied, the ping is too: a client that stored the backend's address would send its tokens past us.
         ping=proxied or by_strategy.get("auto") or own[0],
         ping_proxied=proxied is not None,
-        login=login,
-        packed=len(with_tokens) > 1,
-        takes_logins=login is not None or any(route.way.access_tokens for route in own),
+        logins=logins,
+        users=frozenset(hashed.lower() for route in own for hashed in route.way.access_tokens),
+        keys=_keys(own),
         index=ImageIndex([entry(route) for route in own]),
     )
 
@@ -139,11 +138,25 @@ def _two_strategies(proxied: ContainerRoute, redirected: ContainerRoute, later: 
     )
 
 
-def _login(routes: Sequence[ContainerRoute], problems: list[Problem]) -> Backend | None:
-    """Return the registry that checks credentials: the one that is named, or the only one that could."""
-    candidates = list(
-        dict.fromkeys(route.place.backend for route in routes if route.takes_tokens and route.place.backend.credentials is None)
-    )
+def _keys(routes: Sequence[ContainerRoute]) -> dict[Backend, str]:
+    """Return what tells the tokens of each backend from those of the others: the same in every process with the same configuration.
+
+    Two accounts of one name at one registry are told apart by their order: what of a password stood in here, every client could see.
+    """
+    keys: dict[Backend, str] = {}
+    for backend in dict.fromkeys(route.place.backend for route in routes if route.takes_tokens):
+        likeness, number = backend.likeness, 1
+        while (key := f"{likeness}-{number}" if number > 1 else likeness) in keys.values():
+            number += 1
+        keys[backend] = key
+    return keys
+
+
+def _logins(routes: Sequence[ContainerRoute], problems: list[Problem]) -> tuple[Backend, ...]:
+    """Return the registry that checks credentials, in each of its settings: the one that is named, or the only one that could."""
+    candidates: dict[str, list[Backend]] = {}
+    for backend in dict.fromkeys(route.place.backend for route in routes if route.takes_tokens and route.place.backend.credentials is None):
+        candidates.setdefault(backend.registry, []).append(backend)
     named: dict[str, ContainerRoute] = {}
     for route in routes:
         if route.login is not None:
@@ -151,22 +164,18 @@ def _login(routes: Sequence[ContainerRoute], problems: list[Problem]) -> Backend
     if not named:
         # Where the gateway has users of its own, what they mistype is nobody's to see who was not named for it.
         unambiguous = len(candidates) == 1 and not any(route.way.access_tokens for route in routes)
-        return candidates[0] if unambiguous else None
+        return tuple(next(iter(candidates.values()))) if unambiguous else ()
     if len(named) > 1:
         *_, last = named.values()
         what = f"{' and '.join(map(str, named))} are both named"
         problems.append(Problem(f"domain {last.domain}: login-backend", what, "one registry checks credentials for a domain", about=last))
-        return None
+        return ()
     ((name, route),) = named.items()
-    found = next((backend for backend in candidates if backend.registry == name), None)
+    found = candidates.get(name)
     if found is None:
-        hint = (
-            f"one of {', '.join(backend.registry for backend in candidates)}"
-            if candidates
-            else "no registry here takes its users' credentials"
-        )
+        hint = f"one of {', '.join(candidates)}" if candidates else "no registry here takes its users' credentials"
         problems.append(Problem(f"domain {route.domain}: login-backend", f"{name!r} holds no image of this domain", hint, about=route))
-    return found
+    return tuple(found or ())
 
 
 def _registry(written: str) -> str:

@@ -23,6 +23,7 @@ WANTED_TTL = timedelta(hours=1)
 
 MANIFEST_BYTES = 32 * 1024 * 1024
 _TOKENS = 4096
+_TOKEN_BYTES = 8 * 1024 * 1024
 
 
 @frozen
@@ -96,8 +97,8 @@ class Memory:
         """Forget everything."""
         self._wanted: dict[Backend, tuple[Wanted, datetime]] = {}
         self._anonymous: Recent[bytes, bool] = Recent(_TOKENS)
-        self._mirror_tokens: Recent[tuple[str, str], tuple[str, datetime]] = Recent(_TOKENS)
-        self._manifests: Recent[tuple[str, str, str], Kept] = Recent(MANIFEST_BYTES)
+        self._mirror_tokens: Recent[tuple[Backend, str], tuple[str, datetime]] = Recent(_TOKEN_BYTES)
+        self._manifests: Recent[tuple[Backend, str, str], Kept] = Recent(MANIFEST_BYTES)
 
     def wanted(self, backend: Backend, now: datetime) -> Wanted | None:
         """Return what a backend wants, as far as it was asked within the last hour."""
@@ -123,25 +124,25 @@ class Memory:
 
     def mirror_token(self, backend: Backend, repository: str, now: datetime) -> str | None:
         """Return the token that a mirror gave to anybody, as long as it is good."""
-        found = self._mirror_tokens.get((backend.key, repository))
+        found = self._mirror_tokens.get((backend, repository))
         return None if found is None or now >= found[1] else found[0]
 
     def keep_mirror_token(self, backend: Backend, repository: str, token: str, expires_in: int, now: datetime) -> None:
         """Keep it for most of the time that it is good for."""
-        self._mirror_tokens.put((backend.key, repository), (token, now + timedelta(seconds=0.8 * min(expires_in, 86_400))))
+        self._mirror_tokens.put((backend, repository), (token, now + timedelta(seconds=0.8 * min(expires_in, 86_400))), len(token))
 
     def forget_mirror_token(self, backend: Backend, repository: str) -> None:
         """Let go of one that does not do."""
-        self._mirror_tokens.drop((backend.key, repository))
+        self._mirror_tokens.drop((backend, repository))
 
     def keep_manifest(self, backend: Backend, repository: str, digest: str, media_type: str, body: bytes) -> None:
         """Keep a manifest that anybody may have, if it is what its digest says."""
         if digest == f"sha256:{sha256(body).hexdigest()}":
-            self._manifests.put((backend.key, repository, digest), Kept(media_type, body), len(body) + 512)
+            self._manifests.put((backend, repository, digest), Kept(media_type, body), len(body) + 512)
 
     def manifest(self, backend: Backend, repository: str, digest: str) -> Kept | None:
         """Return a manifest by its digest, or None."""
-        return self._manifests.get((backend.key, repository, digest))
+        return self._manifests.get((backend, repository, digest))
 
 
 def _hash(token: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from attrs import frozen
 
@@ -18,13 +18,15 @@ TAGS_BYTES = 8 * 1024 * 1024
 """More than a hundred thousand tags."""
 
 PASSED = frozenset(
-    b"accept-ranges age cache-control content-disposition content-length content-range content-type docker-content-digest "
-    b"docker-distribution-api-version etag expires last-modified link location oci-filters-applied oci-subject ratelimit-limit "
-    b"ratelimit-remaining ratelimit-reset retry-after vary warning www-authenticate".split()
+    b"accept-ranges age cache-control content-length content-range content-type docker-content-digest "
+    b"docker-distribution-api-version etag expires last-modified link oci-filters-applied oci-subject ratelimit-limit "
+    b"ratelimit-remaining ratelimit-reset retry-after vary warning".split()
 )
 """Header fields that never name a repository, or are rewritten: of a renamed image, these are passed on."""
 
 _TARGET = re.compile(r"<([^>]*)>")
+_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_REL = re.compile(r'(?i);\s*rel\s*=\s*"?([A-Za-z][A-Za-z0-9 .-]{0,63})')
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _BY_STATUS = {401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS"}
 _MOST_ERRORS = 16
@@ -52,22 +54,19 @@ class Renaming:
     def link(self, value: str, url: str) -> str | None:
         """Return a ``Link`` field as it is here (RFC 8288 §3), or None where it leads to what is not here.
 
-        What leads to this image at the backend leads to the same place here; what already does is left as it is.
+        What leads to this image at the backend leads to the same place here; what already does is left as it is. Of a renamed image only
+        the target and what it is to this one are passed on.
 
         Args:
             value: one line.
             url: of the answer that it was in; relative targets stand on it.
         """
-        lost = False
-
-        def relocate(found: re.Match[str]) -> str:
-            nonlocal lost
-            here = self._relocate(found[1], url)
-            lost = lost or here is None
-            return f"<{here}>"
-
-        seen = _TARGET.sub(relocate, value)
-        return None if lost or (self.changes and self.there in seen.replace(f"/v2/{self.here}/", "")) else seen
+        if not self.changes:
+            return _TARGET.sub(lambda found: f"<{self._relocate(found[1], url)}>", value)
+        links = [(self._relocate(found[1], url), _REL.search(found[2])) for found in _LINK.finditer(value)]
+        if not links or any(target is None for target, _ in links):
+            return None
+        return ", ".join(f"<{target}>" + ("" if rel is None else f'; rel="{rel[1]}"') for target, rel in links)
 
     def _relocate(self, target: str, url: str) -> str | None:
         absolute = target.lower().startswith(("http://", "https://"))
@@ -77,8 +76,11 @@ class Renaming:
             parts = urlsplit(urljoin(url, target))
         except ValueError:
             return None
-        if f"{parts.scheme}://{parts.netloc}" == self.origin and parts.path.startswith(f"/v2/{self.there}/"):
-            path = f"/v2/{self.here}/{parts.path.removeprefix(f'/v2/{self.there}/')}"
+        here = parts.path.removeprefix(f"/v2/{self.there}/")
+        # A tag has no "/": a repository's whole name in the query is no tag's.
+        named = self.changes and "/" in self.there and self.there in unquote(parts.query)
+        if f"{parts.scheme}://{parts.netloc}" == self.origin and here != parts.path and not named:
+            path = f"/v2/{self.here}/{here}"
             return f"{path}?{parts.query}" if parts.query else path
         return None if self.changes else target
 

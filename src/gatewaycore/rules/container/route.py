@@ -19,18 +19,20 @@ from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Match
+from gatewaycore.rules.access import admits
 from gatewaycore.rules.container.answers import (
     API_VERSION,
     BAD_GRANT,
     PONG,
     READ_ONLY,
     READ_ONLY_TOKENS,
+    TOO_LARGE,
     challenge,
     unknown,
 )
 from gatewaycore.rules.container.backend import Backend, Place
 from gatewaycore.rules.container.broker import GRANT_S, NO_ACCESS, NO_LOGIN, Errand, TokenConversation, nobody
-from gatewaycore.rules.container.clients import survives
+from gatewaycore.rules.container.clients import keeps_credentials, survives
 from gatewaycore.rules.container.conversation import ImageConversation, Pass, Show
 from gatewaycore.rules.container.index import Entry, ImageIndex, twins
 from gatewaycore.rules.container.memory import Memory
@@ -38,6 +40,7 @@ from gatewaycore.rules.container.paths import GRANT_PATH, PREFIX, Blob, ImageCal
 from gatewaycore.rules.container.patterns import ImagePattern
 from gatewaycore.rules.container.tokens import (
     FORM_BYTES,
+    LONGEST_PASSWORD,
     NOBODY,
     TokenRequest,
     basic_credentials,
@@ -150,9 +153,9 @@ class RegistryRoute:
         routes: in file order.
         ping: the route whose backend answers it, where one does.
         ping_proxied: whether that is proxied for everybody.
-        login: the registry that checks credentials, or None where none does.
-        packed: whether several registries have tokens here, which are told apart in what clients carry.
-        takes_logins: whether a client may have credentials for this domain.
+        logins: the registry that checks credentials, in each of its settings; empty where none does.
+        users: hashes of the passwords of the gateway's own users.
+        keys: of each backend that has tokens, what tells them from the others' in what clients carry; one alone needs none.
         memory: what was learned of the backends.
     """
 
@@ -164,12 +167,22 @@ class RegistryRoute:
     routes: tuple[ContainerRoute, ...]
     ping: ContainerRoute
     ping_proxied: bool
-    login: Backend | None
-    packed: bool
-    takes_logins: bool
+    logins: tuple[Backend, ...]
+    users: frozenset[str]
+    keys: Mapping[Backend, str]
     _index: ImageIndex[ContainerRoute]
     memory: Memory = field(factory=Memory)
     priority: int = 0
+
+    @property
+    def packed(self) -> bool:
+        """Whether several backends have tokens here, which are told apart in what clients carry."""
+        return len(self.keys) > 1
+
+    @property
+    def takes_logins(self) -> bool:
+        """Whether a client may have credentials for this domain."""
+        return bool(self.logins or self.users)
 
     @property
     def label(self) -> str:
@@ -217,7 +230,7 @@ class RegistryRoute:
             case Tokens():
                 if request.method == "GET":
                     return self._grant(request, from_query(request.query, request.headers))
-                return Collect(FORM_BYTES, partial(self._receive_form, request))
+                return Collect(FORM_BYTES, partial(self._receive_form, request), TOO_LARGE)
             case _:
                 return self._ping(request)
 
@@ -267,18 +280,27 @@ class RegistryRoute:
         if route.mirrors:
             # Whoever is sent to a registry that is down is not sent on from there.
             return False
-        if backend.auth == "anonymous":
-            return True
         agent, shown = request.headers.get("user-agent"), bool(credentials)
+        if backend.auth == "anonymous":
+            return self.mode != "own" or self._keeps_to_itself(request, backend, agent, shown)
         if self.mode == "passed":
             ping: Literal["proxied", "redirected"] = "proxied" if self.ping_proxied else "redirected"
             return survives(agent, credentials=shown, public=way.public, ping=ping)
         if shown or backend.credentials is not None or (name is not None and route.place.name(name) != name):
             return False
-        # Some clients show the credentials that they have for this domain to whomever they are redirected to.
-        if self.takes_logins and backend != self.login:
+        # Some clients show the credentials that they have for this domain to whomever they are redirected to; the login registry has them
+        # anyway, but for those of the gateway's own users.
+        if self.users or (self.takes_logins and backend not in self.logins):
             return False
         return survives(agent, credentials=False, public=way.public, ping="own")
+
+    def _keeps_to_itself(self, request: Request, backend: Backend, agent: str | None, shown: bool) -> bool:
+        """Tell whether a client that is redirected to a registry that asks nobody shows it nothing that is for this domain."""
+        host = backend.registry.partition(":")[0]
+        if shown and (host == request.host or host.endswith(f".{request.host}")):
+            # Go's clients take their tokens along to hosts below the one that they are for, and to its other ports.
+            return False
+        return not self.takes_logins or keeps_credentials(agent)
 
     def _redirect(self, request: Request, route: ContainerRoute, path: str) -> Redirect:
         chosen = route.way.strategy == "auto" and route.takes_tokens
@@ -303,7 +325,7 @@ class RegistryRoute:
             return ""
         parts = unpack(token)
         if parts is not None:
-            return parts.get(backend.key)
+            return parts.get(self.keys[backend])
         # A token as a registry gave it is that registry's: of several, nobody can tell whose it is.
         return None if self.packed else f"Bearer {token}"
 
@@ -330,6 +352,8 @@ class RegistryRoute:
 
     def _grant(self, request: Request, asked: TokenRequest) -> Respond | Proxy:
         """Return the token that a client asks for, or the conversation that fetches it."""
+        if len(asked.password or "") > LONGEST_PASSWORD:
+            return NO_ACCESS
         if not asked.repositories:
             return self._log_in(request, asked)
         errands: dict[Backend, Errand] = {}
@@ -358,19 +382,20 @@ class RegistryRoute:
         dispensable = all(route.mirrors for route in routes.values())
         if own is None:
             # A password that is for this gateway would be a stranger's there, and no reason to refuse what everybody gets.
-            if asked.has_credentials and backend == self.login and not self._knows(asked.password):
+            if asked.has_credentials and backend in self.logins and not self._knows(asked.password):
                 return self._clients_own(backend, tuple(routes), asked, dispensable)
-            return Errand(backend, tuple(routes), dispensable=dispensable)
+            return Errand(backend, self.keys[backend], tuple(routes), dispensable=dispensable)
         admitted = [name for name, route in routes.items() if route.way.admits(asked.password)]
         if not admitted:
             return None
         public = all(routes[name].way.public for name in admitted)
         part = _PUBLIC if public else _LOGIN + b64encode(f"{asked.username or ''}:{asked.password or ''}".encode()).decode()
-        return Errand(backend, tuple(admitted), own.basic, own.username, part=part, dispensable=dispensable)
+        return Errand(backend, self.keys[backend], tuple(admitted), own.basic, own.username, part=part, dispensable=dispensable)
 
     def _clients_own(self, backend: Backend, names: tuple[str, ...], asked: TokenRequest, dispensable: bool = False) -> Errand:
         return Errand(
             backend,
+            self.keys[backend],
             names,
             asked.basic,
             asked.username or "",
@@ -387,13 +412,13 @@ class RegistryRoute:
             return nobody(request.received_at)
         if self._knows(asked.password):
             return nobody(request.received_at)
-        if self.login is not None:
-            return self._fetch(request, (self._clients_own(self.login, (), asked),))
-        return NO_ACCESS if any(route.way.access_tokens for route in self.routes) else NO_LOGIN
+        if self.logins:
+            return self._fetch(request, (self._clients_own(self.logins[0], (), asked),))
+        return NO_ACCESS if self.users else NO_LOGIN
 
     def _knows(self, password: str | None) -> bool:
         """Tell whether this is the password of one of the gateway's own users."""
-        return any(route.way.access_tokens and route.way.admits(password) for route in self.routes)
+        return password is not None and admits(self.users, password)
 
     def _fetch(self, request: Request, errands: tuple[Errand, ...]) -> Proxy:
         return Proxy(partial(TokenConversation, request, errands, self.packed, self.memory), GRANT_S)

@@ -33,7 +33,8 @@ class ContainerRule:
         id: stands for the package in events instead of its name.
         strategy: "auto" redirects the clients that survive it and proxies the others, or brokers where one registry cannot answer for the
             whole domain; "redirect", "proxy" and "broker" hold for everybody.
-        mirrors: the image at other registries, asked in order where the backend is down or too busy.
+        mirrors: the image at other registries, asked in order where the backend is down or too busy; ``http://`` or ``https://`` may stand
+            before it where that is not the backend's.
         deadline_s: how long backend and mirrors together may take to begin to answer.
         public: everybody may pull it: clients that would lose their credentials are redirected too, and the gateway's own are used for all.
         credentials: what the gateway shows to the backend for its users.
@@ -77,7 +78,7 @@ class ContainerRule:
         if not is_repository(self.name):
             problems.append(Problem("name", f"{self.name!r} is no image's name", "lower-case letters and digits, with . _ or - inside"))
         image = _parsed("backend", self.backend, problems)
-        mirrors = [_parsed(f"mirrors[{number}]", text, problems) for number, text in enumerate(self.mirrors)]
+        mirrors = [_parsed(f"mirrors[{number}]", _bare(text), problems) for number, text in enumerate(self.mirrors)]
         if image is not None and "/" not in self.backend and ("." in self.backend or ":" in self.backend) and image.registry == HUB:
             hint = f"for the registry of that name write {self.backend}/{self.name}"
             problems.append(Problem("backend", f"{self.backend!r} is read as an image of {HUB}", hint))
@@ -86,7 +87,8 @@ class ContainerRule:
             raise ConfigError(problems)
         official = self.verbatim and image.repository == f"library/{self.name}"
         place = Place(_backend(self, image.registry), self.name if official else image.repository)
-        others = tuple(Place(_mirror(self, one.registry), one.repository) for one in mirrors if one is not None)
+        written = zip(self.mirrors, mirrors, strict=True)
+        others = tuple(Place(_mirror(self, text, one.registry), one.repository) for text, one in written if one is not None)
         return (ContainerRoute(self.domain, CONTAINER, self.name, place, _way(self), others, self.id, self.login_backend, self.priority),)
 
 
@@ -135,13 +137,13 @@ class CollectionRule:
         except ConfigError as error:
             problems += [_placed("pattern", problem) for problem in error.problems]
         registry = _host("backend", self.backend, problems)
-        mirrors = [_host(f"mirrors[{number}]", text, problems) for number, text in enumerate(self.mirrors)]
+        mirrors = [_host(f"mirrors[{number}]", _bare(text), problems) for number, text in enumerate(self.mirrors)]
         if pattern is not None:
             problems += _impossible(pattern, registry)
         problems += _problems(self, registry, [one for one in mirrors if one is not None])
         if pattern is None or registry is None or problems:
             raise ConfigError(problems)
-        others = tuple(Place(_mirror(self, one)) for one in mirrors if one is not None)
+        others = tuple(Place(_mirror(self, text, one)) for text, one in zip(self.mirrors, mirrors, strict=True) if one is not None)
         place = Place(_backend(self, registry))
         return (ContainerRoute(self.domain, CONTAINER, pattern, place, _way(self), others, self.id, self.login_backend, self.priority),)
 
@@ -173,9 +175,15 @@ def _backend(rule: ContainerRule | CollectionRule, registry: str) -> Backend:
     return backend(registry, rule.backend_auth, rule.backend_scheme, rule.allow_private_backends, realms, rule.credentials)
 
 
-def _mirror(rule: ContainerRule | CollectionRule, registry: str) -> Backend:
-    """Return a mirror: what the gateway has to show is for the backend alone."""
-    return backend(registry, "token", rule.backend_scheme, rule.allow_private_backends, tuple(rule.allowed_realms))
+def _mirror(rule: ContainerRule | CollectionRule, written: str, registry: str) -> Backend:
+    """Return a mirror: what the gateway has to show is for the backend alone. Its scheme is the backend's, unless it says its own."""
+    scheme: Scheme = "http" if written.startswith("http://") else "https" if written.startswith("https://") else rule.backend_scheme
+    return backend(registry, "token", scheme, rule.allow_private_backends, tuple(rule.allowed_realms))
+
+
+def _bare(written: str) -> str:
+    """Return a mirror without the scheme that may stand before it."""
+    return written.removeprefix("http://").removeprefix("https://")
 
 
 def _way(rule: ContainerRule | CollectionRule) -> Way:
@@ -228,6 +236,10 @@ def _access_problems(rule: ContainerRule | CollectionRule) -> list[Problem]:
             else f"is reached by strategy: {rule.strategy}, which shows the client's"
         )
         found.append(Problem("credentials", f"the backend {why}", "use strategy: auto or broker, with backend-auth: token"))
+    if not rule.credentials.username or not rule.credentials.password or ":" in rule.credentials.username:
+        # RFC 7617 §2. Not repeated: it may be the other of the two.
+        what = "the username is empty or has a colon in it, or the password is empty"
+        found.append(Problem("credentials", what, "write both as the registry knows them"))
     if bool(rule.access_tokens) == rule.public:
         what = "is for everybody, and for those who log in" if rule.public else "would let everybody pull what the gateway's account can"
         hint = "write access-tokens: for those who may log in, or public: true"

@@ -8,6 +8,7 @@ holds one for each registry asked about, and each registry sees its own only.
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -31,7 +32,11 @@ ANSWER_BYTES = 256 * 1024
 SHORTEST_S = 60
 """How long a token is good for that does not say so (distribution's token specification, ``expires_in``)."""
 
+LONGEST_PASSWORD = 4096
+"""Characters: more than a registry's own token has that is used as one, and few enough to hash for whoever asks."""
+
 _PREFIX = "gw1."
+_NO_WORD = re.compile(r"[^\x21-\x7e]")
 _LONGEST = 64 * 1024
 
 
@@ -75,7 +80,7 @@ def from_query(query: str, headers: Headers) -> TokenRequest:
         password,
         None,
         _last(fields, "offline_token").lower() == "true",
-        _last(fields, "client_id"),
+        _client_id(fields),
     )
 
 
@@ -83,7 +88,7 @@ def from_form(body: bytes) -> TokenRequest | None:
     """Read a POST: everything in the form (distribution's OAuth2 specification); None where it is no grant that is known here."""
     fields = _fields(body.decode("utf-8", "replace"))
     repositories = _repositories(fields.get("scope", []))
-    offline, client_id = _last(fields, "access_type") == "offline", _last(fields, "client_id")
+    offline, client_id = _last(fields, "access_type") == "offline", _client_id(fields)
     grant = _last(fields, "grant_type")
     if grant == "refresh_token" and "refresh_token" in fields:
         return TokenRequest(repositories, None, None, _last(fields, "refresh_token"), offline, client_id)
@@ -117,8 +122,13 @@ def _fields(text: str) -> dict[str, list[str]]:
     except ValueError:
         return found
     for name, value in pairs:
-        found.setdefault(name, []).append(value)
+        # Lone surrogates cannot be encoded, and nobody sends them: an adapter's decoding may.
+        found.setdefault(name, []).append(value if value.isascii() else value.encode("utf-8", "replace").decode())
     return found
+
+
+def _client_id(fields: Mapping[str, Sequence[str]]) -> str:
+    return _NO_WORD.sub("", _last(fields, "client_id"))[:128]
 
 
 def _last(fields: Mapping[str, Sequence[str]], name: str) -> str:
