@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -207,32 +204,3 @@ def test_an_unknown_image_is_refused(served: Served, client: Client) -> None:
     assert refused.status != 0
     assert "manifest" in refused.said or "name unknown" in refused.said
     assert {event.kind for event in served.gateway.events()} == {"ping"}
-
-
-TIMES = 20
-
-
-@pytest.mark.parametrize("way", ["redirect", "proxy"])
-def test_every_pull_is_counted_once(
-    programs: Programs, registry: Registry, client: Client, containerd: str, tmp_path: Path, short_folder: Path, way: str
-) -> None:
-    collection: dict[str, Any] = {"domain": "localhost", "pattern": "acme/*", "backend": registry.authority}
-    collection |= {"backend-scheme": "http", "backend-auth": "anonymous", "strategy": way}
-    gateway = programs.serve({"collections": [collection]}, "--workers", "2")
-    name = f"localhost:{gateway.port}/{NAME}"
-    ctr = [tool("ctr", "containerd"), "--address", containerd]
-    podman = [tool("podman", "podman"), *storage(tmp_path, short_folder), "--tmpdir", mkdtemp(dir=short_folder)]
-    for number in range(TIMES):
-        for tag in (TAG, INDEX_TAG):
-            skopeo(client, "copy", "--src-tls-verify=false", f"docker://{name}:{tag}", f"oci:{tmp_path}/{number}:{tag}")
-            client.run(*podman, "pull", "--quiet", "--tls-verify=false", f"{name}:{tag}")
-        # It keeps what it has, of whichever gateway, and then asks HEAD alone.
-        for image in client.run(*ctr, "images", "ls", "-q").text.split():
-            client.run(*ctr, "images", "rm", "--sync", image)
-        client.run(*ctr, "content", "fetch", "--plain-http", f"{name}:{INDEX_TAG}")
-    pulls = gateway.pulls(5 * TIMES)
-    found = Counter((pull.client, pull.version) for pull in pulls)
-    assert found == {(one, tag): TIMES for one in ("skopeo", "containers") for tag in (TAG, INDEX_TAG)} | {("containerd", INDEX_TAG): TIMES}
-    assert {pull.variables["digest"] for pull in pulls if pull.client == "containerd"} == {registry.image.index}
-    with closing(sqlite3.connect(gateway.data_dir / "state.sqlite3")) as state:
-        assert state.execute("SELECT domain, name, pulls FROM packages").fetchall() == [("localhost", NAME, 5 * TIMES)]
