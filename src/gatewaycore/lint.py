@@ -16,7 +16,8 @@ from attrs import frozen
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Everything, Match, Regex, Route
 from gatewaycore.router import Router
-from gatewaycore.rules.container.route import ContainerRoute, RegistryRoute
+from gatewaycore.rules.container.registry import RegistryRoute
+from gatewaycore.rules.container.route import ContainerRoute
 from gatewaycore.template import Matcher, Open, Tail
 from gatewaycore.template.overlap import ends, is_loose, overlap
 from gatewaycore.template.sample import readable, samples
@@ -337,7 +338,7 @@ def _targets(routes: Iterable[Route]) -> Iterator[Finding]:
 def _logins(routes: Iterable[Route]) -> Iterator[Finding]:
     """Iterate over domains whose images may want credentials, of several registries of which none is named to check them."""
     for route in routes:
-        if not isinstance(route, RegistryRoute) or route.mode != "own" or route.takes_logins:
+        if not isinstance(route, RegistryRoute) or route.mode != "own" or route.tokens.takes_logins:
             continue
         wanting = [one for one in route.routes if _may_want_credentials(one)]
         if wanting:

@@ -17,7 +17,7 @@ from gatewaycore.rules.container import CollectionRule, ContainerRule, ImageName
 from gatewaycore.rules.container.backend import Auth
 from gatewaycore.rules.container.joining import join
 from gatewaycore.rules.container.names import is_repository
-from gatewaycore.rules.container.route import RegistryRoute
+from gatewaycore.rules.container.registry import RegistryRoute
 from gatewaycore.rules.container.way import Strategy
 
 ADDRESS = "203.0.113.7"

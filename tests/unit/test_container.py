@@ -14,7 +14,7 @@ from gatewaycore.route import Api, ApiRoute, Match, Route, Rule
 from gatewaycore.rules.container import CollectionRule, ContainerRule
 from gatewaycore.rules.container.clients import FAMILIES, family
 from gatewaycore.rules.container.paths import Blob, Manifest, Ping, Referrers, Tags, parse
-from gatewaycore.rules.container.route import RegistryRoute
+from gatewaycore.rules.container.registry import RegistryRoute
 
 pytestmark = pytest.mark.usefixtures("no_sockets")
 

@@ -16,13 +16,14 @@ from attrs import evolve, frozen
 
 from gatewaycore.addresses import is_address, may_connect
 from gatewaycore.decision import Failure, Read, Relay, Respond, Step, Upstream
-from gatewaycore.headers import Headers, end_to_end
+from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, NONSENSE, REFUSED, busy
 from gatewaycore.rules.container.backend import Backend, Place
 from gatewaycore.rules.container.challenges import Foreign, Realm, passed_on, wanted
 from gatewaycore.rules.container.memory import Kept, Memory
 from gatewaycore.rules.container.names import is_digest
+from gatewaycore.rules.container.passing import relayed, sent
 from gatewaycore.rules.container.paths import ImageCall, Manifest, Ping, Tags
 from gatewaycore.rules.container.renaming import ERROR_BYTES, PASSED, TAGS_BYTES, Renaming
 from gatewaycore.rules.container.tokens import ANSWER_BYTES, parse_granted, token_query
@@ -30,32 +31,9 @@ from gatewaycore.rules.container.tokens import ANSWER_BYTES, parse_granted, toke
 MOST_HOPS = 4
 """Redirects of one backend that are followed for one request."""
 
-_NOT_SENT = frozenset(
-    # The backend's host and the empty body have fields of their own; cookies belong to the gateway's domain.
-    b"host content-length content-type expect cookie cookie2 "
-    # Who the client is concerns the backend as little as anybody: its address stays here.
-    b"forwarded via client-ip true-client-ip remote-addr x-client-ip x-cluster-client-ip x-real-ip x-remote-addr x-remote-ip "
-    b"x-original-forwarded-for x-originating-ip x-appengine-user-ip x-envoy-external-address x-azure-clientip x-azure-socketip "
-    b"cf-connecting-ip cf-connecting-ipv6 cf-pseudo-ipv4 cf-ipcountry cf-ray do-connecting-ip fastly-client-ip fly-client-ip "
-    b"cloudfront-viewer-address x-nf-client-connection-ip x-vercel-forwarded-for x-vercel-ip-city".split()
-)
-_NOT_SENT_PREFIXES = (b"x-forwarded-",)
-_MAY_HOLD_NUMBERS = frozenset(b"accept accept-encoding authorization user-agent range if-match if-none-match if-range".split())
-"""Sent whatever stands in them: a version number may look like an address, and without these nothing is pulled."""
-
-_NOT_RELAYED = frozenset(
-    # What a backend says about its own host, or asks a browser to do for it, is not true of the gateway's domain.
-    b"set-cookie set-cookie2 alt-svc strict-transport-security public-key-pins expect-ct nel report-to reporting-endpoints "
-    b"clear-site-data server "
-    # These are written anew, where they belong: a client follows them.
-    b"location www-authenticate proxy-authenticate "
-    # Every server says when it answers, most of them beside a date that is there already. `Age`, which is passed on, tells caches the rest.
-    b"date".split()
-)
 _STATUSES = range(200, 600)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNSAFE = re.compile(rb"[^\x21-\x7e]|\\")
-_CONTROLS = frozenset(b"\r\n\0")
 _NO_BODY = frozenset({204, 304})
 
 
@@ -145,8 +123,7 @@ class ImageConversation:
 
     def _ask(self, url: str) -> Upstream:
         self._url = url
-        address = self._request.client_ip.encode("latin-1", "replace")
-        lines = [line for line in end_to_end(self._request.headers).raw if _may_be_sent(line, address)]
+        lines = sent(self._request)
         passes = isinstance(self._way, Pass) and self._at == 0
         if not passes:
             lines = [line for line in lines if line[0] != b"authorization"]
@@ -262,9 +239,8 @@ class ImageConversation:
     def _lines(self, status: int, headers: Headers, renaming: Renaming) -> list[tuple[bytes, bytes]]:
         """Return the fields as the client sees them. Where it leads, and what it asks for, are told apart from them."""
         lines: list[tuple[bytes, bytes]] = []
-        for name, value in end_to_end(headers).raw:
-            # A line break that a lenient parser let through would become a field of our own answer.
-            if name in _NOT_RELAYED or not _CONTROLS.isdisjoint(value) or (renaming.changes and name not in PASSED):
+        for name, value in relayed(headers):
+            if renaming.changes and name not in PASSED:
                 continue
             if name == b"content-length" and (status == 204 or self._is_rewritten(status, renaming)):
                 # RFC 9110 §8.6 forbids it there, and who believes it waits for a body; and what is rewritten has another length.
@@ -403,11 +379,3 @@ def _without_length(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
 
 def _escape(found: re.Match[bytes]) -> bytes:
     return b"%%%02X" % ord(found[0])
-
-
-def _may_be_sent(line: tuple[bytes, bytes], address: bytes) -> bool:
-    name, value = line
-    if name in _NOT_SENT or name.startswith(_NOT_SENT_PREFIXES):
-        return False
-    # Proxies in front of a gateway put the client's address into fields of names that no list can foresee.
-    return not address or name in _MAY_HOLD_NUMBERS or address not in value

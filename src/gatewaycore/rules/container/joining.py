@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.route import Api, Route
 from gatewaycore.rules.container.backend import Backend
+from gatewaycore.rules.container.endpoint import TokenEndpoint
 from gatewaycore.rules.container.index import ImageIndex
+from gatewaycore.rules.container.memory import Memory
 from gatewaycore.rules.container.names import parse_registry
 from gatewaycore.rules.container.paths import PREFIX
-from gatewaycore.rules.container.route import PACKAGE_TYPE, ContainerRoute, Mode, RegistryRoute, entry
+from gatewaycore.rules.container.registry import Mode, RegistryRoute
+from gatewaycore.rules.container.route import PACKAGE_TYPE, ContainerRoute, entry
 
 _BROKER_HINT = "use strategy: auto or broker, which give clients one way to authenticate for both, or another domain"
 
@@ -42,10 +45,13 @@ def join(routes: Sequence[Route]) -> RegistryRoute:
         # With an image that is always proxied, the ping is too: a client that stored the backend's address would send its tokens past us.
         ping=proxied or by_strategy.get("auto") or own[0],
         ping_proxied=proxied is not None,
-        logins=logins,
-        users=frozenset(hashed.lower() for route in own for hashed in route.way.access_tokens),
-        keys=_keys(own),
-        index=ImageIndex([entry(route) for route in own]),
+        tokens=TokenEndpoint(
+            index=ImageIndex([entry(route) for route in own]),
+            logins=logins,
+            users=frozenset(hashed.lower() for route in own for hashed in route.way.access_tokens),
+            keys=_keys(own),
+            memory=Memory(),
+        ),
     )
 
 
