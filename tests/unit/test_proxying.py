@@ -578,7 +578,8 @@ class TestAsking:
         assert (seen.status, seen.body) == (200, b"12345")
         (connect,) = connects
         assert 0 < connect <= 7
-        assert (reads[0], set(reads[1:])) == (7.0, {60.0})
+        assert reads == [7.0, *(pytest.approx(60) for _ in reads[1:])]
+        assert len(reads) > 1
 
     def test_where_nothing_can_be_opened(self, service: Service, adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error of this machine's is not a client that has gone away, and is raised as it is."""
