@@ -1,8 +1,8 @@
 """Pulls: what the manifest requests of container clients add up to. No clock and no file: events come in, pulls come out.
 
-A pull is one client's manifest requests for one image close together, at least one of them a GET; HEAD alone is no pull. Docker and
-containerd ask HEAD for the tag and GET for digests alone; the tag belongs to the pull all the same. Which request belongs to which pull is
-`gatewaycore.manifests`' affair; this room knows time, order and memory.
+A pull is one client's manifest requests for one image close together, at least one of them a GET, or a HEAD with blobs behind it; HEAD
+alone is no pull. Docker and containerd ask HEAD for the tag and GET for digests alone; the tag belongs to the pull all the same. Which
+request belongs to which pull is `gatewaycore.manifests`' affair; this room knows time, order and memory.
 
 Time is when events were recorded, as their ids tell: a client asks its next question after the answer to the last one was recorded,
 whichever process gave it. So events are put into that order before they are looked at, and the same events give the same pulls, with the

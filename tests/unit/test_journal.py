@@ -147,7 +147,7 @@ print([journal.append(b"%09d\\n" % number) for number in range(4)], journal.tall
     assert segment.read_bytes() == b"000000000\n000000001\n"
 
 
-@pytest.mark.skipif(not os.path.isdir("/dev/full") and not os.path.exists("/dev/full"), reason="needs /dev/full, which Linux has")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which Linux has")
 def test_a_device_that_is_full_costs_no_answer(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
     journal = make()
     monkeypatch.setattr(room, "_create", lambda _: os.open("/dev/full", os.O_WRONLY))
