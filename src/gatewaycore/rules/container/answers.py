@@ -10,7 +10,10 @@ from gatewaycore.headers import Headers
 API_VERSION = ("docker-distribution-api-version", "registry/2.0")
 """Old docker clients take a host without this field for no registry at all."""
 
-_LINES = (("content-type", "application/json"), ("x-content-type-options", "nosniff"), API_VERSION)
+JSON = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
+"""Of every body that is written here: text of somebody else's in it is nothing that a browser runs."""
+
+_LINES = (*JSON, API_VERSION)
 
 
 def refuse(status: int, code: str, message: str, lines: tuple[tuple[str, str], ...] = (), **detail: str) -> Respond:
@@ -42,8 +45,6 @@ PONG = Respond(200, Headers(_LINES), b"{}")
 UNREACHABLE = refuse(502, "UNAVAILABLE", "the registry behind this gateway could not be reached")
 TOO_LATE = refuse(504, "UNAVAILABLE", "the registry behind this gateway did not answer in time")
 NONSENSE = refuse(502, "UNAVAILABLE", "the registry behind this gateway gave an answer that cannot be passed on")
-
-
 ASTRAY = refuse(502, "UNAVAILABLE", "the registry behind this gateway leads to an address that nobody is sent to")
 CIRCLE = refuse(502, "UNAVAILABLE", "the registry behind this gateway redirects without end")
 FOREIGN = refuse(502, "UNAVAILABLE", "the registry behind this gateway names a token server that is not known to be its own")
@@ -77,7 +78,7 @@ def challenge(realm: str, service: str, repository: str | None = None, error: st
         realm: where tokens come from.
         service: how the gateway calls itself there.
         repository: what is to be pulled, as the client calls it; None for the ping. Some clients ask for nothing without it.
-        error: "invalid_token" where one was shown that does not do.
+        error: "invalid_token" or "insufficient_scope" where a token was shown that does not do.
     """
     text = f'Bearer realm="{realm}",service="{service}"'
     if repository is not None:

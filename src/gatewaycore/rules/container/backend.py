@@ -19,6 +19,11 @@ _KNOWN_REALMS = {HUB: ("auth.docker.io",), "registry.gitlab.com": ("gitlab.com",
 """Registries whose token server is, by their own documentation, at another host than they are."""
 
 
+def origin(scheme: str, authority: str) -> str:
+    """Return what is common to the URLs of one server (RFC 6454 §4): neither case nor a default port tells any apart."""
+    return f"{scheme}://{authority.lower().removesuffix(':443' if scheme == 'https' else ':80')}"
+
+
 @frozen
 class Credentials:
     """What the gateway itself shows to a registry.
@@ -65,7 +70,7 @@ class Backend:
     @property
     def origin(self) -> str:
         """Scheme and authority of its API, without a default port: "https://registry-1.docker.io"."""
-        return f"{self.scheme}://{api_host(self.registry).removesuffix(':443' if self.scheme == 'https' else ':80')}"
+        return origin(self.scheme, api_host(self.registry))
 
     @property
     def likeness(self) -> str:

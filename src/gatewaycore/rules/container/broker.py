@@ -173,14 +173,20 @@ class TokenConversation:
             return self._deny(REFUSED)
         if status == 429 or status >= 500:
             return self._skip(_unavailable(status, headers))
-        # It may have moved: it is looked up anew the next time.
-        self._memory.forget(self._errand.backend)
+        self._look_again()
         note = f"the token server of {self._errand.backend.registry} answers with {status}"
         return self._skip(evolve(NONSENSE, note=note))
 
     def fail(self, reason: Failure) -> Step:
         """Do without, where mirrors have the images; else answer for what gave no answer."""
+        if self._stage == "fetch":
+            self._look_again()
         return self._skip(FAILURES[reason])
+
+    def _look_again(self) -> None:
+        """Have a token server that may have moved looked up anew the next time; not where mirrors are turned to because it is known."""
+        if not self._errand.dispensable:
+            self._memory.forget(self._errand.backend)
 
     def _take(self, body: bytes | None) -> Step:
         granted = None if body is None else parse_granted(body)

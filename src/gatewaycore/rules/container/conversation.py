@@ -18,8 +18,8 @@ from gatewaycore.addresses import is_address, may_connect
 from gatewaycore.decision import Failure, Read, Relay, Respond, Step, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
-from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, NONSENSE, REFUSED, busy
-from gatewaycore.rules.container.backend import Backend, Place
+from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, JSON, NONSENSE, REFUSED, busy
+from gatewaycore.rules.container.backend import Backend, Place, origin
 from gatewaycore.rules.container.challenges import Foreign, Realm, passed_on, wanted
 from gatewaycore.rules.container.memory import Kept, Memory
 from gatewaycore.rules.container.names import is_digest
@@ -212,7 +212,7 @@ class ImageConversation:
         lines = self._lines(status, headers, renaming)
         if renaming.changes and self._request.method != "HEAD" and status not in _NO_BODY:
             if status >= 400:
-                return Read(ERROR_BYTES, lambda body: Respond(status, Headers.from_raw(lines), renaming.errors(status, body)))
+                return Read(ERROR_BYTES, lambda body: Respond(status, _of_json(lines), renaming.errors(status, body)))
             if isinstance(self._call, Tags):
                 # A piece of it cannot be rewritten, and nobody was told that there are pieces.
                 return Read(TAGS_BYTES, partial(self._tags, renaming, lines)) if status == 200 else NONSENSE
@@ -228,7 +228,7 @@ class ImageConversation:
 
     def _tags(self, renaming: Renaming, lines: list[tuple[bytes, bytes]], body: bytes | None) -> Step:
         renamed = None if body is None else renaming.tags(body)
-        return NONSENSE if renamed is None else Respond(200, Headers.from_raw(lines), renamed)
+        return NONSENSE if renamed is None else Respond(200, _of_json(lines), renamed)
 
     def _found(self, status: int, headers: Headers) -> Mapping[str, str]:
         """Return what the answer says of a manifest: which digest the tag stands for."""
@@ -265,21 +265,28 @@ class ImageConversation:
             return self.fail("protocol")
         url = target.decode("ascii")
         parts = urlsplit(url)
-        netloc = parts.netloc.lower().removesuffix(":443" if parts.scheme == "https" else ":80")
-        if f"{parts.scheme}://{netloc}" == self._backend.origin and parts.path.startswith("/v2/"):
+        if origin(parts.scheme, parts.netloc) == self._backend.origin and parts.path.startswith("/v2/"):
             self._hops += 1
             if self._hops > MOST_HOPS:
-                return evolve(CIRCLE, note=f"{self._backend.registry} redirects without end")
+                return self._distrust(CIRCLE, f"{self._backend.registry} redirects without end")
             return self._ask(url)
         host = (parts.hostname or "").rstrip(".")
         inside = host == "localhost" or host.endswith(".localhost")
         if (inside and not self._backend.private) or (is_address(host) and not may_connect(host, private=self._backend.private)):
             # Clients stand in networks of their own, and follow where a registry leads them.
-            return evolve(ASTRAY, note=f"{self._backend.registry} redirects to an address inside of a network")
+            return self._distrust(ASTRAY, f"{self._backend.registry} redirects to an address inside of a network")
         lines = [*self._lines(status, headers, self._renaming), (b"location", target)]
         if self._renaming.changes:
             return Respond(status, _without_length(lines))
         return Relay(status, Headers.from_raw(lines))
+
+    def _distrust(self, answer: Respond, note: str) -> Step:
+        """Leave a place that leads where it should not: a mirror for the next one."""
+        self._note = note
+        if self._at > 0:
+            return self._next() or self._give_up()
+        # Not passed over, as other failures of the first place are: somebody may have taken it over, and should be noticed.
+        return evolve(answer, note=note)
 
     def _locate(self, value: bytes) -> bytes | None:
         """Return a Location as an absolute URL, or None where it is no http(s) one (RFC 9110 §10.2.2)."""
@@ -302,7 +309,7 @@ class ImageConversation:
         renaming = self._renaming
         challenges = passed_on(self._backend, lines, f"repository:{renaming.here}:pull" if renaming.changes else None)
         if isinstance(challenges, Foreign):
-            return self._refuse_realm(challenges)
+            return self._distrust(FOREIGN, challenges.note(self._backend))
         if self._at > 0:
             return self._ask_for_token(lines)
         if isinstance(self._way, Pass):
@@ -329,13 +336,6 @@ class ImageConversation:
             answer = step.receive
             return evolve(step, receive=lambda body: _with_lines(answer(body), lines))
         return step
-
-    def _refuse_realm(self, foreign: Foreign) -> Step:
-        self._note = foreign.note(self._backend)
-        if self._at > 0:
-            return self._next() or self._give_up()
-        # Not passed over, as other failures of the first place are: somebody may have taken it over, and should be noticed.
-        return evolve(FOREIGN, note=self._note)
 
     def _ask_for_token(self, lines: Sequence[str]) -> Step:
         """Ask a mirror's token server for what it gives to anybody; what a client shows is for the first place alone."""
@@ -371,6 +371,12 @@ def _from_memory(kept: Kept, call: ImageCall | Ping) -> Respond:
 
 def _with_lines(step: Step, lines: Sequence[tuple[bytes, bytes]]) -> Step:
     return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines])) if isinstance(step, Respond) else step
+
+
+def _of_json(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Return the fields of a body that was written anew: whatever the backend's was, this one is JSON."""
+    ours = [(name.encode(), value.encode()) for name, value in JSON]
+    return Headers.from_raw([*(line for line in lines if line[0] != b"content-type"), *ours])
 
 
 def _without_length(lines: Sequence[tuple[bytes, bytes]]) -> Headers:

@@ -19,7 +19,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 WANTED_TTL = timedelta(hours=1)
-"""How long what a registry wants is believed to stay so: token servers move rarely, and a refusal makes it asked again at once."""
+"""How long what a registry wants is believed to stay so: token servers move rarely, and one that fails makes it asked again."""
 
 MANIFEST_BYTES = 32 * 1024 * 1024
 _TOKENS = 4096

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from attrs import frozen
 
+from gatewaycore.rules.container.backend import origin
+
 ERROR_BYTES = 64 * 1024
 TAGS_BYTES = 8 * 1024 * 1024
 """More than a hundred thousand tags."""
@@ -75,11 +77,11 @@ class Renaming:
         try:
             parts = urlsplit(urljoin(url, target))
         except ValueError:
-            return None
+            return None if self.changes else target
         here = parts.path.removeprefix(f"/v2/{self.there}/")
         # A tag has no "/": a repository's whole name in the query is no tag's.
         named = self.changes and "/" in self.there and self.there in unquote(parts.query)
-        if f"{parts.scheme}://{parts.netloc}" == self.origin and here != parts.path and not named:
+        if origin(parts.scheme, parts.netloc) == self.origin and here != parts.path and not named:
             path = f"/v2/{self.here}/{here}"
             return f"{path}?{parts.query}" if parts.query else path
         return None if self.changes else target
