@@ -1,8 +1,9 @@
 """Journal: the append-only event log on local disk, and the only thing on the request path.
 
-One file for each process, one ``write`` for each event: what has been written survives ``kill -9`` of this process, for it is the operating
-system's by then. A file is never shared between processes, because a killed writer's half line would swallow its neighbour's. A segment is
-locked (``flock``) as long as its process lives: whoever gets the lock has found a segment that nobody writes to any more.
+One file for each process, one ``write`` for the events of a request: what has been written survives ``kill -9`` of this process, for it is
+the operating system's by then. With ``durable: disk`` it is on the disk, too, before the answer leaves, and survives a power cut. A file is
+never shared between processes, because a killed writer's half line would swallow its neighbour's. A segment is locked (``flock``) while its
+process lives: whoever gets the lock has found a segment that nobody writes to any more.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 from attrs import define, frozen
 
+from gatewaycore.commits import Group, GroupCommit
+from gatewaycore.segments import is_closed, read_block, read_lines, segments, sizes, started_ms
+
 _log = logging.getLogger("gatewaycore.journal")
-_NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)\.jsonl")
 _COUNT_AGAIN_S = 1.0
+
+__all__ = ["Journal", "JournalSettings", "Tally", "is_closed", "read_block", "read_lines", "segments", "started_ms"]
 
 
 @frozen
@@ -30,14 +37,20 @@ class JournalSettings:
     """How the journal is kept.
 
     Attributes:
+        durable: what an event that was answered survives: the end of this "process", or a power cut, because it is on "disk".
         segment_bytes: a segment is closed when it is larger.
         segment_age_s: a segment is closed when it is older.
         max_bytes: what all segments together may take; beyond it events are lost, counted and shown, and answers are served all the same.
+        keep_s: how long a segment that all sinks have read to its end is still kept.
+        keep_days: without sinks, how long after its last line a segment is kept; for ever when it is None.
     """
 
+    durable: Literal["process", "disk"] = "process"
     segment_bytes: int = 64 * 1024 * 1024
     segment_age_s: int = 3600
     max_bytes: int = 20 * 1024 * 1024 * 1024
+    keep_s: int = 300
+    keep_days: int | None = None
 
 
 @define(slots=True)
@@ -46,7 +59,7 @@ class Tally:
 
     Attributes:
         appended: lines written.
-        lost: lines that could not be written: disk full, or over the journal's `max_bytes`.
+        lost: lines that could not be written, or not be committed: disk full or failing, or over the journal's `max_bytes`.
     """
 
     appended: int = 0
@@ -67,19 +80,34 @@ class Journal:
         self.node = re.sub(r"[^A-Za-z0-9_.]", "_", node) or "node"
         self.settings = settings or JournalSettings()
         self.tally = Tally()
-        self._lock = threading.Lock()
+        self._share()
         self._fd = -1
         self._size = 0
         self._others = 0
         self._counted_at = 0.0
         self._closes_at = 0.0
         self._failing = False
+        self._told_at = 0.0
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         ours = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forget(ours))
 
-    def append(self, line: bytes) -> bool:
-        """Append one line, which ends in a newline; False when it is lost. Never raises for a full disk or a failing one."""
+    def _share(self) -> None:
+        self._since_ns = time.time_ns()
+        self._lock = threading.Lock()
+        self._commits = GroupCommit(self._lock, self._uncommitted) if self.settings.durable == "disk" else None
+
+    def append_all(self, lines: Sequence[bytes]) -> bool:
+        """Append the lines of one request: all of them or, when they are lost, none."""
+        return self.append(b"".join(lines), len(lines))
+
+    def append(self, line: bytes, count: int = 1) -> bool:
+        """Append one line, which ends in a newline; False when it is lost. Never raises for a full disk or a failing one.
+
+        Args:
+            line: a line, or several.
+            count: how many.
+        """
         with self._lock:
             try:
                 if self._fd < 0 or self._size >= self.settings.segment_bytes or time.monotonic() >= self._closes_at:
@@ -91,19 +119,55 @@ class Journal:
                     self._cut()
                     raise OSError(errno.ENOSPC, "short write")
             except OSError as error:
-                self._lose(error)
+                self._lose(count, error)
                 return False
             self._size += written
-            self.tally.appended += 1
-            self._failing = False
-            return True
+            self.tally.appended += count
+            commits = self._commits
+            if commits is None:
+                if self._failing:
+                    self._recover()
+                return True
+            group = commits.group
+            group.lines += count
+        return self._commit(commits, group)
 
-    def _lose(self, error: OSError) -> None:
-        self.tally.lost += 1
+    def _commit(self, commits: GroupCommit, group: Group) -> bool:
+        is_safe = commits.wait(group, lambda: self._fd)
+        if is_safe and self._failing:
+            with self._lock:
+                self._recover()
+        return is_safe
+
+    def _uncommitted(self, count: int, error: OSError) -> None:
+        """Count lines as lost that may be in the file, but not on the disk, and begin another segment.
+
+        What a system does with pages that it could not write is its own affair; the next fdatasync of that file may say that all is well.
+        """
+        self.tally.appended -= count
+        self._lose(count, error)
+        self._close()
+
+    def _lose(self, count: int, error: OSError) -> None:
+        self.tally.lost += count
         if not self._failing:
             # Said once for each time it begins: a full disk is not mended by filling it with log lines.
             _log.error("events are being lost: %s", error.strerror or type(error).__name__)
             self._failing = True
+        if time.monotonic() >= self._told_at + _COUNT_AGAIN_S:
+            self._tell()
+
+    def _recover(self) -> None:
+        self._failing = False
+        self._tell()
+
+    def _tell(self) -> None:
+        """Leave word beside the segments of what was lost, for those who ask from other processes; if there is room for a number."""
+        self._told_at = time.monotonic()
+        path = self.directory / f"{self.node}-{os.getpid()}-{self._since_ns}.lost"
+        # Whatever fails is told by the log and by the tally.
+        with suppress(OSError), open(path, "wb", opener=_for_us, buffering=0) as file:
+            file.write(b"%d\n" % self.tally.lost)
 
     def _cut(self) -> None:
         """Cut half a line back to where it began: it would swallow the next event."""
@@ -126,7 +190,7 @@ class Journal:
             raise OSError(errno.EDQUOT, "the journal is at its max-bytes")
 
     def _count(self, now: float) -> None:
-        self._others = sum(size for _, size in _sizes(self.directory)) - self._size
+        self._others = sum(size for _, size in sizes(self.directory)) - self._size
         self._counted_at = now
 
     def _rotate(self) -> None:
@@ -134,10 +198,28 @@ class Journal:
         if self._fd < 0 or self._size:
             self._close()
             self._count(now)
-            self._fd = _create(self.directory / f"{self.node}-{os.getpid()}-{time.time_ns()}.jsonl")
+            self._fd = self._begin()
         self._closes_at = now + self.settings.segment_age_s
 
+    def _begin(self) -> int:
+        while True:
+            fd = _create(self.directory / f"{self.node}-{os.getpid()}-{time.time_ns()}.jsonl")
+            # Until it was locked, it was an empty one that nobody writes to, and `remove` may have taken it for one that was left behind.
+            if os.fstat(fd).st_nlink:
+                break
+            os.close(fd)
+        if self._commits is not None:
+            try:
+                _commit_names(self.directory)
+            except OSError:
+                os.close(fd)
+                raise
+        return fd
+
     def _close(self) -> None:
+        if self._fd >= 0 and self._commits is not None:
+            # Which closes it, if that fails.
+            self._commits.settle(self._fd)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._size = -1, 0
@@ -146,6 +228,12 @@ class Journal:
         """Close this process's segment; `append` would open another."""
         with self._lock:
             self._close()
+            if self._failing:
+                self._tell()
+
+
+def _for_us(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def _create(path: Path) -> int:
@@ -160,77 +248,22 @@ def _create(path: Path) -> int:
     return fd
 
 
+def _commit_names(directory: Path) -> None:
+    """Make a new file survive a power cut: its name lies in the folder, not in the file."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _forget(journal: weakref.ref[Journal]) -> None:
     """Let a forked child open a segment of its own: the one it inherits is its parent's."""
     inherited = journal()
     if inherited is not None:
-        inherited._lock = threading.Lock()
+        if inherited._commits is not None:
+            inherited._commits.close()
+        # Its parent commits what its parent has written.
+        inherited._share()
         inherited._close()
         inherited.tally = Tally()
-
-
-def _sizes(directory: Path) -> Iterator[tuple[str, int]]:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if _NAME.fullmatch(entry.name):
-                try:
-                    yield entry.name, entry.stat().st_size
-                except FileNotFoundError:
-                    # Shipped and removed between the two calls.
-                    continue
-
-
-def segments(directory: Path) -> list[Path]:
-    """Return the segments in `directory`, the oldest first; empty when there is no such folder."""
-    try:
-        names = [name for name, _ in _sizes(directory)]
-    except FileNotFoundError:
-        return []
-    return [directory / name for name in sorted(names, key=_start)]
-
-
-def _start(name: str) -> tuple[int, str]:
-    match = _NAME.fullmatch(name)
-    return (int(match["start"]) if match else 0, name)
-
-
-def started_ms(segment: Path) -> int:
-    """Return when a segment was begun, in milliseconds since the epoch: no line of it is older, but for those of pulls."""
-    return _start(segment.name)[0] // 1_000_000
-
-
-def is_closed(segment: Path) -> bool:
-    """Tell whether nobody writes to `segment` any more: its process has rotated it away, ended or been killed."""
-    try:
-        fd = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
-def read_lines(segment: Path, offset: int = 0, limit_bytes: int = 4 * 1024 * 1024) -> tuple[list[bytes], int]:
-    """Return whole lines of `segment` from `offset` on, and the offset behind them. A torn last line is left for later.
-
-    Args:
-        segment: the file.
-        offset: where a line begins, in bytes.
-        limit_bytes: about how much to read; a longer line is read whole.
-    """
-    block = read_block(segment, offset, limit_bytes)
-    return block.splitlines(keepends=True), offset + len(block)
-
-
-def read_block(segment: Path, offset: int, limit_bytes: int) -> bytes:
-    """Return the same lines in one piece: for those who look for few of them, and need not take the others apart."""
-    with segment.open("rb") as file:
-        file.seek(offset)
-        block = file.read(limit_bytes)
-        if block and b"\n" not in block:
-            block += file.readline()
-    return block[: block.rfind(b"\n") + 1]

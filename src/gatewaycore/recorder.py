@@ -113,10 +113,14 @@ class Recorder:
         append: takes one line; see `Journal.append`.
         enrichers: say what can be known of a caller; the first that knows a column wins.
         salts: the keys of the identifiers.
+        append_all: takes all lines of one request; see `Journal.append_all`. They are appended one by one without it.
     """
 
-    def __init__(self, append: Append, enrichers: Sequence[Enricher], salts: Salts) -> None:
+    def __init__(
+        self, append: Append, enrichers: Sequence[Enricher], salts: Salts, append_all: Callable[[Sequence[bytes]], object] | None = None
+    ) -> None:
         self._append = append
+        self._append_all = append_all or self._one_by_one
         self._enrichers = tuple(enrichers)
         self._salts = salts
         self.failed = 0
@@ -129,10 +133,17 @@ class Recorder:
         if opted_out(outcome.request.headers):
             return
         try:
-            for line in self._lines(outcome, sent):
-                self._append(line)
+            lines = self._lines(outcome, sent)
+            if len(lines) == 1:
+                self._append(lines[0])
+            elif lines:
+                self._append_all(lines)
         except Exception as error:  # noqa: BLE001 - an event must never cost an answer
             self._fail(error)
+
+    def _one_by_one(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            self._append(line)
 
     def record_settled(self, outcome: Outcome, settled: Settled) -> None:
         """Do the same for a redirect that the gateway keeps: what was asked for is encoded already."""

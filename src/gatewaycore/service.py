@@ -160,7 +160,7 @@ class Service:
                 lanes = [] if counter is None else [counter]
                 shipper = Shipper(data / "journal", data / "cursors", sinks, lanes) if sinks or lanes else None
             opened.pop_all()
-        return cls(config, gateway, Recorder(journal.append, enrichers, salts), journal, state, counter, shipper)
+        return cls(config, gateway, Recorder(journal.append, enrichers, salts, journal.append_all), journal, state, counter, shipper)
 
     @classmethod
     def from_file(cls, path: str | Path, data_dir: str | Path | None = None) -> Self:

@@ -436,6 +436,14 @@ IN_YAML = {
             "gateway.yaml:4: gateway.limits.event: unknown key (did you mean 'events'?)",
         ],
     ),
+    "a journal": (
+        "gateway:\n  journal:\n    durable: never\n    keep-s: -1\n    keep-days: 0\n",
+        [
+            "gateway.yaml:3: gateway.journal.durable: 'never' is not one of process, disk",
+            "gateway.yaml:4: gateway.journal.keep-s: -1 is too small (a whole number from 0)",
+            "gateway.yaml:5: gateway.journal.keep-days: 0 is too small (a whole number from 1)",
+        ],
+    ),
     "allowed hosts": (
         "packages:\n- name: x\n  type: file\n  domain: a.example\n  incoming-path: /x\n  allowed-hosts: ['*.acme.example']\n",
         [

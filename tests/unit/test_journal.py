@@ -18,8 +18,12 @@ from typing import Any
 
 import pytest
 
+from gatewaycore import commits as committing
 from gatewaycore import journal as room
+from gatewaycore import segments as files
+from gatewaycore.commits import GroupCommit
 from gatewaycore.journal import Journal, JournalSettings, is_closed, read_lines, segments
+from gatewaycore.segments import remove
 
 LINE = b'{"id":"x"}\n'
 
@@ -99,7 +103,7 @@ def test_the_oldest_segment_comes_first_and_other_files_are_none(tmp_path: Path)
     for name in ("b-1-20.jsonl", "a-10-100.jsonl", "a-9-3.jsonl", "notes.txt", "a-b-c.jsonl"):
         (tmp_path / name).touch()
     assert [segment.name for segment in segments(tmp_path)] == ["a-9-3.jsonl", "b-1-20.jsonl", "a-10-100.jsonl"]
-    assert room._start("notes.txt") == (0, "notes.txt")
+    assert files._start("notes.txt") == (0, "notes.txt")
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------------
@@ -202,7 +206,7 @@ def test_a_folder_that_is_gone_costs_no_answer(make: Callable[..., Journal], cap
 
 def test_a_segment_that_vanishes_while_it_is_counted(tmp_path: Path) -> None:
     (tmp_path / "n-1-1.jsonl").symlink_to(tmp_path / "gone")
-    assert list(room._sizes(tmp_path)) == []
+    assert list(files.sizes(tmp_path)) == []
 
 
 # --- threads and processes -----------------------------------------------------------------------------------------------
@@ -317,6 +321,228 @@ def test_is_closed(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert not is_closed(segment)
     assert is_closed(segment)
+
+
+# --- until it is on the disk -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_durable_is_committed_before_append_returns(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, seen = make(durable="disk", segment_bytes=2 * len(LINE)), []
+    monkeypatch.setattr(os, "fdatasync", lambda fd: seen.append(os.fstat(fd).st_size))
+    names: list[int] = []
+    monkeypatch.setattr(os, "fsync", names.append)
+    assert [journal.append(LINE) for _ in range(3)] == [True] * 3
+    assert [size // len(LINE) for size in seen] == [1, 2, 1]
+    # The folder, once for each file that is new in it.
+    assert len(names) == 2
+    assert journal.append_all([LINE] * 5)
+    assert [size // len(LINE) for size in seen] == [1, 2, 1, 6]
+    assert (journal.tally.appended, journal.tally.lost) == (8, 0)
+
+
+def test_a_process_does_not_wait_for_the_disk_unless_told_to(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fdatasync", failing(errno.EIO))
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
+    assert make().append(LINE)
+
+
+def test_one_commit_serves_all_who_wait(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = make(durable="disk")
+    seen: list[int] = []
+    is_begun, may_end = threading.Event(), threading.Event()
+
+    def commit(fd: int) -> None:
+        seen.append(os.fstat(fd).st_size // len(LINE))
+        is_begun.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(os, "fdatasync", commit)
+    kept: list[bool] = []
+    threads = [threading.Thread(target=lambda: kept.append(journal.append(LINE))) for _ in range(9)]
+    threads[0].start()
+    assert is_begun.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    # They have all written before the first commit ends, and wait.
+    while journal.tally.appended < 9:
+        time.sleep(0.001)
+    assert kept == []
+    may_end.set()
+    for thread in threads:
+        thread.join(30)
+    assert kept == [True] * 9
+    assert seen == [1, 9]
+
+
+def test_a_full_segment_is_committed_before_it_is_closed(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = make(durable="disk", segment_bytes=len(LINE))
+    is_begun, may_end = threading.Event(), threading.Event()
+    real = os.fdatasync
+    seen: list[int] = []
+
+    def commit(fd: int) -> None:
+        if not seen:
+            seen.append(0)
+            is_begun.set()
+            assert may_end.wait(30)
+        seen.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", commit)
+    threads = [threading.Thread(target=journal.append, args=(LINE,)) for _ in range(3)]
+    threads[0].start()
+    assert is_begun.wait(30)
+    for number, thread in enumerate(threads[1:], start=2):
+        thread.start()
+        while journal.tally.appended < number:
+            time.sleep(0.001)
+    may_end.set()
+    for thread in threads:
+        thread.join(30)
+    inodes = [segment.stat().st_ino for segment in segments(journal.directory)]
+    # The second was committed by who began the third, the first by who had begun with it, the third by its own.
+    assert seen[1:] == [inodes[1], inodes[0], inodes[2]]
+
+
+def test_what_cannot_be_committed_is_lost_and_said_once(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = make(durable="disk")
+    assert journal.append(LINE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing(errno.EIO))
+        assert [journal.append(LINE), journal.append_all([LINE] * 3)] == [False] * 2
+    assert caplog.messages == ["events are being lost: Input/output error"]
+    assert (journal.tally.appended, journal.tally.lost) == (1, 4)
+    # What is said of that file from now on is not believed: each failure begins another.
+    assert journal.append(LINE)
+    assert [len(read_lines(segment)[0]) for segment in segments(journal.directory)] == [2, 3, 1]
+    # Without anybody who waits: what is left when it is closed.
+    commits = journal._commits
+    assert commits is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", failing(errno.EIO))
+        patch.setattr(commits, "wait", lambda *_: True)
+        assert journal.append(LINE)
+        journal.close()
+    assert (journal.tally.appended, journal.tally.lost) == (2, 5)
+    assert len(caplog.messages) == 2
+
+
+def test_a_commit_that_cannot_begin_or_is_interrupted_keeps_nobody_waiting(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = make(durable="disk")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", failing(errno.EMFILE))
+        assert not journal.append(LINE)
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append(LINE)
+    assert (journal.tally.appended, journal.tally.lost) == (0, 2)
+    assert journal.append(LINE)
+
+
+def test_a_file_whose_name_cannot_be_committed_is_not_used(make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = make(durable="disk")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO))
+        assert not journal.append(LINE)
+    (segment,) = segments(journal.directory)
+    assert is_closed(segment)
+    assert journal.append(LINE)
+
+
+def test_a_forked_child_commits_for_itself(make: Callable[..., Journal]) -> None:
+    journal = make(durable="disk")
+    assert journal.append(LINE)
+    commits = journal._commits
+    assert isinstance(commits, GroupCommit)
+    commits._fd = os.open(os.devnull, os.O_RDONLY)
+    room._forget(weakref.ref(journal))
+    assert commits._fd == -1
+    assert journal.append(LINE)
+    assert committing.Group().error is None
+
+
+def test_threads_commit_together(make: Callable[..., Journal]) -> None:
+    journal = make(durable="disk", segment_bytes=400)
+    kept: list[bool] = []
+
+    def write() -> None:
+        kept.extend(journal.append(LINE) for _ in range(50))
+
+    threads = [threading.Thread(target=write) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert kept == [True] * 400
+    assert lines(journal) == [LINE] * 400
+
+
+# --- what was lost, and what is removed --------------------------------------------------------------------------------------
+
+
+def test_word_is_left_of_what_was_lost(make: Callable[..., Journal], clock: list[float]) -> None:
+    journal = make(max_bytes=2 * len(LINE))
+
+    def told() -> list[bytes]:
+        return [path.read_bytes() for path in journal.directory.glob("*.lost")]
+
+    journal.append_all([LINE, LINE])
+    assert told() == []
+    assert not journal.append(LINE)
+    assert not journal.append(LINE)
+    # Not for every one of them.
+    assert told() == [b"1\n"]
+    clock[0] += 1
+    assert not journal.append(LINE)
+    assert told() == [b"3\n"]
+    assert not journal.append(LINE)
+    journal.close()
+    assert told() == [b"4\n"]
+    segments(journal.directory)[0].unlink()
+    clock[0] += 1
+    assert journal.append(LINE)
+    assert told() == [b"4\n"]
+
+
+def test_a_segment_is_removed_when_nobody_writes_to_it_and_it_is_read(make: Callable[..., Journal]) -> None:
+    journal = make()
+    journal.append(LINE)
+    (segment,) = segments(journal.directory)
+    assert not remove(segment, lambda _: True)
+    journal.close()
+    assert not remove(segment, lambda size: size != len(LINE))
+    assert segment.exists()
+    assert remove(segment, lambda size: size == len(LINE))
+    assert not segment.exists()
+    assert not remove(segment, lambda _: True)
+
+
+def test_a_segment_that_was_removed_before_it_was_locked_is_not_written_to(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, flock = make(), fcntl.flock
+    removed: list[Path] = []
+
+    def late(fd: int, how: int) -> None:
+        # Another process cleans up between the two calls that make a segment.
+        if not removed:
+            removed.extend(segments(journal.directory))
+            removed[0].unlink()
+        flock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert journal.append(LINE)
+    assert len(removed) == 1
+    assert lines(journal) == [LINE]
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------

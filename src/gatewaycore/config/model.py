@@ -42,7 +42,7 @@ class GatewaySettings:
         data_dir: where everything lies that the gateway keeps.
         scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
-        journal: when a segment of the journal is closed, and how much they may take together.
+        journal: how safe events are in the journal, and how long and how much of them is kept.
     """
 
     redirect_status: int = 302

@@ -85,6 +85,14 @@ def positive(raw: Any) -> int:
     return number
 
 
+def natural(raw: Any) -> int:
+    """Read a whole number from 0."""
+    number = whole(raw)
+    if number < 0:
+        raise invalid(f"{show(number)} is too small", "a whole number from 0")
+    return number
+
+
 RULE: Vocabulary = {
     "domain": domain,
     "redirect_status": status,
@@ -103,7 +111,13 @@ GATEWAY: Vocabulary = {
 }
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
-JOURNAL: Vocabulary = {"segment_bytes": positive, "segment_age_s": positive, "max_bytes": positive}
+JOURNAL: Vocabulary = {
+    "segment_bytes": positive,
+    "segment_age_s": positive,
+    "max_bytes": positive,
+    "keep_s": natural,
+    "keep_days": positive,
+}
 
 
 def _network(raw: Any) -> str:

@@ -1,0 +1,99 @@
+"""Segments: the files that a journal consists of, for those who read them. Nobody here writes a line.
+
+A segment is locked (``flock``) as long as its process lives: whoever gets the lock has found one that nobody writes to any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)\.jsonl")
+
+
+def sizes(directory: Path) -> Iterator[tuple[str, int]]:
+    """Iterate over the segments in `directory`, in any order: name and bytes."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name):
+                try:
+                    yield entry.name, entry.stat().st_size
+                except FileNotFoundError:
+                    # Shipped and removed between the two calls.
+                    continue
+
+
+def segments(directory: Path) -> list[Path]:
+    """Return the segments in `directory`, the oldest first; empty when there is no such folder."""
+    try:
+        names = [name for name, _ in sizes(directory)]
+    except FileNotFoundError:
+        return []
+    return [directory / name for name in sorted(names, key=_start)]
+
+
+def _start(name: str) -> tuple[int, str]:
+    match = _NAME.fullmatch(name)
+    return (int(match["start"]) if match else 0, name)
+
+
+def started_ms(segment: Path) -> int:
+    """Return when a segment was begun, in milliseconds since the epoch: no line of it is older, but for those of pulls."""
+    return _start(segment.name)[0] // 1_000_000
+
+
+def is_closed(segment: Path) -> bool:
+    """Tell whether nobody writes to `segment` any more: its process has rotated it away, ended or been killed."""
+    try:
+        fd = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def remove(segment: Path, is_read: Callable[[int], bool]) -> bool:
+    """Remove `segment` if nobody writes to it any more and `is_read`; False when it stays.
+
+    Args:
+        segment: the file.
+        is_read: is asked with the segment's last size, behind which no line comes any more.
+    """
+    with suppress(FileNotFoundError, BlockingIOError), segment.open("rb") as file:
+        # Alone: `Journal` looks, when it has locked a new segment, whether that is still there.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_read(os.fstat(file.fileno()).st_size):
+            segment.unlink()
+            return True
+    return False
+
+
+def read_lines(segment: Path, offset: int = 0, limit_bytes: int = 4 * 1024 * 1024) -> tuple[list[bytes], int]:
+    """Return whole lines of `segment` from `offset` on, and the offset behind them. A torn last line is left for later.
+
+    Args:
+        segment: the file.
+        offset: where a line begins, in bytes.
+        limit_bytes: about how much to read; a longer line is read whole.
+    """
+    block = read_block(segment, offset, limit_bytes)
+    return block.splitlines(keepends=True), offset + len(block)
+
+
+def read_block(segment: Path, offset: int, limit_bytes: int) -> bytes:
+    """Return the same lines in one piece: for those who look for few of them, and need not take the others apart."""
+    with segment.open("rb") as file:
+        file.seek(offset)
+        block = file.read(limit_bytes)
+        if block and b"\n" not in block:
+            block += file.readline()
+    return block[: block.rfind(b"\n") + 1]
