@@ -22,6 +22,7 @@ from gatewaycore.event import Event
 from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
+from gatewaycore.segments import is_at_end
 from gatewaycore.state import State
 
 if TYPE_CHECKING:
@@ -167,6 +168,11 @@ class PullCounter:
     def _save(self, found: Sequence[Event]) -> None:
         self._state.save(_NAME, msgspec.msgpack.encode(_Progress(self._offsets, self._pulls.dump())), found)
         self._unsaved = 0
+
+    def has_read(self, segment: Path, size: int) -> bool:
+        """Tell whether `segment` has nothing left to read. What counts of what was read has been saved by then."""
+        # After a failure, what is in memory is ahead of what was saved.
+        return self._is_loaded and is_at_end(segment, self._offsets.get(segment.name, 0), size)
 
     def close(self) -> None:
         """Close the state."""

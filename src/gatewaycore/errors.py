@@ -5,6 +5,7 @@
      ├── TemplateError    a URL template that RFC 6570 (or matching) does not allow, with the place
      ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
      └── SinkError        a sink that cannot take events now
+          └── PoisonError  a sink that will never take some of them
 
 Foreign exceptions are chained where they cross into this tree.
 """
@@ -84,3 +85,17 @@ class RequestError(GatewayError):
 
 class SinkError(GatewayError):
     """A sink that cannot take events now; the shipper keeps them and tries again."""
+
+
+class PoisonError(SinkError):
+    """A sink will never take some lines of a batch, and has kept none of it: the shipper sets them aside, and sends the others again.
+
+    Args:
+        lines: their positions in the batch, from 0.
+        reason: in words; kept beside the lines.
+    """
+
+    def __init__(self, lines: Sequence[int], reason: str) -> None:
+        self.lines = tuple(lines)
+        self.reason = reason
+        super().__init__(reason)

@@ -97,3 +97,8 @@ def read_block(segment: Path, offset: int, limit_bytes: int) -> bytes:
         if block and b"\n" not in block:
             block += file.readline()
     return block[: block.rfind(b"\n") + 1]
+
+
+def is_at_end(segment: Path, offset: int, size: int) -> bool:
+    """Tell whether no whole line stands behind `offset`: of half a line at the end of a closed segment nobody was told that it is there."""
+    return offset >= size or not read_block(segment, offset, 1)

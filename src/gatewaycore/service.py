@@ -158,7 +158,8 @@ class Service:
                 state = State(data / STATE)
                 counter = PullCounter(journal.append, state) if _serves_images(config) else None
                 lanes = [] if counter is None else [counter]
-                shipper = Shipper(data / "journal", data / "cursors", sinks, lanes) if sinks or lanes else None
+                shipping = sinks or lanes or settings.journal.keep_days is not None
+                shipper = Shipper(data / "journal", data / "cursors", sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
         return cls(config, gateway, Recorder(journal.append, enrichers, salts, journal.append_all), journal, state, counter, shipper)
 

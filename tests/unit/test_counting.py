@@ -252,5 +252,33 @@ def test_segments_that_vanish_are_forgotten(node: Node, monkeypatch: pytest.Monk
         assert not node.turn(62_000)
 
 
+def test_a_segment_may_go_when_it_is_read_and_what_counts_of_it_is_saved(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.write(node.clock.ask(*steps("dockerd", "T")).events)
+    segment = node.segment(1)
+    size = segment.stat().st_size
+    assert not node.counter.has_read(segment, size)
+    node.turn(node.clock.now)
+    assert node.counter.has_read(segment, size)
+    with segment.open("ab") as file:
+        file.write(b'{"id":')
+    assert node.counter.has_read(segment, size + 6)
+    node.write(node.clock.ask(*steps("dockerd", "U")).events, 2)
+    assert not node.counter.has_read(node.segment(2), node.segment(2).stat().st_size)
+
+    def failing(*_: object) -> None:
+        raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.state, "save", failing)
+        with pytest.raises(OSError):
+            node.turn(node.clock.now)
+    # It was read, but nobody would know what it said.
+    assert not node.counter.has_read(node.segment(2), node.segment(2).stat().st_size)
+    # What is counted is the same without the file.
+    segment.unlink()
+    node.turn(node.clock.now + 60_000)
+    assert [pull.variables.get("tag") for pull in node.pulls] == ["T", "U"]
+
+
 def test_a_segment_says_when_it_was_begun(node: Node) -> None:
     assert started_ms(node.segment(1, 5)) == START_MS + 5

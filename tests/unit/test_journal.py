@@ -463,6 +463,7 @@ def test_a_forked_child_commits_for_itself(make: Callable[..., Journal]) -> None
     assert journal.append(LINE)
     commits = journal._commits
     assert isinstance(commits, GroupCommit)
+    commits.close()
     commits._fd = os.open(os.devnull, os.O_RDONLY)
     room._forget(weakref.ref(journal))
     assert commits._fd == -1

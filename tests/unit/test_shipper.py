@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from gatewaycore import shipper as room
 from gatewaycore.errors import SinkError
 from gatewaycore.journal import Journal, JournalSettings, segments
-from gatewaycore.shipper import Shipper, Turn
+from gatewaycore.segments import segments as list_segments
+from gatewaycore.shipper import Shipper, Turn, lanes, retention, shipping
+from gatewaycore.sinks import Sink
 
 
 class Store:
@@ -46,18 +47,18 @@ class Home:
     """A node's folders, and what is in them."""
 
     def __init__(self, root: Path) -> None:
-        self.journal = Journal(root / "journal", "n", JournalSettings(segment_bytes=20))
+        self.journal = Journal(root / "journal", "n", JournalSettings(segment_bytes=40))
         self.cursors = root / "cursors"
         self.opened: list[Shipper] = []
 
     def write(self, *numbers: int) -> list[bytes]:
-        lines = [b"%09d\n" % number for number in numbers]
+        lines = [b'{"id":"%010d"}\n' % number for number in numbers]
         for line in lines:
             assert self.journal.append(line)
         return lines
 
-    def shipper(self, **sinks: Store) -> Shipper:
-        self.opened.append(Shipper(self.journal.directory, self.cursors, sinks))
+    def shipper(self, settings: JournalSettings | None = None, **sinks: Sink) -> Shipper:
+        self.opened.append(Shipper(self.journal.directory, self.cursors, sinks, (), settings))
         return self.opened[-1]
 
     def cursor(self, name: str) -> dict[str, int]:
@@ -90,7 +91,7 @@ def test_every_line_reaches_every_sink_in_order(home: Home) -> None:
     assert a.lines == b.lines == lines
     assert shipper.ship() == 0
     # Three segments of two lines, the last one still written to.
-    assert [offset for _, offset in sorted(home.cursor("a").items())] == [20, 20, 10]
+    assert [offset for _, offset in sorted(home.cursor("a").items())] == [40, 40, 20]
 
 
 def test_a_live_segment_is_followed_and_a_torn_line_awaited(home: Home) -> None:
@@ -103,11 +104,11 @@ def test_a_live_segment_is_followed_and_a_torn_line_awaited(home: Home) -> None:
         assert shipper.ship() == 1
         assert a.lines == seen
     torn = home.journal.directory / "m-1-1.jsonl"
-    torn.write_bytes(b"half")
+    torn.write_bytes(b'{"id":')
     assert shipper.ship() == 0
-    torn.write_bytes(b"half a line\n")
+    torn.write_bytes(b'{"id":"half a line"}\n')
     assert shipper.ship() == 1
-    assert a.lines[-1] == b"half a line\n"
+    assert a.lines[-1] == b'{"id":"half a line"}\n'
 
 
 def test_another_run_continues_where_the_last_one_ended(home: Home) -> None:
@@ -146,6 +147,7 @@ def test_what_a_sink_took_before_it_failed_is_not_sent_again(home: Home) -> None
     lines = home.write(1, 2, 3)
     write = store.write
     store.write = lambda lines: write(lines) if not store.lines else fail(SinkError("full"))  # type: ignore[method-assign]
+    store.batch_bytes = 40  # type: ignore[attr-defined]
     shipper = home.shipper(a=store)
     assert shipper.acquire()
     assert shipper.ship() == 2
@@ -158,7 +160,19 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_a_dead_sink_is_asked_ever_more_rarely(home: Home, clock: list[float]) -> None:
+def due(shipper: Shipper) -> None:
+    """Give those their turn whose turn it is, and wait until they have had it."""
+    shipper._ship_due()
+    shipper._wait()
+
+
+@pytest.fixture
+def steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that are as long as they are said to be."""
+    monkeypatch.setattr("random.uniform", lambda *_: 1.0)
+
+
+def test_a_dead_sink_is_asked_ever_more_rarely(home: Home, clock: list[float], steady: None) -> None:
     dead, alive = Store(), Store()
     dead.error = SinkError("no")
     shipper = home.shipper(dead=dead, alive=alive)
@@ -167,7 +181,7 @@ def test_a_dead_sink_is_asked_ever_more_rarely(home: Home, clock: list[float]) -
     tried = []
     for second in range(200):
         before = dead.asked
-        shipper._ship_due()
+        due(shipper)
         if dead.asked > before:
             tried.append(second)
         home.write(second)
@@ -177,11 +191,11 @@ def test_a_dead_sink_is_asked_ever_more_rarely(home: Home, clock: list[float]) -
     assert tried == [0, 1, 3, 7, 15, 31, 63, 123, 183]
     dead.error = None
     clock[0] += 60
-    shipper._ship_due()
+    due(shipper)
     assert len(dead.lines) == 201
     # And what comes next is told without delay.
     home.write(1)
-    shipper._ship_due()
+    due(shipper)
     assert len(dead.lines) == 202
 
 
@@ -209,7 +223,7 @@ def test_segments_that_vanish_are_forgotten(home: Home, monkeypatch: pytest.Monk
     shipper.ship()
     assert oldest.name not in home.cursor("a")
     # One that vanishes between being found and being read is no failure.
-    monkeypatch.setattr(room, "segments", lambda _: [oldest, *segments(home.journal.directory)])
+    monkeypatch.setattr(lanes, "segments", lambda _: [oldest, *list_segments(home.journal.directory)])
     home.write(5)
     assert shipper.ship() == 1
     assert len(store.lines) == 5
@@ -232,11 +246,219 @@ def test_a_cursor_that_cannot_be_kept_delays_its_sink(
 
 
 def test_odd_names_have_cursors_in_the_folder_all_the_same(home: Home) -> None:
-    shipper = home.shipper(**{"../up/down": Store()})
+    shipper = home.shipper(None, **{"../up/down": Store()})
     home.write(1)
     assert shipper.acquire()
     shipper.ship()
     assert sorted(path.name for path in home.cursors.iterdir()) == [".._up_down.json", "lock"]
+
+
+# --- a thread for each -----------------------------------------------------------------------------------------------------
+
+
+class Hanging(Store):
+    """A sink that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        self.begun.set()
+        assert self.goes_on.wait(60)
+        super().write(lines)
+
+
+def test_a_sink_that_hangs_delays_only_itself(
+    home: Home, clock: list[float], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "_CLOSE_S", 0.0)
+    hanging, alive = Hanging(), Store()
+    shipper = home.shipper(hanging=hanging, alive=alive)
+    assert shipper.acquire()
+    lines: list[bytes] = []
+    for number in range(7):
+        lines += home.write(number)
+        shipper._ship_due()
+        assert hanging.begun.wait(30)
+        shipper._fed[1].wait()
+        assert alive.lines == lines
+        clock[0] += 11
+    assert shipper.failing == {}
+    assert caplog.messages == ["sink hanging has not answered for 60 s; the others go on"]
+    # Who wants everything shipped does not wait for ever, either.
+    assert shipper.ship(timeout_s=0.0) == 0
+    shipper._fed[1].wait()
+    shipper.close()
+    assert caplog.messages[-1] == "sink hanging hangs, and is left as it is"
+    assert (hanging.closed, alive.closed) == (0, 1)
+    hanging.goes_on.set()
+    shipper._wait()
+    # It has ended after the share that it was at.
+    assert hanging.lines == lines[:1]
+    shipper.close()
+    assert hanging.closed == 1
+
+
+def test_it_is_watched_while_it_ships(home: Home) -> None:
+    hanging = Hanging()
+    home.write(1)
+    shipper = home.shipper(a=hanging)
+    assert shipper.acquire()
+    unread: list[int] = []
+
+    def watch() -> None:
+        unread.append(shipper.unread_bytes())
+        hanging.goes_on.set()
+
+    assert shipper.ship(watch=watch) == shipper.shipped == 1
+    assert unread[0] == 20
+    assert shipper.unread_bytes() == 0
+
+
+def test_without_a_thread_to_be_had_it_ships_all_the_same(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    lines = home.write(1)
+    shipper = home.shipper(a=store)
+    assert shipper.acquire()
+    monkeypatch.setattr(threading.Thread, "start", lambda _: fail(RuntimeError("can't start new thread")))
+    assert shipper.ship() == 1
+    assert store.lines == lines
+    shipper.close()
+    assert store.closed == 1
+
+
+def test_a_sink_that_cannot_be_closed_is_no_obstacle(home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    bad, good = Store(), Store()
+    monkeypatch.setattr(bad, "close", lambda: fail(OSError(5, "I/O")))
+    home.shipper(bad=bad, good=good).close()
+    assert caplog.messages == ["sink bad cannot be closed: OSError"]
+    assert good.closed == 1
+    monkeypatch.undo()
+
+
+def test_a_sink_that_hangs_in_the_end_is_left_behind(home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(shipping, "_CLOSE_S", 0.0)
+    monkeypatch.setattr(lanes, "_CLOSE_S", 0.0)
+    store, goes_on = Store(), threading.Event()
+    shipper = home.shipper(a=store)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "close", lambda: goes_on.wait(60))
+        shipper.close()
+        assert caplog.messages == ["sink a hangs, and is left as it is"]
+        goes_on.set()
+        shipper._wait()
+
+
+# --- what is removed ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
+
+
+def test_what_all_have_read_is_removed(home: Home) -> None:
+    a, b = Store(), Store()
+    b.error = SinkError("no")
+    home.write(1, 2, 3, 4, 5)
+    shipper = home.shipper(JournalSettings(keep_s=0), a=a, b=b)
+    assert shipper.acquire()
+    shipper.ship()
+    assert len(segments(home.journal.directory)) == 3
+    b.error = None
+    shipper.ship()
+    # The last is still written to.
+    (live,) = segments(home.journal.directory)
+    lines = home.write(6)
+    shipper.ship()
+    assert a.lines[-1:] == lines
+    home.journal.close()
+    shipper.ship()
+    assert segments(home.journal.directory) == []
+    # Its cursor goes, too.
+    shipper.ship()
+    assert home.cursor("a") == home.cursor("b") == {}
+    assert len(a.lines) == len(b.lines) == 6
+    assert not live.exists()
+
+
+def test_it_is_still_kept_for_a_while(home: Home, today: list[float]) -> None:
+    home.write(1, 2, 3)
+    for kept in (0, 299):
+        today[0] += kept
+        shipper = home.shipper(a=Store())
+        assert shipper.acquire()
+        shipper.ship()
+        shipper.close()
+        assert len(segments(home.journal.directory)) == 2
+    # Whoever ships next knows since when, unless it cannot be read.
+    today[0] += 1
+    shipper = home.shipper(a=Store())
+    (home.cursors / "read").write_text("{" + (home.cursors / "read").read_text())
+    assert shipper.acquire()
+    shipper.ship()
+    assert len(segments(home.journal.directory)) == 2
+    today[0] += 300
+    shipper.ship()
+    assert len(segments(home.journal.directory)) == 1
+    assert json.loads((home.cursors / "read").read_text()) == {}
+
+
+def test_a_lane_that_has_not_read_it_keeps_it(home: Home) -> None:
+    lane = Counter(home, shares=0)
+    lane.reads = False
+    home.write(1)
+    home.journal.close()
+    shipper = Shipper(home.journal.directory, home.cursors, {"a": Store()}, [lane], JournalSettings(keep_s=0))
+    assert shipper.acquire()
+    shipper.ship()
+    assert len(segments(home.journal.directory)) == 1
+    lane.reads = True
+    shipper.ship()
+    assert segments(home.journal.directory) == []
+    shipper.close()
+
+
+def test_half_a_line_keeps_nothing(home: Home) -> None:
+    home.write(1)
+    home.journal.close()
+    with segments(home.journal.directory)[0].open("ab") as file:
+        file.write(b'{"id":')
+    shipper = home.shipper(JournalSettings(keep_s=0), a=Store())
+    assert shipper.acquire()
+    assert shipper.ship() == 1
+    assert segments(home.journal.directory) == []
+    assert shipper.set_aside == 0
+
+
+@pytest.mark.parametrize(("keep_days", "kept"), [(None, [True, True]), (2, [True, False])])
+def test_without_sinks_age_decides(home: Home, today: list[float], keep_days: int | None, kept: list[bool]) -> None:
+    lane = Counter(home, shares=0)
+    home.write(1)
+    home.journal.close()
+    shipper = Shipper(home.journal.directory, home.cursors, {}, [lane], JournalSettings(keep_days=keep_days))
+    assert shipper.acquire()
+    found = []
+    today[0] += 10
+    for _ in range(2):
+        shipper.ship()
+        found.append(bool(segments(home.journal.directory)))
+        today[0] += 2 * 86_400
+    assert found == kept
+    shipper.close()
+
+
+def test_segments_that_vanish_while_they_are_looked_at(home: Home, monkeypatch: pytest.MonkeyPatch, today: list[float]) -> None:
+    gone = home.journal.directory / "n-1-1.jsonl"
+    monkeypatch.setattr(retention, "segments", lambda _: [gone])
+    for sinks, settings in (({"a": Store()}, JournalSettings(keep_s=0)), ({}, JournalSettings(keep_days=1))):
+        shipper = Shipper(home.journal.directory, home.cursors, sinks, (), settings)
+        assert shipper.acquire()
+        shipper.ship()
+        shipper.close()
 
 
 # --- other lanes ---------------------------------------------------------------------------------------------------------
@@ -251,6 +473,7 @@ class Counter:
         self.shipped = 0
         self.shares = shares
         self.closed = self.begun = 0
+        self.reads = True
         self.error: Exception | None = None
         self._home = home
 
@@ -268,6 +491,9 @@ class Counter:
             raise self.error
         return self.shares > 0
 
+    def has_read(self, segment: Path, size: int) -> bool:
+        return self.reads
+
     def close(self) -> None:
         self.closed += 1
 
@@ -277,7 +503,7 @@ def test_what_a_lane_appends_reaches_the_sinks_in_the_same_turn(home: Home) -> N
     shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
     assert shipper.acquire()
     # One share at a time, so that the sinks need not wait for the last.
-    shipper._ship_due()
+    due(shipper)
     assert (len(store.lines), lane.shares) == (1, 2)
     # What the sinks took is what is counted.
     assert shipper.ship() == len(store.lines) - 1 == 2
@@ -285,21 +511,21 @@ def test_what_a_lane_appends_reaches_the_sinks_in_the_same_turn(home: Home) -> N
     assert (lane.begun, lane.closed) == (1, 1)
 
 
-def test_a_lane_that_fails_delays_only_itself(home: Home, caplog: pytest.LogCaptureFixture, clock: list[float]) -> None:
+def test_a_lane_that_fails_delays_only_itself(home: Home, caplog: pytest.LogCaptureFixture, clock: list[float], steady: None) -> None:
     lane, store = Counter(home, shares=0), Store()
     lane.error = RuntimeError("a bug")
     shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
     lines = home.write(1)
     assert shipper.acquire()
-    shipper._ship_due()
+    due(shipper)
     assert store.lines == lines
     assert caplog.messages == ["the counter takes nothing now, and is tried again in 1 s: RuntimeError"]
     lane.shares = 5
-    shipper._ship_due()
+    due(shipper)
     assert lane.shares == 5
     # It had got something done before it failed: no reason to wait longer than the first time.
     clock[0] += 1
-    shipper._ship_due()
+    due(shipper)
     assert lane.shares == 4
     assert caplog.messages[-1] == "the counter takes nothing now, and is tried again in 1 s: RuntimeError"
     shipper.close()
@@ -378,7 +604,8 @@ def test_a_disk_that_fails_is_no_end(home: Home, monkeypatch: pytest.MonkeyPatch
         raise OSError(5, "Input/output error")
 
     shipper = home.shipper(a=store)
-    monkeypatch.setattr(room, "segments", failing)
+    monkeypatch.setattr(retention, "segments", failing)
+    monkeypatch.setattr(shipping, "_SWEEP_S", 0.0)
     with caplog.at_level(logging.ERROR):
         thread, stop = running(shipper)
         assert failed.wait(30)

@@ -12,13 +12,21 @@ from typing import Protocol
 
 
 class Sink(Protocol):
-    """Keeps events."""
+    """Keeps events.
+
+    A sink may have two attributes more, which the shipper looks for: `batch_bytes`, about how much it wants at once (an int; 4 MiB without
+    it), and `linger_s`, how long the shipper waits until there is that much (a float; without it, what is there is shipped about once a
+    second). Each sink is asked in a thread of its own, one batch after the other; lines of a batch may be of several segments.
+    """
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Keep a batch of journal lines, each one JSON object and a newline; return when they are safe.
 
         Raises:
-            SinkError: not now; the shipper keeps them and tries again.
+            SinkError: not now; the shipper keeps them and tries again, ever more rarely.
+            PoisonError: some lines never; the shipper sets those aside, and sends the others again.
+            ValueError: of the built-in kinds of it, too, one may be a line's fault; the shipper looks for the line, if there are others
+                that are taken.
         """
         ...
 

@@ -1,0 +1,93 @@
+"""Set aside: lines that a sink will never take, kept in a file where somebody may look at them, so that what comes behind them goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from attrs import frozen
+
+_log = logging.getLogger("gatewaycore.shipper")
+
+MOST_BYTES = 64 * 1024 * 1024
+"""What the lines of one sink may take."""
+
+_REASON_CHARACTERS = 500
+
+
+@frozen
+class Refused:
+    """A line that is set aside.
+
+    Attributes:
+        line: as it stands in the journal.
+        reason: in words.
+    """
+
+    line: bytes
+    reason: str
+
+
+class SetAside:
+    """Keeps the lines of one sink.
+
+    Args:
+        path: the file; made when there is a line.
+        name: of the sink, for the log.
+
+    Attributes:
+        count: how many lines were set aside since this began; those among them that were not kept, too.
+        dropped: how many were not kept: the file has no room left.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.count = 0
+        self.dropped = 0
+        self._path = path
+        self._name = name
+
+    def add(self, refused: Sequence[Refused]) -> None:
+        """Keep lines; return when they are on disk.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "ab") as file:
+            room, kept = MOST_BYTES - os.fstat(fd).st_size, 0
+            for one in refused:
+                text = json.dumps({"time": now, "reason": one.reason[:_REASON_CHARACTERS], "line": _text(one.line)}).encode() + b"\n"
+                room -= len(text)
+                if room < 0:
+                    break
+                file.write(text)
+                kept += 1
+            file.flush()
+            os.fsync(fd)
+        dropped = len(refused) - kept
+        self.count += len(refused)
+        # Neither the line nor what its store says of it: this is a log.
+        _log.error("%s cannot take %d lines, which are set aside in %s", self._name, len(refused), self._path.name)
+        if dropped:
+            if not self.dropped:
+                _log.error("%s is full: further lines that %s cannot take are lost", self._path.name, self._name)
+            self.dropped += dropped
+
+
+def _text(line: bytes) -> str:
+    return line.rstrip(b"\n").decode(errors="backslashreplace")
+
+
+def count_lines(path: Path) -> int:
+    """Return how many lines a file holds; 0 when it is not there."""
+    try:
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1024 * 1024), b""))
+    except FileNotFoundError:
+        return 0
