@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from gatewaycore.event import Event
 from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
-from gatewaycore.segments import is_at_end
+from gatewaycore.segments import is_at_end, recorded_ms
 from gatewaycore.state import State
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class PullCounter:
             return [], 0, 0
         self._offsets[one.name] = start + len(block)
         self._unsaved += len(block)
-        return list(_events(block)), _recorded_ms(block, block.rfind(b"\n", 0, -1) + 1), len(block)
+        return list(_events(block)), recorded_ms(block, block.rfind(b"\n", 0, -1) + 1), len(block)
 
     def _save(self, found: Sequence[Event]) -> None:
         self._state.save(_NAME, msgspec.msgpack.encode(_Progress(self._offsets, self._pulls.dump())), found)
@@ -190,9 +190,14 @@ def _events(block: bytes) -> Iterator[Event]:
         at = block.find(_MARK, end)
 
 
-def _recorded_ms(block: bytes, at: int) -> int:
-    """Return when the line at `at` was recorded, by its id; 0 when that is not where the recorder writes it."""
+def saved_offsets(state: State) -> Mapping[str, int]:
+    """Return how far the counting has come in each segment, in bytes; nothing where another version wrote it.
+
+    Raises:
+        GatewayError: the state is broken.
+    """
+    saved = state.peek(_NAME)
     try:
-        return int(block[at + 7 : at + 15] + block[at + 16 : at + 20], 16)
-    except ValueError:
-        return 0
+        return {} if saved is None else msgspec.msgpack.decode(saved, type=_Progress).offsets
+    except msgspec.DecodeError:
+        return {}

@@ -102,3 +102,11 @@ def read_block(segment: Path, offset: int, limit_bytes: int) -> bytes:
 def is_at_end(segment: Path, offset: int, size: int) -> bool:
     """Tell whether no whole line stands behind `offset`: of half a line at the end of a closed segment nobody was told that it is there."""
     return offset >= size or not read_block(segment, offset, 1)
+
+
+def recorded_ms(block: bytes, at: int) -> int:
+    """Return when the line at `at` was recorded, by its id; 0 when that is not where the recorder writes it."""
+    try:
+        return int(block[at + 7 : at + 15] + block[at + 16 : at + 20], 16)
+    except ValueError:
+        return 0

@@ -156,7 +156,7 @@ class Service:
                 journal = Journal(data / "journal", platform.node(), settings.journal)
                 salts = Salts(data / "salts", settings.salt_rotation)
                 state = State(data / STATE)
-                counter = PullCounter(journal.append, state) if _serves_images(config) else None
+                counter = PullCounter(journal.append, state) if serves_images(config) else None
                 lanes = [] if counter is None else [counter]
                 shipping = sinks or lanes or settings.journal.keep_days is not None
                 shipper = Shipper(data / "journal", data / "cursors", sinks, lanes, settings.journal) if shipping else None
@@ -239,7 +239,8 @@ class Service:
         self.close()
 
 
-def _serves_images(config: Config) -> bool:
+def serves_images(config: Config) -> bool:
+    """Tell whether there are images to count pulls of."""
     return any(isinstance(rule, ContainerRule | CollectionRule) for rule in config.rules)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -79,22 +79,35 @@ class State:
         Raises:
             GatewayError: the file is broken.
         """
+        rows = self._look("SELECT * FROM packages ORDER BY domain, name")
+        return [
+            PulledPackage(domain, name, kind, rule, datetime.fromisoformat(first), datetime.fromisoformat(last), pulls)
+            for domain, name, kind, rule, first, last, pulls in rows
+        ]
+
+    def _look(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return rows of one of the tables, and write nothing."""
         import sqlite3
 
         if not self._path.exists():
             return []
         try:
             with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-                # Another process may have made the file a moment ago, and no table yet.
-                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'packages'").fetchone():
+                # Another process may have made the file a moment ago, and not both tables yet.
+                if connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('packages', 'progress')").fetchone() != (2,):
                     return []
-                rows = connection.execute("SELECT * FROM packages ORDER BY domain, name").fetchall()
+                return connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise GatewayError(f"{self._path} cannot be read: {error}") from error
-        return [
-            PulledPackage(domain, name, kind, rule, datetime.fromisoformat(first), datetime.fromisoformat(last), pulls)
-            for domain, name, kind, rule, first, last, pulls in rows
-        ]
+
+    def peek(self, name: str) -> bytes | None:
+        """Return what was saved under `name`, while another process may write; None when nothing was.
+
+        Raises:
+            GatewayError: the file is broken.
+        """
+        rows = self._look("SELECT value FROM progress WHERE name = ?", name)
+        return bytes(rows[0][0]) if rows else None
 
     def progress(self, name: str) -> bytes | None:
         """Return what was saved under `name`; None when nothing was.

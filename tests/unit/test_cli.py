@@ -61,7 +61,7 @@ def write(path: Path, text: str) -> Path:
 def test_version_and_help() -> None:
     assert run("--version").output.startswith("gatewaycore, version ")
     shown = run("--help").output
-    for command in ("serve", "check", "explain", "test", "ship", "packages", "token"):
+    for command in ("serve", "check", "explain", "test", "ship", "journal", "packages", "token"):
         assert command in shown
         assert run(command, "--help").exit_code == 0
 
@@ -99,7 +99,8 @@ GARBAGE = {
 
 @pytest.mark.parametrize("name", GARBAGE)
 @pytest.mark.parametrize(
-    "command", ["check", "check --json", "serve --port 0", "explain", "explain --json", "test", "ship", "ship --once", "packages"]
+    "command",
+    ["check", "check --json", "serve --port 0", "explain", "explain --json", "test", "ship", "ship --once", "packages", "journal-stat"],
 )
 def test_garbage_is_refused_in_words(tmp_path: Path, command: str, name: str) -> None:
     verb, *options = command.split()
@@ -109,7 +110,7 @@ def test_garbage_is_refused_in_words(tmp_path: Path, command: str, name: str) ->
         path.mkdir()
     elif isinstance(content, bytes):
         path.write_bytes(content)
-    result = run(verb, path, *(["https://get.acme.example/"] if verb == "explain" else []), *options)
+    result = run(*verb.split("-"), path, *(["https://get.acme.example/"] if verb == "explain" else []), *options)
     assert result.exit_code == 2
     assert result.exception is None or isinstance(result.exception, SystemExit)
     assert str(path) in result.output

@@ -1,4 +1,4 @@
-"""The command line: ``gatewaycore serve | check | explain | test | ship | packages | token``, one file for each.
+"""The command line: ``gatewaycore serve | check | explain | test | ship | journal | packages | token``, one file for each.
 
 Exit status: 0, it is as it should be; 1, expectations do not hold; 2, something cannot be used, and what was said on standard error tells
 what; 130, interrupted.

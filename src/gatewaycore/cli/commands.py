@@ -10,6 +10,7 @@ import click
 from gatewaycore._version import __version__
 from gatewaycore.cli.check import check
 from gatewaycore.cli.explain import explain
+from gatewaycore.cli.journal import journal
 from gatewaycore.cli.output import complain, console
 from gatewaycore.cli.packages import packages
 from gatewaycore.cli.serve import serve
@@ -45,5 +46,5 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, check, explain, test, ship, packages, token):
+for _command in (serve, check, explain, test, ship, journal, packages, token):
     commands.add_command(_command)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from gatewaycore.cli.output import count
+from gatewaycore.cli.output import console, count
 from gatewaycore.errors import GatewayError
 from gatewaycore.service import Service
+from gatewaycore.shipper import Shipper
 
 
 @click.command()
@@ -30,15 +33,42 @@ def ship(file: Path, once: bool, data_dir: Path | None) -> None:
         service.close()
         raise GatewayError(f"{file}: there is nothing to ship to, and no pull to count: it names no sinks and no images")
     try:
-        if not once:
+        if once:
+            _ship_once(service, service.shipper)
+        else:
             service.shipper.run(_stop())
-            return
-        if not service.shipper.acquire():
-            raise GatewayError("another process ships already")
-        shipped = f"{count(service.shipper.ship(), 'event')} shipped"
-        click.echo(shipped if service.counter is None else f"{count(service.counter.shipped, 'pull')} counted, {shipped}", err=True)
     finally:
         service.close()
+
+
+def _ship_once(service: Service, shipper: Shipper) -> None:
+    if not shipper.acquire():
+        raise GatewayError("another process ships already")
+    with _progress(shipper) as watch:
+        told = [f"{count(shipper.ship(watch=watch), 'event')} shipped"]
+    if service.counter is not None:
+        told.insert(0, f"{count(service.counter.shipped, 'pull')} counted")
+    if shipper.set_aside:
+        told.append(f"{count(shipper.set_aside, 'line')} set aside")
+    click.echo(", ".join(told), err=True)
+    if shipper.failing:
+        failing = "; ".join(f"{name} takes nothing now ({error})" for name, error in shipper.failing.items())
+        raise GatewayError(f"{failing}: what is left is shipped by the next run")
+
+
+@contextmanager
+def _progress(shipper: Shipper) -> Iterator[Callable[[], None] | None]:
+    """Show how far it is, on a terminal; yield what moves it on."""
+    out = console(stderr=True)
+    if not out.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    total = shipper.unread_bytes()
+    with Progress(TextColumn("shipping"), BarColumn(), DownloadColumn(binary_units=True), console=out, transient=True) as progress:
+        task = progress.add_task("shipping", total=total)
+        yield lambda: progress.update(task, completed=max(0, total - shipper.unread_bytes()))
 
 
 def _stop() -> threading.Event:
