@@ -11,6 +11,7 @@ class TestMemory(StorageContract):
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 from attrs.exceptions import FrozenInstanceError
 
 from gatewaycore.gateway import Gateway
-from gatewaycore.recorder import Recorder, Sent
+from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.rules import EventRule
 from gatewaycore.salts import Salts
@@ -80,7 +81,8 @@ class StorageContract:
         sink = self.make(tmp_path).open()
         sink.write(lines)
         sink.close()
-        assert sorted(self.read(tmp_path)) == sorted(lines)
+        by_id = attrgetter("id")
+        assert sorted(map(decode, self.read(tmp_path)), key=by_id) == sorted(map(decode, lines), key=by_id)
 
     def test_a_batch_may_come_twice(self, tmp_path: Path) -> None:
         lines = make_lines(3)

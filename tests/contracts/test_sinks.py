@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gatewaycore.sinks import SINKS, JsonlStorage, Storage
+import pytest
+
+from gatewaycore.recorder import encode
+from gatewaycore.sinks import SINKS, JsonlStorage, PostgresStorage, Storage
 from tests.contracts.storage import StorageContract
+from tests.databases import Postgres, stored
 
 
 class TestJsonl(StorageContract):
@@ -16,5 +20,20 @@ class TestJsonl(StorageContract):
         return (folder / "out.jsonl").read_bytes().splitlines(keepends=True)
 
 
+class TestPostgres(StorageContract):
+    exactly_once = True
+    url = ""
+
+    @pytest.fixture(autouse=True)
+    def database(self, postgres: Postgres) -> None:
+        self.server, self.url = postgres, postgres.create()
+
+    def make(self, folder: Path) -> Storage:
+        return PostgresStorage(url=self.url)
+
+    def read(self, folder: Path) -> list[bytes]:
+        return list(map(encode, stored(self.server, self.url)))
+
+
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestJsonl,)} == set(SINKS.values())
+    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestPostgres)} == set(SINKS.values())

@@ -49,7 +49,8 @@ class Storage(Protocol):
 
 # Below the protocols, which the rooms of the roster implement.
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
+from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
 
-SINKS: Mapping[str, type[Storage]] = MappingProxyType({"jsonl": JsonlStorage})
+SINKS: Mapping[str, type[Storage]] = MappingProxyType({"jsonl": JsonlStorage, "postgres": PostgresStorage})
 
-__all__ = ["SINKS", "JsonlStorage", "Sink", "Storage"]
+__all__ = ["SINKS", "JsonlStorage", "PostgresStorage", "Sink", "Storage"]

@@ -1,0 +1,66 @@
+"""Gateways that ship to real stores, which are killed meanwhile: whatever was answered is stored, once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from tests.databases import Postgres, stored
+from tests.e2e.running import DEADLINE_S, Gateway, Programs
+
+pytestmark = pytest.mark.e2e
+
+REQUESTS = 4_000
+PACKAGES = [
+    {
+        "name": "cli",
+        "type": "file",
+        "domain": "localhost",
+        "incoming-path": "/cli/{version}",
+        "outgoing-url": "https://cdn.acme.example/{version}",
+    }
+]
+
+
+def ask(gateway: Gateway, meanwhile: Callable[[], None]) -> None:
+    """Ask for files, and after the first half of them do something else at the same time."""
+    other = threading.Thread(target=meanwhile)
+    with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        for number in range(REQUESTS):
+            if number == REQUESTS // 2:
+                other.start()
+            assert client.get(f"/cli/{number}").status_code == 302
+    other.join()
+
+
+def wait_until(count: Callable[[], int]) -> None:
+    """Wait until all requests are where they should be."""
+    end = time.monotonic() + DEADLINE_S
+    while count() < REQUESTS and time.monotonic() < end:
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def safe_postgres() -> Iterator[Postgres]:
+    with Postgres(safe=True) as server:
+        yield server
+
+
+def test_postgres_crashes_and_comes_back(programs: Programs, safe_postgres: Postgres) -> None:
+    server = safe_postgres
+    url = server.create()
+    config = {"packages": PACKAGES, "sinks": [{"type": "postgres", "url-env": "EVENTS_URL"}]}
+    gateway = programs.serve(config, env={"EVENTS_URL": url})
+
+    def crash() -> None:
+        for _ in range(2):
+            server.stop()
+            server.start()
+
+    ask(gateway, crash)
+    wait_until(lambda: len(stored(server, url)))
+    assert stored(server, url) == gateway.events()
