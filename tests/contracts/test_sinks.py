@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gatewaycore.recorder import encode
-from gatewaycore.sinks import SINKS, JsonlStorage, PostgresStorage, Storage
+from gatewaycore.sinks import SINKS, JsonlStorage, PostgresStorage, Storage, WebhookStorage
 from tests.contracts.storage import StorageContract
 from tests.databases import Postgres, stored
+from tests.receiver import Receiver
 
 
 class TestJsonl(StorageContract):
@@ -35,5 +37,22 @@ class TestPostgres(StorageContract):
         return list(map(encode, stored(self.server, self.url)))
 
 
+class TestWebhook(StorageContract):
+    exactly_once = True
+    url = "http://127.0.0.1/"
+
+    @pytest.fixture(autouse=True)
+    def receiver(self) -> Iterator[None]:
+        with Receiver() as self.held:
+            self.url = self.held.url
+            yield
+
+    def make(self, folder: Path) -> Storage:
+        return WebhookStorage(url=self.url, secret="of both", allow_private=True)
+
+    def read(self, folder: Path) -> list[bytes]:
+        return list(self.held.events.values())
+
+
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestPostgres)} == set(SINKS.values())
+    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestPostgres, TestWebhook)} == set(SINKS.values())

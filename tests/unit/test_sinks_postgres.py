@@ -91,8 +91,8 @@ def test_what_the_database_refuses_is_skipped_and_nothing_else(postgres: Postgre
     assert stored(postgres, url) == events
     assert sink.skipped == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "postgres: 1 lines are skipped: they are not events",
         "postgres: 1 lines are skipped: PostgreSQL refuses them (22003)",
+        "postgres: 1 lines are skipped: they are not events",
     ]
 
 

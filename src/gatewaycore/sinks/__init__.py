@@ -50,7 +50,14 @@ class Storage(Protocol):
 # Below the protocols, which the rooms of the roster implement.
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
 from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
+from gatewaycore.sinks.webhook import WebhookStorage  # noqa: E402
 
-SINKS: Mapping[str, type[Storage]] = MappingProxyType({"jsonl": JsonlStorage, "postgres": PostgresStorage})
+SINKS: Mapping[str, type[Storage]] = MappingProxyType(
+    {
+        "jsonl": JsonlStorage,
+        "postgres": PostgresStorage,
+        "webhook": WebhookStorage,
+    }
+)
 
-__all__ = ["SINKS", "JsonlStorage", "PostgresStorage", "Sink", "Storage"]
+__all__ = ["SINKS", "JsonlStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]

@@ -153,6 +153,7 @@ class PostgresSink:
         try:
             if events:
                 self._store(events)
+            self._intake.settle()
         except psycopg.Error as error:
             # Whatever went wrong: a new connection looks at everything anew. The server's words may quote what was to be stored.
             self.close()

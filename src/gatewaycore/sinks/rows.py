@@ -38,10 +38,15 @@ class Intake:
     def __init__(self, sink: str) -> None:
         self._sink = sink
         self.skipped = 0
+        self._torn = 0
 
     def read(self, lines: Sequence[bytes]) -> list[Event]:
-        """Return the events of `lines`, in their order; what is none is skipped."""
-        events = []
+        """Return the events of `lines`, in their order; what is none is counted by `settle`."""
+        return [event for _, event in self.pair(lines)]
+
+    def pair(self, lines: Sequence[bytes]) -> list[tuple[bytes, Event]]:
+        """Return each line that is an event, and the event."""
+        pairs = []
         for line in lines:
             try:
                 event = _decode(line)
@@ -49,10 +54,15 @@ class Intake:
                 continue
             # Both are keys of tables, which no database would take otherwise.
             if event.time.tzinfo is not None and _UUID.fullmatch(event.id):
-                events.append(event)
-        if len(events) < len(lines):
-            self.skip(len(lines) - len(events), "they are not events")
-        return events
+                pairs.append((line, event))
+        self._torn = len(lines) - len(pairs)
+        return pairs
+
+    def settle(self) -> None:
+        """Count what was no event in the batch that was read last: it has been kept, and does not come again."""
+        if self._torn:
+            self.skip(self._torn, "they are not events")
+            self._torn = 0
 
     def skip(self, count: int, why: str) -> None:
         """Count lines that cannot be kept, and say so: one that was sent again for ever would keep all others waiting."""

@@ -1,0 +1,260 @@
+"""Sink `webhook`: batches of events, POSTed as lines of JSON and signed, to a receiver of one's own.
+
+What a receiver needs: `verify`, and the events' ids, for whatever was sent may be sent again. A batch that comes again has the same
+`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), unless the gateway was started anew in between.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from attrs import define, field, frozen
+
+from gatewaycore._version import __version__
+from gatewaycore.errors import ConfigError, Problem, SinkError
+from gatewaycore.event import Event
+from gatewaycore.sinks.rows import Intake, batch_key, check_positive
+
+if TYPE_CHECKING:
+    import httpx
+
+SIGNATURE = "gateway-signature"
+"""``v1=`` and HMAC-SHA256 of timestamp, "." and body, in hexadecimal digits."""
+
+TIMESTAMP = "gateway-timestamp"
+"""When it was sent, in seconds since the epoch."""
+
+_TOLERANCE_S = 300.0
+# A receiver that asks for more is asked again all the same: it may have meant another unit.
+_LONGEST_PAUSE_S = 3600.0
+# What it has to say besides the status is not read to the end.
+_ANSWER_BYTES = 64 * 1024
+# They speak of the body (RFC 9110 §15.5.1, §15.5.14, §15.5.21): something in it will never be taken. All others speak of the place, the
+# password or the moment, which somebody will mend.
+_OF_THE_BODY = frozenset({400, 413, 422})
+# To find one event in a batch, halves are refused as often as the batch can be halved. After this many, everything is.
+_MOST_REFUSALS = 32
+
+_Pairs: TypeAlias = Sequence[tuple[bytes, Event]]
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now_s: float | None = None, tolerance_s: float = _TOLERANCE_S) -> bool:
+    """Tell whether a request comes from a gateway that has the secret, and was sent just now: for receivers.
+
+    Args:
+        secret: as in the gateway's configuration.
+        headers: of the request, in any case.
+        body: as it came, before any `Content-Encoding` is undone.
+        now_s: the time, in seconds since the epoch, if not now.
+        tolerance_s: how old, or how far ahead, a request may be.
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    timestamp = found.get(TIMESTAMP, "")
+    if not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > 20:
+        return False
+    signed = hmac.compare_digest(found.get(SIGNATURE, "").encode(), sign(secret, timestamp, body).encode())
+    return signed and abs((time.time() if now_s is None else now_s) - int(timestamp)) <= tolerance_s
+
+
+def sign(secret: str, timestamp: str, body: bytes) -> str:
+    """Return the signature of a body."""
+    return "v1=" + hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+
+
+@frozen(kw_only=True)
+class WebhookStorage:
+    """Settings of the sink `webhook`.
+
+    Attributes:
+        url: where to; ``https://…``. It may hold a token, so it is shown nowhere.
+        secret: signs; None signs nothing.
+        batch: the most events in a request.
+        timeout_s: for each step of a request.
+        gzip: whether the body is compressed.
+        allow_private: whether the receiver may be in a private network or on this machine.
+    """
+
+    url: str = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
+    batch: int = field(default=1000, validator=check_positive)
+    timeout_s: float = field(default=30.0, validator=check_positive)
+    gzip: bool = True
+    allow_private: bool = False
+
+    def open(self) -> WebhookSink:
+        """Make the sink.
+
+        Raises:
+            ConfigError: the URL is none.
+        """
+        from gatewaycore.connecting import open_client
+
+        if not _is_url(self.url):
+            raise ConfigError([Problem("sinks: webhook: url", "is not a URL", "write https://host/path")])
+        return WebhookSink(open_client(private=self.allow_private), self)
+
+
+@frozen
+class _Sent:
+    """A part of a batch that was sent: how many events, their key, and whether they were taken."""
+
+    key: str
+    count: int
+    taken: bool
+
+
+@define
+class _Found:
+    """What has become of the pieces of a part that was refused."""
+
+    taken: int = 0
+    refusals: int = 0
+    refused: int = 0
+
+
+class WebhookSink:
+    """Sends events, one request after the other.
+
+    Args:
+        client: connects to permitted addresses only.
+        settings: the rest.
+    """
+
+    batch_bytes = 4 * 1024 * 1024
+    linger_s = 1.0
+
+    def __init__(self, client: httpx.Client, settings: WebhookStorage) -> None:
+        self._client = client
+        self._settings = settings
+        self._intake = Intake("webhook")
+        self._resumes_at = 0.0
+        self._sent: list[_Sent] = []
+
+    @property
+    def skipped(self) -> int:
+        """Lines that the receiver will never have."""
+        return self._intake.skipped
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Send a batch, in parts.
+
+        Raises:
+            SinkError: the receiver is not there, or does not take it now; it is not asked before it wants to be.
+        """
+        if time.monotonic() < self._resumes_at:
+            raise SinkError("webhook: the receiver wants to be left alone for now")
+        pairs = self._intake.pair(lines)
+        # The same parts as before, as far as they were sent: more events may have come meanwhile, and must not change the keys.
+        before, self._sent = self._sent, []
+        start = 0
+        while start < len(pairs):
+            last = before.pop(0) if before else None
+            part = pairs[start : start + (last.count if last else self._settings.batch)]
+            if last and last.key != _key(part):
+                before, last = [], None
+                part = pairs[start : start + self._settings.batch]
+            if not (last and last.taken):
+                self._sent.append(_Sent(_key(part), len(part), False))
+                self._deliver(part)
+                del self._sent[-1]
+            self._sent.append(_Sent(_key(part), len(part), True))
+            start += len(part)
+        self._sent = []
+        self._intake.settle()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _deliver(self, part: _Pairs) -> None:
+        """Send a part; an event that is refused for what it holds is skipped, if others beside it are taken."""
+        found = _Found()
+        self._try(part, found)
+        if found.refused and not found.taken:
+            # Nobody knows whether it is the events, or a receiver that is set up wrongly: nothing is lost, and more events may tell.
+            self._sent = [sent for sent in self._sent if sent.taken]
+            raise SinkError("webhook: the receiver refuses everything")
+        if found.refused:
+            self._intake.skip(found.refused, "the receiver refuses them")
+
+    def _try(self, part: _Pairs, found: _Found) -> None:
+        if self._post(part):
+            found.taken += 1
+            return
+        found.refusals += 1
+        if len(part) == 1:
+            found.refused += 1
+            return
+        if found.refusals > _MOST_REFUSALS and not found.taken:
+            found.refused += len(part)
+            return
+        middle = len(part) // 2
+        self._try(part[:middle], found)
+        self._try(part[middle:], found)
+
+    def _post(self, part: _Pairs) -> bool:
+        """Send one request; False when it is refused for what it holds."""
+        import httpx
+
+        body = b"".join(line for line, _ in part)
+        headers = {
+            "content-type": "application/x-ndjson",
+            "user-agent": f"gatewaycore/{__version__}",
+            # A string of RFC 9651, as the draft wants it.
+            "idempotency-key": f'"{_key(part)}"',
+        }
+        if self._settings.gzip:
+            body = gzip.compress(body, 6, mtime=0)
+            headers["content-encoding"] = "gzip"
+        if self._settings.secret is not None:
+            headers[TIMESTAMP] = str(int(time.time()))
+            headers[SIGNATURE] = sign(self._settings.secret, headers[TIMESTAMP], body)
+        try:
+            with self._client.stream("POST", self._settings.url, content=body, headers=headers, timeout=self._settings.timeout_s) as answer:
+                # Read, so that the connection can be used again.
+                size = 0
+                for chunk in answer.iter_raw():
+                    size += len(chunk)
+                    if size > _ANSWER_BYTES:
+                        break
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SinkError(f"webhook: {type(error).__name__}") from None
+        if answer.is_success:
+            return True
+        if answer.status_code in _OF_THE_BODY:
+            return False
+        if answer.status_code in (429, 503):
+            self._resumes_at = time.monotonic() + _pause_s(answer.headers.get("retry-after", ""))
+        raise SinkError(f"webhook: status {answer.status_code}")
+
+
+def _key(part: _Pairs) -> str:
+    return batch_key([event.id for _, event in part])
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _pause_s(text: str) -> float:
+    """Return how long a `Retry-After` (RFC 9110 §10.2.3) asks to wait: seconds, or a date."""
+    if text.isascii() and text.isdigit():
+        wanted = float(text[:10])
+    else:
+        try:
+            wanted = (parsedate_to_datetime(text).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        except (ValueError, OverflowError):
+            return 0.0
+    return max(0.0, min(wanted, _LONGEST_PAUSE_S))
