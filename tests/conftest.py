@@ -7,9 +7,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.databases import Postgres
+from tests.e2e.running import Programs
+from tests.queues import Nats
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with Postgres() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    programs = Programs(tmp_path_factory.mktemp("nats"))
+    yield Nats(programs)
+    programs.stop()

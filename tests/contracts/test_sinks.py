@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gatewaycore.recorder import encode
-from gatewaycore.sinks import SINKS, JsonlStorage, PostgresStorage, Storage, WebhookStorage
+from gatewaycore.sinks import SINKS, JsonlStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
 from tests.contracts.storage import StorageContract
 from tests.databases import Postgres, stored
+from tests.queues import Nats, streamed
 from tests.receiver import Receiver
 
 
@@ -37,6 +38,21 @@ class TestPostgres(StorageContract):
         return list(map(encode, stored(self.server, self.url)))
 
 
+class TestNats(StorageContract):
+    exactly_once = True
+    url = "nats://127.0.0.1"
+
+    @pytest.fixture(autouse=True)
+    def stream(self, nats: Nats) -> None:
+        self.url, self.name = nats.url, nats.name()
+
+    def make(self, folder: Path) -> Storage:
+        return NatsStorage(url=self.url, stream=getattr(self, "name", "x"), subject=getattr(self, "name", "x"))
+
+    def read(self, folder: Path) -> list[bytes]:
+        return streamed(self.url, self.name)
+
+
 class TestWebhook(StorageContract):
     exactly_once = True
     url = "http://127.0.0.1/"
@@ -55,4 +71,4 @@ class TestWebhook(StorageContract):
 
 
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestPostgres, TestWebhook)} == set(SINKS.values())
+    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestNats, TestPostgres, TestWebhook)} == set(SINKS.values())

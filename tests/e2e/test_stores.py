@@ -9,8 +9,12 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from gatewaycore.recorder import decode
+from gatewaycore.sinks import PostgresStorage
+from gatewaycore.sinks.nats import NatsStorage, consume
 from tests.databases import Postgres, stored
 from tests.e2e.running import DEADLINE_S, Gateway, Programs
+from tests.queues import Cluster, streamed
 
 pytestmark = pytest.mark.e2e
 
@@ -64,3 +68,28 @@ def test_postgres_crashes_and_comes_back(programs: Programs, safe_postgres: Post
     ask(gateway, crash)
     wait_until(lambda: len(stored(server, url)))
     assert stored(server, url) == gateway.events()
+
+
+def test_nats_loses_a_server_of_three_and_postgres_has_everything(programs: Programs, safe_postgres: Postgres) -> None:
+    cluster = Cluster(programs)
+    sink = {"type": "nats", "url-env": "NATS_URL", "replicas": 3}
+    gateway = programs.serve({"packages": PACKAGES, "sinks": [sink]}, env={"NATS_URL": cluster.url})
+    database, stop = safe_postgres.create(), threading.Event()
+    kept = PostgresStorage(url=database).open()
+    consumer = threading.Thread(target=consume, args=[NatsStorage(url=cluster.url, replicas=3), kept, stop])
+    consumer.start()
+    try:
+        ask(gateway, lambda: cluster.kill(0))
+        wait_until(lambda: len(stored(safe_postgres, database)) if _is_made(safe_postgres, database) else 0)
+    finally:
+        stop.set()
+        consumer.join()
+        kept.close()
+    events = gateway.events()
+    assert stored(safe_postgres, database) == events
+    left = ",".join(cluster.url.split(",")[1:])
+    assert sorted(event.id for event in map(decode, streamed(left, "gatewaycore"))) == [event.id for event in events]
+
+
+def _is_made(server: Postgres, url: str) -> bool:
+    return bool(server.ask(url, "SELECT to_regclass('events')")[0][0])

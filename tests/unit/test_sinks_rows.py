@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from gatewaycore.recorder import encode
-from gatewaycore.sinks.rows import Intake, batch_key, check_name, check_positive, without_extra
-from tests.events import make_event
+from gatewaycore.sinks.rows import Intake, Parts, batch_key, check_name, check_positive, without_extra
+from tests.events import lines_of, make_event, make_events
 
 GOOD = make_event()
 TORN = [
@@ -41,6 +41,27 @@ def test_what_is_no_event_is_counted_and_never_shown(caplog: pytest.LogCaptureFi
 def test_a_batch_has_a_key_of_its_own() -> None:
     assert batch_key(["a", "b"]) == batch_key(["a", "b"]) != batch_key(["b", "a"])
     assert len(batch_key([])) == 32
+
+
+def test_a_batch_that_comes_again_is_cut_as_before() -> None:
+    pairs = Intake("x").pair(lines_of(make_events(12)))
+    parts = Parts(4, 1_000_000)
+    first = parts.cut(pairs[:10])
+    assert [len(part.pairs) for part in first] == [4, 4, 2]
+    first[0].sent = first[2].sent = first[2].taken = True
+    first[1].sent = True
+    again = parts.cut(pairs)
+    assert [(len(part.pairs), part.taken) for part in again] == [(4, False), (4, False), (2, True), (2, False)]
+    assert [part.key for part in again[:3]] == [part.key for part in first]
+    assert [len(part.pairs) for part in parts.cut(pairs[1:])] == [4, 4, 3]
+    parts.forget()
+    assert parts.cut([]) == []
+
+
+def test_parts_are_as_large_as_they_may_be() -> None:
+    pairs = Intake("x").pair(lines_of([make_event(), make_event(version="x" * 1000), make_event(), make_event()]))
+    assert [len(part.pairs) for part in Parts(3, 1000).cut(pairs)] == [1, 1, 1, 1]
+    assert [len(part.pairs) for part in Parts(3, 10_000).cut(pairs)] == [3, 1]
 
 
 def test_a_driver_that_is_not_there() -> None:

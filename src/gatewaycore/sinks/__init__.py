@@ -49,15 +49,17 @@ class Storage(Protocol):
 
 # Below the protocols, which the rooms of the roster implement.
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
+from gatewaycore.sinks.nats import NatsStorage  # noqa: E402
 from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
 from gatewaycore.sinks.webhook import WebhookStorage  # noqa: E402
 
 SINKS: Mapping[str, type[Storage]] = MappingProxyType(
     {
         "jsonl": JsonlStorage,
+        "nats": NatsStorage,
         "postgres": PostgresStorage,
         "webhook": WebhookStorage,
     }
 )
 
-__all__ = ["SINKS", "JsonlStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]
+__all__ = ["SINKS", "JsonlStorage", "NatsStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]

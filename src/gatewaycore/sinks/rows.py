@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
-from attrs import fields
+from attrs import define, fields
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Event
@@ -68,6 +68,72 @@ class Intake:
         """Count lines that cannot be kept, and say so: one that was sent again for ever would keep all others waiting."""
         self.skipped += count
         _log.error("%s: %d lines are skipped: %s", self._sink, count, why)
+
+
+@define
+class Part:
+    """Some events of a batch, which are sent together.
+
+    Attributes:
+        pairs: each line, and its event.
+        key: tells it from all others.
+        sent: somebody may have it.
+        taken: somebody said so.
+    """
+
+    pairs: Sequence[tuple[bytes, Event]]
+    key: str = ""
+    sent: bool = False
+    taken: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.key = batch_key([event.id for _, event in self.pairs])
+
+
+class Parts:
+    """Cuts batches into parts, and cuts one that comes again as it was cut before, though more events may stand behind it by now.
+
+    Args:
+        most: events in a part.
+        most_bytes: of their lines; a single one may have more.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._before: list[Part] = []
+
+    def cut(self, pairs: Sequence[tuple[bytes, Event]]) -> list[Part]:
+        """Return the parts of a batch, in their order; those that were taken before say so."""
+        before = [part for part in self._before if part.sent]
+        parts: list[Part] = []
+        start = 0
+        while start < len(pairs):
+            if before:
+                last = before.pop(0)
+                part = Part(pairs[start : start + len(last.pairs)], sent=True, taken=last.taken)
+                if part.key != last.key:
+                    # Another batch altogether.
+                    before.clear()
+                    continue
+            else:
+                part = Part(pairs[start : self._end(pairs, start)])
+            parts.append(part)
+            start += len(part.pairs)
+        self._before = parts
+        return parts
+
+    def _end(self, pairs: Sequence[tuple[bytes, Event]], start: int) -> int:
+        left = self._most_bytes
+        for position in range(start, min(start + self._most, len(pairs))):
+            left -= len(pairs[position][0])
+            if left < 0 and position > start:
+                return position
+        return min(start + self._most, len(pairs))
+
+    def forget(self) -> None:
+        """Forget a batch that was taken as a whole."""
+        self._before = []
 
 
 def batch_key(ids: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 from gatewaycore._version import __version__
 from gatewaycore.errors import ConfigError, Problem, SinkError
 from gatewaycore.event import Event
-from gatewaycore.sinks.rows import Intake, batch_key, check_positive
+from gatewaycore.sinks.rows import Intake, Part, Parts, check_positive
 
 if TYPE_CHECKING:
     import httpx
@@ -102,15 +102,6 @@ class WebhookStorage:
         return WebhookSink(open_client(private=self.allow_private), self)
 
 
-@frozen
-class _Sent:
-    """A part of a batch that was sent: how many events, their key, and whether they were taken."""
-
-    key: str
-    count: int
-    taken: bool
-
-
 @define
 class _Found:
     """What has become of the pieces of a part that was refused."""
@@ -136,7 +127,7 @@ class WebhookSink:
         self._settings = settings
         self._intake = Intake("webhook")
         self._resumes_at = 0.0
-        self._sent: list[_Sent] = []
+        self._parts = Parts(settings.batch, self.batch_bytes)
 
     @property
     def skipped(self) -> int:
@@ -151,65 +142,54 @@ class WebhookSink:
         """
         if time.monotonic() < self._resumes_at:
             raise SinkError("webhook: the receiver wants to be left alone for now")
-        pairs = self._intake.pair(lines)
-        # The same parts as before, as far as they were sent: more events may have come meanwhile, and must not change the keys.
-        before, self._sent = self._sent, []
-        start = 0
-        while start < len(pairs):
-            last = before.pop(0) if before else None
-            part = pairs[start : start + (last.count if last else self._settings.batch)]
-            if last and last.key != _key(part):
-                before, last = [], None
-                part = pairs[start : start + self._settings.batch]
-            if not (last and last.taken):
-                self._sent.append(_Sent(_key(part), len(part), False))
+        for part in self._parts.cut(self._intake.pair(lines)):
+            if not part.taken:
+                part.sent = True
                 self._deliver(part)
-                del self._sent[-1]
-            self._sent.append(_Sent(_key(part), len(part), True))
-            start += len(part)
-        self._sent = []
+                part.taken = True
+        self._parts.forget()
         self._intake.settle()
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _deliver(self, part: _Pairs) -> None:
+    def _deliver(self, part: Part) -> None:
         """Send a part; an event that is refused for what it holds is skipped, if others beside it are taken."""
         found = _Found()
-        self._try(part, found)
+        self._try(part.pairs, found)
         if found.refused and not found.taken:
             # Nobody knows whether it is the events, or a receiver that is set up wrongly: nothing is lost, and more events may tell.
-            self._sent = [sent for sent in self._sent if sent.taken]
+            part.sent = False
             raise SinkError("webhook: the receiver refuses everything")
         if found.refused:
             self._intake.skip(found.refused, "the receiver refuses them")
 
-    def _try(self, part: _Pairs, found: _Found) -> None:
-        if self._post(part):
+    def _try(self, pairs: _Pairs, found: _Found) -> None:
+        if self._post(Part(pairs)):
             found.taken += 1
             return
         found.refusals += 1
-        if len(part) == 1:
+        if len(pairs) == 1:
             found.refused += 1
             return
         if found.refusals > _MOST_REFUSALS and not found.taken:
-            found.refused += len(part)
+            found.refused += len(pairs)
             return
-        middle = len(part) // 2
-        self._try(part[:middle], found)
-        self._try(part[middle:], found)
+        middle = len(pairs) // 2
+        self._try(pairs[:middle], found)
+        self._try(pairs[middle:], found)
 
-    def _post(self, part: _Pairs) -> bool:
+    def _post(self, part: Part) -> bool:
         """Send one request; False when it is refused for what it holds."""
         import httpx
 
-        body = b"".join(line for line, _ in part)
+        body = b"".join(line for line, _ in part.pairs)
         headers = {
             "content-type": "application/x-ndjson",
             "user-agent": f"gatewaycore/{__version__}",
             # A string of RFC 9651, as the draft wants it.
-            "idempotency-key": f'"{_key(part)}"',
+            "idempotency-key": f'"{part.key}"',
         }
         if self._settings.gzip:
             body = gzip.compress(body, 6, mtime=0)
@@ -234,10 +214,6 @@ class WebhookSink:
         if answer.status_code in (429, 503):
             self._resumes_at = time.monotonic() + _pause_s(answer.headers.get("retry-after", ""))
         raise SinkError(f"webhook: status {answer.status_code}")
-
-
-def _key(part: _Pairs) -> str:
-    return batch_key([event.id for _, event in part])
 
 
 def _is_url(text: str) -> bool:

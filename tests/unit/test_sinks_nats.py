@@ -1,0 +1,175 @@
+"""Sink `nats`, against a server of our own; and what takes events from there to another sink."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.sinks import JsonlStorage
+from gatewaycore.sinks import nats as room
+from gatewaycore.sinks.nats import NatsStorage, consume
+from tests.e2e.running import Programs
+from tests.events import lines_of, make_event, make_events
+from tests.queues import Nats, streamed
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Iterator[Programs]:
+    started = Programs(tmp_path)
+    yield started
+    started.stop()
+
+
+def settings(server: Nats, **more: object) -> NatsStorage:
+    name = server.name()
+    return NatsStorage(**{"url": server.url, "stream": name, "subject": f"{name}.events", **more})  # type: ignore[arg-type]
+
+
+def test_a_batch_that_comes_again_with_more_behind_it_is_there_once(nats: Nats) -> None:
+    storage = settings(nats)
+    lines = lines_of(make_events(450))
+    sink = storage.open()
+    sink._parts.forget = lambda: None  # type: ignore[method-assign]  # as if its acknowledgements had been lost
+    sink.write(lines[:250])
+    for part in sink._parts._before:
+        part.taken = False
+    sink.write([*lines, b"{torn\n"])
+    sink.close()
+    assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
+    assert sink.skipped == 1
+
+
+def test_a_server_that_takes_small_messages_only(programs: Programs, tmp_path: Path) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text("max_payload: 3000\n")
+    server = Nats(programs, "-c", str(config))
+    storage = settings(server)
+    lines = lines_of(make_events(20))
+    sink = storage.open()
+    sink.write([*lines, *lines_of([make_event(version="x" * 3000)])])
+    sink.close()
+    assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
+    assert sink.skipped == 1
+
+
+def test_a_server_that_hangs_or_is_gone_is_a_reason_to_come_again(programs: Programs, tmp_path: Path) -> None:
+    server = Nats(programs)
+    storage = settings(server, timeout_s=1)
+    lines = lines_of(make_events(2))
+    sink = storage.open()
+    sink.write(lines[:1])
+    server.hang()
+    with pytest.raises(SinkError, match="nats: TimeoutError"):
+        sink.write(lines[1:])
+    # It finds the message before it was hung up on, and is sent it again.
+    server.go_on()
+    sink.write(lines[1:])
+    assert streamed(storage.url, storage.stream) == lines
+    server.program.stop()
+    with pytest.raises(SinkError, match="nats: "):
+        sink.write(lines)
+    with pytest.raises(SinkError, match="nats: "):
+        sink.write(lines)
+    sink.close()
+
+
+def test_whoever_waits_for_a_server_that_dies_is_told_at_once(programs: Programs) -> None:
+    server = Nats(programs)
+    storage = settings(server, timeout_s=60)
+    sink = storage.open()
+    sink.write(lines_of(make_events(1)))
+    server.hang()
+    killer = threading.Timer(0.3, server.kill)
+    killer.start()
+    with pytest.raises(SinkError, match="nats: ConnectionClosedError"):
+        sink.write(lines_of(make_events(1)))
+    killer.join()
+    sink.close()
+
+
+def test_a_stream_of_another_subject_is_not_ours(nats: Nats) -> None:
+    storage = settings(nats)
+    for made in (storage, NatsStorage(url=storage.url, stream=storage.stream, subject=f"{storage.stream}.other", timeout_s=2)):
+        sink = made.open()
+        if made is storage:
+            sink.write(lines_of(make_events(1)))
+        else:
+            with pytest.raises(SinkError, match="nats: NoStreamResponseError"):
+                sink.write(lines_of(make_events(1)))
+        sink.close()
+
+
+def test_more_replicas_than_servers(nats: Nats) -> None:
+    sink = settings(nats, replicas=3).open()
+    with pytest.raises(SinkError, match=r"nats: ServerError [0-9]+"):
+        sink.write(lines_of(make_events(1)))
+    sink.close()
+
+
+class Moody:
+    """A sink that takes every second batch, and stops its consumer when it has enough."""
+
+    def __init__(self, path: Path, enough: int, stop: threading.Event) -> None:
+        self._sink = JsonlStorage(str(path)).open()
+        self._left, self._stop, self._moods = enough, stop, 0
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        self._moods += 1
+        if self._moods % 2:
+            raise SinkError("not now")
+        self._sink.write(lines)
+        self._left -= len(lines)
+        if self._left <= 0:
+            self._stop.set()
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+def test_events_are_taken_to_another_sink(nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "_FETCH_S", 0.2)
+    storage = settings(nats)
+    lines = lines_of(make_events(1_000))
+    source, stop = storage.open(), threading.Event()
+    sink = Moody(tmp_path / "out.jsonl", len(lines), stop)
+    source.write(lines[:500])
+    late = threading.Timer(0.8, source.write, [lines[500:]])
+    late.start()
+    assert consume(storage, sink, stop) == len(lines)
+    late.join()
+    source.close()
+    sink.close()
+    assert sorted((tmp_path / "out.jsonl").read_bytes().splitlines(keepends=True)) == sorted(lines)
+    # Nothing is left for another one of that name.
+    stop.clear()
+    threading.Timer(0.5, stop.set).start()
+    assert consume(storage, sink, stop) == 0
+
+
+def test_a_file_of_credentials(nats: Nats, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.creds"
+    storage = settings(nats, credentials=str(file))
+    with pytest.raises(ConfigError, match=r"sinks: nats: credentials: '.*/gateway.creds' cannot be read"):
+        storage.open()
+    # This server asks nobody for them.
+    file.write_text("")
+    sink = storage.open()
+    sink.write(lines_of(make_events(1)))
+    sink.close()
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "hunter2" not in repr(NatsStorage(url="nats://gw:hunter2@host"))
+    NatsStorage(url="nats://a:4222, tls://gw:x@b").check()
+    for url in ("", "host", "http://host", "nats://", "nats://a,", "nats://[", "nats://a:99999"):
+        with pytest.raises(ConfigError, match="sinks: nats: url: is not a list of servers"):
+            NatsStorage(url=url).open()
+    monkeypatch.setitem(sys.modules, "nats", None)
+    with pytest.raises(ConfigError, match=r"needs gatewaycore\[nats\] \(pip install 'gatewaycore\[nats\]'\)"):
+        NatsStorage(url="nats://a").open()
