@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.clickhouse import Clickhouse, serve_clickhouse
 from tests.databases import Postgres
 from tests.e2e.running import Programs
 from tests.queues import Nats
@@ -22,3 +23,9 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
     programs = Programs(tmp_path_factory.mktemp("nats"))
     yield Nats(programs)
     programs.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clickhouse]:
+    with serve_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gatewaycore.recorder import encode
-from gatewaycore.sinks import SINKS, JsonlStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
+from gatewaycore.sinks import SINKS, ClickhouseStorage, JsonlStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
+from tests.clickhouse import Clickhouse
 from tests.contracts.storage import StorageContract
 from tests.databases import Postgres, stored
 from tests.queues import Nats, streamed
@@ -36,6 +38,24 @@ class TestPostgres(StorageContract):
 
     def read(self, folder: Path) -> list[bytes]:
         return list(map(encode, stored(self.server, self.url)))
+
+
+class TestClickhouse(StorageContract):
+    exactly_once = True
+    url = ""
+
+    @pytest.fixture(autouse=True)
+    def database(self, clickhouse: Clickhouse) -> None:
+        self.server, self.url = clickhouse, clickhouse.create()
+
+    def make(self, folder: Path) -> Storage:
+        return ClickhouseStorage(url=self.url)
+
+    def read(self, folder: Path) -> list[bytes]:
+        """Return the rows as lines, without what is empty."""
+        found = self.server.ask("SELECT * FROM events FORMAT JSONEachRow", self.url.rpartition("/")[2]).splitlines()
+        rows = [{name: value for name, value in json.loads(line).items() if value not in ("", None)} for line in found]
+        return [json.dumps({**row, "time": row["time"].replace(" ", "T") + "Z"}).encode() + b"\n" for row in rows]
 
 
 class TestNats(StorageContract):
@@ -71,4 +91,6 @@ class TestWebhook(StorageContract):
 
 
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestJsonl, TestNats, TestPostgres, TestWebhook)} == set(SINKS.values())
+    assert {type(contract().make(tmp_path)) for contract in (TestClickhouse, TestJsonl, TestNats, TestPostgres, TestWebhook)} == set(
+        SINKS.values()
+    )

@@ -48,6 +48,7 @@ class Storage(Protocol):
 
 
 # Below the protocols, which the rooms of the roster implement.
+from gatewaycore.sinks.clickhouse import ClickhouseStorage  # noqa: E402
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
 from gatewaycore.sinks.nats import NatsStorage  # noqa: E402
 from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
@@ -55,6 +56,7 @@ from gatewaycore.sinks.webhook import WebhookStorage  # noqa: E402
 
 SINKS: Mapping[str, type[Storage]] = MappingProxyType(
     {
+        "clickhouse": ClickhouseStorage,
         "jsonl": JsonlStorage,
         "nats": NatsStorage,
         "postgres": PostgresStorage,
@@ -62,4 +64,4 @@ SINKS: Mapping[str, type[Storage]] = MappingProxyType(
     }
 )
 
-__all__ = ["SINKS", "JsonlStorage", "NatsStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]
+__all__ = ["SINKS", "ClickhouseStorage", "JsonlStorage", "NatsStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]
