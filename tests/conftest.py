@@ -9,6 +9,7 @@ import pytest
 from tests.clickhouse import Clickhouse, serve_clickhouse
 from tests.databases import Postgres
 from tests.e2e.running import Programs
+from tests.kafka import Kafka
 from tests.queues import Nats
 
 
@@ -29,3 +30,9 @@ def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
 def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clickhouse]:
     with serve_clickhouse(tmp_path_factory.mktemp("clickhouse")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    with Kafka() as brokers:
+        yield brokers

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gatewaycore.recorder import encode
-from gatewaycore.sinks import SINKS, ClickhouseStorage, JsonlStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
+from gatewaycore.sinks import SINKS, ClickhouseStorage, JsonlStorage, KafkaStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
 from tests.clickhouse import Clickhouse
 from tests.contracts.storage import StorageContract
 from tests.databases import Postgres, stored
+from tests.kafka import Kafka
 from tests.queues import Nats, streamed
 from tests.receiver import Receiver
 
@@ -58,6 +59,20 @@ class TestClickhouse(StorageContract):
         return [json.dumps({**row, "time": row["time"].replace(" ", "T") + "Z"}).encode() + b"\n" for row in rows]
 
 
+class TestKafka(StorageContract):
+    brokers, topic = "x", "x"
+
+    @pytest.fixture(autouse=True)
+    def cluster(self, kafka: Kafka) -> None:
+        self.kafka, self.brokers, self.topic = kafka, kafka.brokers, kafka.topic()
+
+    def make(self, folder: Path) -> Storage:
+        return KafkaStorage(brokers=self.brokers, topic=self.topic)
+
+    def read(self, folder: Path) -> list[bytes]:
+        return [value + b"\n" for _, value, _ in self.kafka.messages(self.topic)]
+
+
 class TestNats(StorageContract):
     exactly_once = True
     url = "nats://127.0.0.1"
@@ -91,6 +106,6 @@ class TestWebhook(StorageContract):
 
 
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestClickhouse, TestJsonl, TestNats, TestPostgres, TestWebhook)} == set(
-        SINKS.values()
-    )
+    assert {
+        type(contract().make(tmp_path)) for contract in (TestClickhouse, TestJsonl, TestKafka, TestNats, TestPostgres, TestWebhook)
+    } == set(SINKS.values())

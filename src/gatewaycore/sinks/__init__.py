@@ -50,6 +50,7 @@ class Storage(Protocol):
 # Below the protocols, which the rooms of the roster implement.
 from gatewaycore.sinks.clickhouse import ClickhouseStorage  # noqa: E402
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
+from gatewaycore.sinks.kafka import KafkaStorage  # noqa: E402
 from gatewaycore.sinks.nats import NatsStorage  # noqa: E402
 from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
 from gatewaycore.sinks.webhook import WebhookStorage  # noqa: E402
@@ -58,10 +59,21 @@ SINKS: Mapping[str, type[Storage]] = MappingProxyType(
     {
         "clickhouse": ClickhouseStorage,
         "jsonl": JsonlStorage,
+        "kafka": KafkaStorage,
         "nats": NatsStorage,
         "postgres": PostgresStorage,
         "webhook": WebhookStorage,
     }
 )
 
-__all__ = ["SINKS", "ClickhouseStorage", "JsonlStorage", "NatsStorage", "PostgresStorage", "Sink", "Storage", "WebhookStorage"]
+__all__ = [
+    "SINKS",
+    "ClickhouseStorage",
+    "JsonlStorage",
+    "KafkaStorage",
+    "NatsStorage",
+    "PostgresStorage",
+    "Sink",
+    "Storage",
+    "WebhookStorage",
+]

@@ -1,0 +1,81 @@
+"""Sink `kafka`, against librdkafka's mock cluster."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gatewaycore.config import read_config
+from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.sinks.kafka import KafkaStorage
+from tests.events import lines_of, make_event, make_events
+from tests.kafka import Kafka
+
+
+def test_a_message_is_an_event_under_its_package(kafka: Kafka) -> None:
+    topic = kafka.topic()
+    events = [*make_events(3), make_event(package=None)]
+    sink = KafkaStorage(brokers=kafka.brokers, topic=topic).open()
+    sink.write([*lines_of(events), b"{torn\n"])
+    sink.close()
+    assert sorted(kafka.messages(topic), key=lambda message: message[2]) == sorted(
+        [
+            (None if event.package is None else event.package.encode(), line.rstrip(b"\n"), event.id)
+            for event, line in zip(events, lines_of(events), strict=True)
+        ],
+        key=lambda message: message[2],
+    )
+    assert sink.skipped == 1
+
+
+def test_an_event_that_is_too_large_is_skipped(kafka: Kafka) -> None:
+    topic = kafka.topic()
+    lines = lines_of([make_event(version="x" * 3000), *make_events(2)])
+    sink = KafkaStorage(brokers=kafka.brokers, topic=topic, options={"message.max.bytes": "2000"}).open()
+    sink.write(lines)
+    sink.close()
+    assert len(kafka.messages(topic)) == 2
+    assert sink.skipped == 1
+
+
+def test_more_than_the_queue_holds(kafka: Kafka) -> None:
+    topic = kafka.topic()
+    sink = KafkaStorage(brokers=kafka.brokers, topic=topic, options={"queue.buffering.max.messages": "10"}).open()
+    sink.write(lines_of(make_events(100)))
+    sink.close()
+    assert len(kafka.messages(topic)) == 100
+
+
+def test_a_topic_that_there_cannot_be(kafka: Kafka) -> None:
+    sink = KafkaStorage(brokers=kafka.brokers, topic="x" * 600).open()
+    with pytest.raises(SinkError, match="kafka: _INVALID_ARG"):
+        sink.write(lines_of(make_events(1)))
+    sink.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"queue.buffering.max.messages": "1"}])
+def test_brokers_that_are_gone_are_a_reason_to_come_again(options: dict[str, str]) -> None:
+    with Kafka() as kafka:
+        sink = KafkaStorage(brokers=kafka.brokers, timeout_s=1, options=options).open()
+        sink.write(lines_of(make_events(1)))
+        kafka.stop()
+        for _ in range(2):
+            with pytest.raises(SinkError, match=r"kafka: (_MSG_TIMED_OUT|not delivered in time|_TRANSPORT|_PURGE)"):
+                sink.write(lines_of(make_events(3)))
+        sink.close()
+        sink.close()
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"type": "kafka", "brokers": "k:9092", "options": {"sasl.username": "gw"}, "password-env": "PASSWORD"}
+    (storage,) = read_config({"sinks": [entry]}, environ={"PASSWORD": "hunter2"}).sinks
+    assert storage == KafkaStorage(brokers="k:9092", options={"sasl.username": "gw"}, password="hunter2")
+    assert "hunter2" not in repr(storage)
+    for options in ({"no.such": "hunter2"}, {"security.protocol": "hunter2"}):
+        with pytest.raises(ConfigError, match="sinks: kafka: options: librdkafka does not take them") as caught:
+            KafkaStorage(brokers="k:9092", options=options).open()
+        assert "hunter2" not in str(caught.value)
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    with pytest.raises(ConfigError, match=r"needs gatewaycore\[kafka\] \(pip install 'gatewaycore\[kafka\]'\)"):
+        KafkaStorage(brokers="k").open()
