@@ -43,7 +43,10 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run everything that needs no other program but those that sinks write to; positional arguments go to pytest. Coverage is held on the oldest Python."""
+    """Run everything that needs no other program but those that sinks write to; positional arguments go to pytest.
+
+    Coverage is held on the oldest Python.
+    """
     session.install("-e", ".[dev]")
     if session.python != PYTHONS[0] or session.posargs:
         session.run("pytest", "-n", "2", "-m", "not e2e", *session.posargs)

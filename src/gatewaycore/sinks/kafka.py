@@ -52,7 +52,9 @@ class KafkaStorage:
         except ImportError as error:
             raise without_extra("kafka", "kafka") from error
         sink = KafkaSink(self)
+        # For what is wrong with the options. A producer's threads do not survive a fork, so it is made anew where it is written to.
         sink.connect()
+        sink.close()
         return sink
 
 
