@@ -32,6 +32,7 @@ PURE = [
     "clientip",
     "addresses",
     "privacy",
+    "owntraffic",
     "event",
     "route",
     "trie",
