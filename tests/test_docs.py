@@ -41,11 +41,14 @@ from gatewaycore._version import __version__
 from gatewaycore.cli.commands import commands
 from gatewaycore.config import DomainDefaults, GatewaySettings
 from gatewaycore.config.sections import SECTIONS
-from gatewaycore.enrich import ENRICHMENTS
+from gatewaycore.enrich import ENRICHMENTS, company
+from gatewaycore.enrich.agent import Agent, Reason
+from gatewaycore.enrich.providers import PROVIDERS
 from gatewaycore.event import KINDS, PLATFORMS
 from gatewaycore.expectations import read_expectations, run_case
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
+from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.rules.container.backend import Credentials
@@ -71,6 +74,8 @@ SETTINGS: Mapping[str, type] = {
         GatewaySettings,
         DomainDefaults,
         JournalSettings,
+        OwnTrafficSettings,
+        OwnHeader,
         Limits,
         *RULES.values(),
         RouteSettings,
@@ -179,6 +184,8 @@ _WORDS: Mapping[Any, str] = {
     Limits: "limits",
     JournalSettings: "journal",
     Credentials: "credentials",
+    OwnTrafficSettings: "own traffic",
+    OwnHeader: "header",
 }
 _LISTS: Mapping[Any, str] = {str: "list of text", RouteSettings: "list of routes", PythonFile: "list of files"}
 
@@ -205,6 +212,8 @@ def default_in_words(default: Any) -> str:
         return "see [`limits`](#limits)"
     if isinstance(default, JournalSettings):
         return "see [`journal`](#journal)"
+    if isinstance(default, OwnTrafficSettings):
+        return "see [`own-traffic`](#own-traffic)"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default}`" if default not in ((), {}) else "empty"
@@ -229,6 +238,22 @@ def test_every_column_of_an_event_has_its_row() -> None:
     assert head[0] == "Column"
     assert [row[0] for row in rows] == [f"`{column.name}`" for column in fields(Event)]
     assert all(all(row) for row in rows)
+
+
+def test_every_confidence_has_its_row() -> None:
+    _, *rows = next(block.rows for block in BLOCKS if block.page.name == "configuration.md" and block.note == "confidence")
+    weights = (company.TYPED_USER, company.USER, company.TYPED_NETWORK, company.NETWORK, company.DOMAIN)
+    assert [row[0] for row in rows] == [f"`{weight}`" for weight in weights]
+    assert f"`{company.AGREEMENT}` more" in (DOCS / "configuration.md").read_text()
+
+
+def test_every_reason_and_every_provider_is_told() -> None:
+    _, *rows = next(block.rows for block in BLOCKS if block.page.name == "events.md" and block.section == "Who is behind it")
+    assert {row[0] for row in rows} == {f"`{agent}`" for agent in get_args(Agent)}
+    assert [row[1] for row in rows] == [f"`{reason}`" for reason in get_args(Reason)]
+    text = (DOCS / "configuration.md").read_text()
+    for provider in PROVIDERS:
+        assert f"`{provider}`" in text
 
 
 def test_kinds_platforms_and_variables_with_a_meaning_are_told() -> None:

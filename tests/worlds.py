@@ -141,6 +141,7 @@ class Core:
                 body=asked.body,
                 client_ip=CLIENT_IP,
                 upstream=_fetch,
+                own=service.own_traffic.compile(),
             )
         except RequestError as error:
             return Answered(error.status, Headers(), None, [])

@@ -60,6 +60,7 @@ class Event:
         version: a container's reference, a package's version, a variable's value.
         variables: names to text, as decoded.
         agent: who is behind the client, as far as it says so.
+        agent_reason: what that was concluded from, in one word of a few.
         origin_id: keyed hash of address, user agent and domain; the key is rotated and destroyed.
         endpoint_id: the same without the user agent.
         bytes: body bytes sent by this gateway.
@@ -89,6 +90,7 @@ class Event:
     os: str | None = None
     device: str | None = None
     agent: Literal["human", "ci", "mirror", "bot", "scanner", "unknown"] = "unknown"
+    agent_reason: str | None = None
     user_agent: str | None = None
     country: str | None = None
     region: str | None = None

@@ -13,16 +13,19 @@ import weakref
 from binascii import hexlify
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from attrs import define, fields
 
 from gatewaycore.decision import DecisionName, Proxy, Redirect, Respond
-from gatewaycore.enrich import Caller, Column, Enricher
+from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Refreshed
+from gatewaycore.enrich.agent import Agent
+from gatewaycore.enrich.geo import Connection
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
+from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.privacy import endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
@@ -40,6 +43,10 @@ _AGENT_BYTES = 1024
 _METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
 _SAID = ("domain", "package", "version", "platform", "arch", "page")
+
+# What an enricher says is a word of a few, or a name: whatever a database holds, and whoever wrote the enricher.
+_COLUMN_CHARACTERS = 256
+_WORDS: Mapping[str, frozenset[str]] = {"agent": frozenset(get_args(Agent)), "connection": frozenset(get_args(Connection))}
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -250,14 +257,49 @@ class Recorder:
         agent = request.headers.first(b"user-agent")
         return self._who(request.client_ip, None if agent is None else agent[:_AGENT_BYTES], request.host)
 
+    def leaving_out(self, own: OwnTraffic | None) -> Recorder:
+        """Return a recorder that goes on where this one is, and records no own traffic.
+
+        Another recorder, and not a question in this one: where nothing is left out, leaving out costs nothing.
+        """
+        other = (
+            Recorder(self._append, self._enrichers, self._salts, self._append_all)
+            if own is None
+            else _Selective(self._append, self._enrichers, self._salts, own, self._append_all)
+        )
+        other.failed = self.failed
+        return other
+
     def keep_house(self, now_ns: int) -> None:
-        """Take a new salt when it is time to, so that an old one is destroyed even where nobody asks for anything."""
+        """Take a new salt when it is time to, so that an old one is destroyed even where nobody asks; let enrichers look at their files."""
         if now_ns >= self._salts.until_ns:
             self._rotate(now_ns)
+        # Each of them looks, whatever the first one found.
+        swapped = [self._is_swapped(enricher) for enricher in self._enrichers]
+        if any(swapped):
+            self._forget()
+
+    def _is_swapped(self, enricher: Enricher) -> bool:
+        """Let one look whether its files were replaced, and tell what is wrong with those that cannot be used."""
+        refresh: Callable[[], Refreshed] | None = getattr(enricher, "refresh", None)
+        if refresh is None:
+            return False
+        try:
+            found = refresh()
+        except Exception as error:  # noqa: BLE001 - another's code: it must not end who keeps house; its type is logged
+            _log.error("%s cannot look at its files: %s", type(enricher).__name__, type(error).__name__)
+            return False
+        for problem in found.problems:
+            _log.error("a file was replaced by one that cannot be used, and the old one is asked on: %s", problem)
+        return found.swapped
 
     def _rotate(self, now_ns: int) -> None:
         self._salts.rotate(now_ns)
-        # Another cache, not the same one emptied: another thread may be about to put something into it that it made with the old key.
+        self._forget()
+
+    def _forget(self) -> None:
+        # Another cache, not the same one emptied: another thread may be about to put something into it that it made with the old key,
+        # or that an old file says.
         self._who = lru_cache(maxsize=_CALLERS)(self._identify)
 
     def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
@@ -265,7 +307,7 @@ class Recorder:
         columns: dict[str, Column] = {}
         caller = Caller(address, user_agent, domain)
         for enricher in self._enrichers:
-            for name, value in enricher.columns(caller).items():
+            for name, value in self._said(enricher, caller).items():
                 if value is not None:
                     columns.setdefault(name, value)
         columns.setdefault("agent", "unknown")
@@ -279,6 +321,43 @@ class Recorder:
         # An address that is not known is nowhere to be found: no text of JSON holds a line break.
         wanted, is_ipv6 = needle(address).encode() or b"\n", ":" in address
         return _Who(wanted, is_ipv6, not is_ipv6 and not _LIKE_IPV4.search(wanted), whole, _encode(columns)[1:-1])
+
+    def _said(self, enricher: Enricher, caller: Caller) -> Mapping[str, Column]:
+        """Return what an enricher says, as far as an event may hold it; an enricher that fails costs its columns, and no event."""
+        try:
+            return {name: _fit(name, value, caller.address) for name, value in enricher.columns(caller).items()}
+        except Exception as error:  # noqa: BLE001 - another's code; counted, and its type logged
+            self.failed += 1
+            _log.error("%s failed, and its columns stay empty: %s", type(enricher).__name__, type(error).__name__)
+            return _NOTHING
+
+
+class _Selective(Recorder):
+    """Records what is no own traffic.
+
+    Args:
+        own: tells what is.
+    """
+
+    def __init__(
+        self, append: Append, enrichers: Sequence[Enricher], salts: Salts, own: OwnTraffic, append_all: Callable[[Sequence[bytes]], object]
+    ) -> None:
+        super().__init__(append, enrichers, salts, append_all)
+        self._own = own
+
+    def record(self, outcome: Outcome, sent: Sent) -> None:
+        request = outcome.request
+        if not self._own.sent(request.client_ip, request.headers):
+            super().record(outcome, sent)
+
+    def record_settled(self, outcome: Outcome, settled: Settled) -> None:
+        request = outcome.request
+        if not self._own.sent(request.client_ip, request.headers):
+            super().record_settled(outcome, settled)
+
+    def events(self, outcome: Outcome, sent: Sent) -> list[Event]:
+        request = outcome.request
+        return [] if self._own.sent(request.client_ip, request.headers) else super().events(outcome, sent)
 
 
 class _Ids:
@@ -326,6 +405,25 @@ def _makers_of_ids() -> weakref.WeakSet[_Ids]:
 
     os.register_at_fork(after_in_child=begin_anew)
     return makers
+
+
+def _fit(name: str, value: Any, address: str) -> Column:
+    """Return what an enricher says in one column as an event may hold it; None when it may not.
+
+    A database may hold any text, and the address that was looked up in it too.
+    """
+    if name not in COLUMNS:
+        return None
+    if name == "confidence":
+        # Not-a-number is in no range.
+        return value if isinstance(value, int | float) and 0 <= value <= 1 else None
+    if not isinstance(value, str):
+        return None
+    if name in _WORDS:
+        return value if value in _WORDS[name] else None
+    text = redact(value[: 4 * _COLUMN_CHARACTERS], address)[:_COLUMN_CHARACTERS]
+    # What is no Unicode text could not be written down, and would cost the event.
+    return text.encode("utf-8", "replace").decode() or None
 
 
 def _line(number: bytes, received_at: bytes, asked: bytes, by: bytes) -> bytes:

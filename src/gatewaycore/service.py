@@ -97,7 +97,7 @@ def load(source: str | Path | Mapping[str, Any], scarf_hosts: bool = False) -> G
 
 
 class Service:
-    """A gateway with everything around it. Threads share it; `gateway` is swapped whole on a reload.
+    """A gateway with everything around it. Threads share it; `gateway` and `recorder` are swapped whole on a reload.
 
     Args:
         config: what to run.
@@ -126,6 +126,7 @@ class Service:
         self.shipper = shipper
         self._state = state
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
+        self.own_traffic = config.gateway.own_traffic
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
@@ -145,6 +146,7 @@ class Service:
         # Absolute, so that a process which changes its directory later keeps what it keeps in one place.
         data = Path(settings.data_dir if data_dir is None else data_dir).absolute()
         gateway = config.compile()
+        own = settings.own_traffic.compile()
         sinks: dict[str, Sink] = {}
         with ExitStack() as opened:
             enrichers = open_enrichers(config)
@@ -161,7 +163,8 @@ class Service:
                 shipping = sinks or lanes or settings.journal.keep_days is not None
                 shipper = Shipper(data / "journal", data / "cursors", sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
-        return cls(config, gateway, Recorder(journal.append, enrichers, salts, journal.append_all), journal, state, counter, shipper)
+        recorder = Recorder(journal.append, enrichers, salts, journal.append_all).leaving_out(own)
+        return cls(config, gateway, recorder, journal, state, counter, shipper)
 
     @classmethod
     def from_file(cls, path: str | Path, data_dir: str | Path | None = None) -> Self:
@@ -188,10 +191,13 @@ class Service:
         try:
             config = read_config(self._source, rosters=rosters())
             gateway = config.compile()
+            settings = config.gateway.own_traffic
+            recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
         except ConfigError as error:
             _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
             return False
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
+        self.recorder, self.own_traffic = recorder, settings
         self.gateway = gateway
         return True
 

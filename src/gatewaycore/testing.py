@@ -28,6 +28,7 @@ from gatewaycore.enrich import ENRICHMENTS, Enricher
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome, decision_name
 from gatewaycore.headers import Headers
+from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.recorder import Recorder, Sent
 from gatewaycore.request import Request, parse_host
 from gatewaycore.salts import Salts
@@ -47,7 +48,7 @@ class Seen:
         body: of the answer; b"" where an upstream's would stream through.
         location: the Location, or None.
         upstream: the first upstream URL, or None.
-        events: what would be recorded; [] for those who opted out.
+        events: what would be recorded; [] for those who opted out, and for own traffic.
         rule: the label of the rule that won, or None.
         outcome: what the gateway decided.
     """
@@ -106,6 +107,7 @@ def simulate(
     upstream: AnswerUpstream | None = None,
     received_at: datetime | None = None,
     enrichers: Sequence[Enricher] | None = None,
+    own: OwnTraffic | None = None,
 ) -> Seen:
     """Ask `gateway` as a client would.
 
@@ -119,6 +121,7 @@ def simulate(
         upstream: answers in place of an upstream; without it every upstream answers 200.
         received_at: when, UTC; now, unless given.
         enrichers: say what can be known of the caller; by default what its user agent says.
+        own: tells own traffic, which is answered and no event: ``GatewaySettings.own_traffic.compile()``.
 
     Raises:
         RequestError: the URL names no host.
@@ -126,6 +129,8 @@ def simulate(
     request = make_request(method, url, headers, client_ip, received_at)
     outcome = gateway.decide(request)
     recorder = _recorder() if enrichers is None else Recorder(lambda _: True, enrichers, Salts(None))
+    if own is not None:
+        recorder = recorder.leaving_out(own)
     decision = outcome.decision
     if isinstance(decision, Proxy):
         return _proxied(outcome, decision, upstream or _fine, recorder)

@@ -19,7 +19,7 @@ from attrs.exceptions import FrozenInstanceError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Enrichment
+from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Enrichment, Refreshed
 from gatewaycore.event import Event
 from gatewaycore.privacy import redact
 from gatewaycore.recorder import decode
@@ -89,3 +89,13 @@ class EnrichmentContract:
     @given(caller=callers)
     def test_the_same_caller_is_always_told_the_same(self, caller: Caller) -> None:
         assert dict(self.enricher.columns(caller)) == dict(self.enricher.columns(attrs.evolve(caller)))
+
+    def test_where_nothing_was_replaced_nothing_is_swapped(self, tmp_path: Path) -> None:
+        made = self.make(tmp_path).open()
+        refresh = getattr(made, "refresh", None)
+        if refresh is not None:
+            assert refresh() == Refreshed()
+        close = getattr(made, "close", None)
+        if close is not None:
+            close()
+            assert isinstance(made.columns(Caller("203.0.113.7", None, "x")), Mapping)

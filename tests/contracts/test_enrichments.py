@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet  # type: ignore[import-untyped,unused-ignore]
-
-from gatewaycore.enrich import ENRICHMENTS, ClientEnrichment, Enrichment, GeoEnrichment
+from gatewaycore.enrich import ENRICHMENTS, ClientEnrichment, CloudEnrichment, CompanyEnrichment, Enrichment, GeoEnrichment
 from tests.contracts.enrichment import EnrichmentContract
+from tests.networks import write_database
 
 RECORD = {
     "country": {"iso_code": "AT"},
     "subdivisions": [{"iso_code": "9"}],
     "city": {"names": {"en": "Vienna"}},
-    "traits": {"user_type": "business"},
+    "traits": {"user_type": "business", "organization": "Acme", "domain": "acme.com", "autonomous_system_number": 24940},
 }
+NETWORKS = ("0.0.0.0/1", "2000::/3")
+
+
+def database(folder: Path) -> str:
+    return str(write_database(folder / "test.mmdb", dict.fromkeys(NETWORKS, RECORD)))
 
 
 class TestClient(EnrichmentContract):
@@ -25,12 +28,19 @@ class TestClient(EnrichmentContract):
 
 class TestGeo(EnrichmentContract):
     def make(self, folder: Path) -> Enrichment:
-        writer = MMDBWriter(ip_version=6, database_type="Test", ipv4_compatible=True)
-        writer.insert_network(IPSet(["0.0.0.0/1", "2000::/3"]), RECORD)
-        path = folder / "test.mmdb"
-        writer.to_db_file(str(path))
-        return GeoEnrichment(database=str(path), city=True)
+        return GeoEnrichment(database=database(folder), city=True)
+
+
+class TestCompany(EnrichmentContract):
+    def make(self, folder: Path) -> Enrichment:
+        return CompanyEnrichment(databases=(database(folder),))
+
+
+class TestCloud(EnrichmentContract):
+    def make(self, folder: Path) -> Enrichment:
+        (folder / "ips").write_text("64.0.0.0/2\n2400::/12\n")
+        return CloudEnrichment(databases=(database(folder),), ranges=(str(folder / "ips"),))
 
 
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {type(contract().make(tmp_path)) for contract in (TestClient, TestGeo)} == set(ENRICHMENTS.values())
+    assert {type(contract().make(tmp_path)) for contract in (TestClient, TestGeo, TestCompany, TestCloud)} == set(ENRICHMENTS.values())

@@ -239,6 +239,18 @@ def test_explain_of_an_opted_out_request_writes_nothing(config: Path) -> None:
     assert "opted out" in result.output
 
 
+def test_explain_of_own_traffic_writes_nothing(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "gateway.yaml",
+        "gateway:\n  own-traffic: {networks: [203.0.113.0/24]}\npackages:\n- {name: docs, type: pixel, domain: px.acme.example}\n",
+    )
+    url = "https://px.acme.example/a.png"
+    result = run("explain", path, url, "--client-ip", "203.0.113.77")
+    assert "none is written" in result.output
+    assert "own traffic" in result.output
+    assert "own traffic" not in run("explain", path, url, "--client-ip", "198.51.100.1").output
+
+
 # Nowhere in what is told stands the address.
 ADDRESS, HIDDEN = "203.0.113.77", "203%252E0.113.77"
 TELLING = (

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, close_enrichers, open_enrichers, read_config
 from gatewaycore.enrich import ENRICHMENTS, ClientEnrichment
 from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.request import Request
 from gatewaycore.route import Api
 from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, PixelRule
@@ -469,6 +470,20 @@ IN_YAML = {
             "gateway.yaml:6: enrich: expected a list, found 'client' (an entry begins with - and has a type)",
         ],
     ),
+    "own traffic": (
+        "gateway:\n  own-traffic:\n    networks: [10.0.0.0/8, 300.0.0.1]\n    user-agents:\n    - acme\n    - ' '\n    - 're:('\n"
+        "    header:\n      name: X Own\n      value: sha256:short\n",
+        [
+            "gateway.yaml:3: gateway.own-traffic.networks[1]: '300.0.0.1' is no network "
+            "(an address or a network in CIDR notation: 10.0.0.0/8)",
+            "gateway.yaml:6: gateway.own-traffic.user-agents[1]: is empty, and would be every client's (a part of a User-Agent)",
+            "gateway.yaml:7: gateway.own-traffic.user-agents[2]: RE2 does not take 're:(' "
+            "(back-references and look-around are what it leaves out)",
+            "gateway.yaml:9: gateway.own-traffic.header.name: 'X Own' is no name of a header field (a name such as X-Acme-Own)",
+            "gateway.yaml:10: gateway.own-traffic.header.value: not what is wanted here, and a secret, so it is not shown "
+            "(text is written in quotes)",
+        ],
+    ),
     "duplicate keys": (
         "gateway:\n  username: x\n  redirect-status: 302\n  username: y\ngateway: {}\n",
         [
@@ -802,6 +817,32 @@ def test_enrichments_of_a_mapping_have_a_place_too() -> None:
     config = read_config({"enrich": [{"type": "geo", "database": "missing.mmdb"}]})
     with pytest.raises(ConfigError, match=r"^enrich\[0\].database: missing.mmdb cannot be read"):
         open_enrichers(config)
+
+
+def test_files_of_several_have_their_lines() -> None:
+    Path("gateway.yaml").write_text(
+        "enrich:\n- type: company\n  databases:\n  - a.mmdb\n  - b.mmdb\n- type: cloud\n  ranges: [c.json]\n- {type: cloud}\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        open_enrichers(read_config("gateway.yaml"))
+    assert [str(problem).partition(" (")[0] for problem in caught.value.problems] == [
+        "gateway.yaml:4: enrich[0].databases[0]: a.mmdb cannot be read: No such file or directory",
+        "gateway.yaml:7: enrich[1].ranges[0]: c.json cannot be read: No such file or directory",
+        "gateway.yaml:8: enrich[2].ranges: names no file",
+    ]
+
+
+def test_own_traffic_is_read() -> None:
+    section = {"networks": ["10.0.0.0/8"], "header": {"name": "X-Own", "value": " v "}, "user-agents": ["acme", "re:^x"]}
+    settings = read_config({"gateway": {"own-traffic": section}}).gateway.own_traffic
+    assert settings == OwnTrafficSettings(
+        networks=("10.0.0.0/8",), header=OwnHeader(name="X-Own", value="v"), user_agents=("acme", "re:^x")
+    )
+    section["header"] = {"name": "X-Own", "value": HASHED}
+    header = read_config({"gateway": {"own-traffic": section}}).gateway.own_traffic.header
+    assert header == OwnHeader(name="X-Own", value=HASHED.lower())
+    with pytest.raises(ConfigError, match=r"header\.value"):
+        read_config({"gateway": {"own-traffic": {"header": {"name": "x", "value": " "}}}})
 
 
 def test_enrichments_are_opened_in_their_order_and_closed() -> None:

@@ -35,6 +35,7 @@ WANTED = [
     "os",
     "device",
     "agent",
+    "agent_reason",
     "user_agent",
     "country",
     "region",

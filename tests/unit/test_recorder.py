@@ -19,10 +19,12 @@ from attrs import asdict, field, fields, frozen
 
 from gatewaycore import recorder as room
 from gatewaycore.decision import Collect, Redirect, Respond
-from gatewaycore.enrich import Caller, Column, Enricher
+from gatewaycore.enrich import Caller, Column, Enricher, Refreshed
+from gatewaycore.errors import Problem
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.headers import Headers
+from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.privacy import REDACTED, endpoint_id, origin_id
 from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
@@ -117,6 +119,7 @@ def settled(path: str, **more: Any) -> Outcome:
 
 SAYS: dict[str, Column] = {
     "client": "pip", "client_version": "24", "client_runtime": "CPython/3.11", "os": "linux", "device": "server", "agent": "ci",
+    "agent_reason": "build-system",
     "arch": "x86_64", "country": "AT", "region": "AT-9", "city": "Wien", "company": "Acme",
     "company_domain": "acme.example", "connection": "business",
     "cloud": "hetzner", "confidence": 0.5,
@@ -379,22 +382,170 @@ class Raises:
         raise RuntimeError(f"cannot look up {caller.address}")
 
 
-def test_an_enricher_that_raises_is_counted_and_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
-    kept = Kept(Raises())
+def test_an_enricher_that_raises_is_counted_and_costs_its_columns_only(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept(Raises(), Says({"country": "AT"}))
     kept.recorder.record(ask("/linux/1"), Sent(302))
     outcome = settled("/linux/1")
     assert outcome.settled is not None
     kept.recorder.record_settled(outcome, outcome.settled)
-    assert (kept.lines, kept.recorder.failed) == ([], 2)
+    # Asked once for its caller, and not again.
+    assert ([event.country for event in kept.events], kept.recorder.failed) == (["AT", "AT"], 1)
     assert "RuntimeError" in caplog.text
     # What an error says may quote what must not be kept.
     assert V4 not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("company", "Acme", "Acme"), ("company", "x" * 5000, "x" * 256), ("company", "", None), ("company", 5, None),
+        ("company", ["x"], None),
+        ("company", f"Acme {V4} Ltd", f"Acme {REDACTED} Ltd"), ("region", "a\ud800b", "a?b"), ("company", V4, REDACTED),
+        ("connection", "business", "business"), ("connection", "carrier pigeon", None), ("agent_reason", "browser", "browser"),
+        ("confidence", 0.5, 0.5), ("confidence", 1, 1.0), ("confidence", 1.5, None), ("confidence", float("nan"), None),
+        ("confidence", "1", None),
+    ],
+)  # fmt: skip
+def test_what_an_enricher_says_fits_into_an_event(column: str, value: Any, expected: Any) -> None:
+    kept = Kept(Says({column: value, "client_ip": V4, "id": "x"}))
+    assert getattr(kept.record(ask("/linux/1")), column) == expected
+    assert b"client_ip" not in kept.lines[0]
+    assert kept.recorder.failed == 0
+
+
+def test_an_agent_that_there_is_not_is_unknown() -> None:
+    assert Kept(Says({"agent": "martian"})).record(ask("/linux/1")).agent == "unknown"
+
+
+class Replaced:
+    """An enricher whose file is replaced now and then."""
+
+    def __init__(self, *found: Refreshed | Exception) -> None:
+        self.found = list(found)
+        self.country = "AT"
+
+    def columns(self, caller: Caller) -> Mapping[str, Column]:
+        return {"country": self.country}
+
+    def refresh(self) -> Refreshed:
+        found = self.found.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def test_what_was_looked_up_is_forgotten_when_a_file_was_replaced() -> None:
+    first, second = Replaced(Refreshed(), Refreshed(swapped=True)), Replaced(Refreshed(), Refreshed())
+    kept = Kept(Says({}), first, second)
+    assert kept.record(ask("/linux/1")).country == "AT"
+    first.country = "CH"
+    kept.recorder.keep_house(0)
+    assert kept.record(ask("/linux/1")).country == "AT"
+    kept.recorder.keep_house(0)
+    for _ in range(3):
+        assert kept.record(ask("/linux/1")).country == "CH"
+    # Every one was asked, whatever the others said.
+    assert (first.found, second.found) == ([], [])
+
+
+def test_a_file_that_cannot_be_used_is_told_and_whoever_fails_to_look_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    problem = Problem("/srv/x.mmdb", "is damaged", "download it again")
+    kept = Kept(Replaced(RuntimeError("secret"), Refreshed()), Replaced(Refreshed(problems=(problem,)), Refreshed()))
+    kept.recorder.keep_house(0)
+    assert "Replaced cannot look at its files: RuntimeError" in caplog.text
+    assert "the old one is asked on: /srv/x.mmdb: is damaged (download it again)" in caplog.text
+    assert "secret" not in caplog.text
+    caplog.clear()
+    kept.recorder.keep_house(0)
+    assert caplog.text == ""
+
+
+# --- own traffic ---------------------------------------------------------------------------------------------------------
+
+
+def test_own_traffic_leaves_nothing() -> None:
+    own = OwnTrafficSettings(networks=("203.0.113.0/24",)).compile()
+    says = Says({}, [])
+    kept = Kept(says)
+    recorder = kept.recorder.leaving_out(own)
+    outcome = settled("/linux/1")
+    assert outcome.settled is not None
+    recorder.record(outcome, Sent(302))
+    recorder.record_settled(outcome, outcome.settled)
+    assert recorder.events(outcome, Sent(302)) == []
+    assert (kept.lines, says.asked, kept.salts.key) == ([], [], b"")
+    other = settled("/linux/1", address="198.51.100.9")
+    assert other.settled is not None
+    recorder.record(other, Sent(302))
+    recorder.record_settled(other, other.settled)
+    assert len(recorder.events(other, Sent(302))) == 1
+    assert len(kept.lines) == 2
+
+
+def test_a_recorder_that_leaves_nothing_out_asks_nothing() -> None:
+    kept = Kept()
+    kept.recorder.failed = 3
+    own = OwnTrafficSettings(user_agents=("x",)).compile()
+    for recorder in (kept.recorder.leaving_out(None), kept.recorder.leaving_out(own).leaving_out(None)):
+        assert type(recorder) is Recorder
+        assert recorder.failed == 3
+
+
+# --- identifiers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rotation", ["day", "month"])
+def test_identifiers_differ_between_domains_and_periods(rotation: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[bytes] = []
+
+    def append(line: bytes) -> bool:
+        lines.append(line)
+        return True
+
+    recorder = Recorder(append, (), Salts(None, rotation))
+    days = [datetime(2026, 11, day, hour, tzinfo=UTC) for day, hour in ((21, 1), (21, 23), (22, 1))]
+    for when in days:
+        monkeypatch.setattr(time, "time_ns", lambda when=when: int(when.timestamp()) * 1_000_000_000)
+        for host, path in ((GET, "/linux/1"), ("old.acme.example", "/x")):
+            recorder.record(ask(path, host=host), Sent(302))
+    for column in ("origin_id", "endpoint_id"):
+        found = [getattr(decode(line), column) for line in lines]
+        assert found[0] != found[1]
+        assert found[:2] == found[2:4]
+        assert (found[:2] == found[4:]) is (rotation == "month")
+        assert len(set(found)) == (4 if rotation == "day" else 2)
+
+
+def test_nothing_holds_an_old_key(kept: Kept) -> None:
+    """Not the salts, and not what was cached with it."""
+    kept.record(ask("/linux/1"))
+    key = kept.salts.key
+    alone = os.urandom(32)
+    assert sys.getrefcount(key) > sys.getrefcount(alone)
+    kept.recorder.keep_house(kept.salts.until_ns)
+    assert kept.salts.key != key
+    gc.collect()
+    assert sys.getrefcount(key) == sys.getrefcount(alone)
 
 
 def test_a_journal_that_loses_a_line_costs_no_answer() -> None:
     recorder = Recorder(lambda _: False, (), Salts(None))
     recorder.record(ask("/linux/1"), Sent(302))
     assert recorder.failed == 0
+
+
+def test_an_event_that_cannot_be_appended_is_counted_and_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+    def full(line: bytes) -> bool:
+        raise OSError(28, f"no space for {V4}")
+
+    recorder = Recorder(full, (), Salts(None))
+    outcome = settled("/linux/1")
+    assert outcome.settled is not None
+    recorder.record(outcome, Sent(302))
+    recorder.record_settled(outcome, outcome.settled)
+    assert recorder.failed == 2
+    assert "an event could not be recorded: OSError" in caplog.text
+    assert V4 not in caplog.text
 
 
 def test_a_torn_line_is_no_event() -> None:

@@ -21,6 +21,7 @@ from gatewaycore.journal import is_closed, segments
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.service import Service, load, rosters
+from tests.networks import replace, write_database
 
 GET = "get.acme.example"
 CONFIG: Mapping[str, Any] = {
@@ -216,6 +217,67 @@ def test_a_reload_swaps_the_rules(served: tuple[Service, Path]) -> None:
     assert service.reload()
     assert ask(service) == Redirect("https://new.acme.example/1", 302)
     assert service.trusted.trusts("10.0.0.1")
+
+
+def test_a_reload_changes_whose_traffic_is_own(served: tuple[Service, Path], tmp_path: Path) -> None:
+    service, path = served
+    recorder = service.recorder
+    assert service.reload()
+    # What is known of callers stays known as long as nothing has changed.
+    assert service.recorder is recorder
+    ask(service, "/1")
+    changed = yaml.safe_load(path.read_text())
+    changed["gateway"]["own-traffic"] = {"networks": ["203.0.113.0/24"]}
+    path.write_text(yaml.safe_dump(changed))
+    assert service.reload()
+    ask(service, "/2")
+    del changed["gateway"]["own-traffic"]
+    path.write_text(yaml.safe_dump(changed))
+    assert service.reload()
+    ask(service, "/3")
+    assert events(tmp_path / "data") == ["1", "3"]
+
+
+def test_own_traffic_is_left_out_from_the_start(tmp_path: Path) -> None:
+    own = {"data-dir": str(tmp_path), "own-traffic": {"networks": ["203.0.113.7"]}}
+    with Service.open(read_config(config(tmp_path, gateway=own))) as service:
+        assert ask(service).status == 302
+    assert events(tmp_path) == []
+
+
+def test_a_database_that_is_replaced_is_asked_without_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(gatewaycore.service, "_HOUSE_S", 0.01)
+    path = write_database(tmp_path / "geo.mmdb", {"203.0.113.0/24": {"country": "AT", "name": "Acme"}})
+    enrich = [{"type": "geo", "database": str(path)}, {"type": "company", "databases": [str(path)]}]
+    data = tmp_path / "data"
+
+    def found() -> tuple[str | None, str | None]:
+        ask(service)
+        (segment,) = segments(data / "journal")
+        event = decode(segment.read_bytes().splitlines()[-1])
+        return event.country, event.company
+
+    def until(wanted: tuple[str, str]) -> bool:
+        deadline = time.monotonic() + 20
+        while found() != wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return found() == wanted
+
+    with Service.open(read_config(config(data, enrich=enrich))) as service:
+        assert found() == ("AT", "Acme")
+        write_database(path, {"203.0.113.0/24": {"country": "CH", "name": "Bevtec"}})
+        assert until(("CH", "Bevtec"))
+        replace(path, b"no database")
+        deadline = time.monotonic() + 20
+        while caplog.text.count("is not a MaxMind DB file") < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert found() == ("CH", "Bevtec")
+        write_database(path, {"203.0.113.0/24": {"country": "DE", "name": "Cutter"}})
+        assert until(("DE", "Cutter"))
+    # Once for each of the two that it is a file of, however often it was looked at.
+    assert caplog.text.count("the old one is asked on") == 2
 
 
 @pytest.mark.parametrize("text", ["packages: [", "packages: 1", "", "packages:\n - {name: x, type: file, domain: d.example}\n", "\x00"])

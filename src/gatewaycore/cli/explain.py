@@ -24,6 +24,7 @@ from gatewaycore.config import open_enrichers, read_config
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
+from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.request import Request
 from gatewaycore.service import rosters
 from gatewaycore.testing import Seen, make_request, simulate
@@ -88,6 +89,7 @@ def explain(
     """
     config = read_config(file, rosters=rosters())
     gateway = config.compile()
+    own = config.gateway.own_traffic.compile()
     origin = TrustedProxies.parse(config.gateway.trusted_proxies).origin(client_ip, Headers(headers))
     body = data.encode("utf-8", "surrogateescape")
     seen = simulate(
@@ -98,8 +100,9 @@ def explain(
         body=body,
         client_ip=origin.address,
         enrichers=open_enrichers(config),
+        own=own,
     )
-    explanation = _explained(gateway, seen, body)
+    explanation = _explained(gateway, seen, body, own)
     if as_json:
         write_json(_as_json(explanation))
     else:
@@ -123,12 +126,12 @@ def _wire(url: str) -> str:
     return url[:start] + "".join(sent)
 
 
-def _explained(gateway: Gateway, seen: Seen, body: bytes) -> _Explanation:
+def _explained(gateway: Gateway, seen: Seen, body: bytes, own: OwnTraffic | None) -> _Explanation:
     request = seen.outcome.request
     router = gateway.router
     tried = [_Tried(route.label, route.package, why) for route, why in islice(router.tried(request), _ASKED)]
     near = [] if tried else get_close_matches(request.host, router.domains, n=3)
-    return _Explanation(request, seen, _nearest(tried, request), len(tried), near, withheld(seen.outcome, body, seen.events))
+    return _Explanation(request, seen, _nearest(tried, request), len(tried), near, withheld(seen.outcome, body, seen.events, own))
 
 
 def _nearest(tried: Sequence[_Tried], request: Request) -> list[_Tried]:

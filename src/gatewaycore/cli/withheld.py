@@ -10,6 +10,7 @@ from gatewaycore.decision import Collect
 from gatewaycore.event import Event, Observation
 from gatewaycore.gateway import Outcome
 from gatewaycore.headers import Headers
+from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.privacy import opted_out, redact
 from gatewaycore.rules.variables import MAX_PARAMETERS, query_variables
 
@@ -23,11 +24,13 @@ _TELLING = re.compile(
 _BETWEEN = re.compile(r"[\s,;=\"\[\]()<>]+")
 
 
-def withheld(outcome: Outcome, body: bytes, events: Sequence[Event]) -> list[str]:
+def withheld(outcome: Outcome, body: bytes, events: Sequence[Event], own: OwnTraffic | None = None) -> list[str]:
     """Return what of a request is in none of its `events`, one sentence each, none of which holds the client's address."""
     request = outcome.request
     if opted_out(request.headers):
         return ["the client opted out (Sec-GPC or DNT): the request is served, and nothing is kept, counted or looked up"]
+    if own is not None and own.sent(request.client_ip, request.headers):
+        return ["the request is own traffic (gateway.own-traffic): it is served, and nothing is kept, counted or looked up"]
     if not events:
         return ["no event is written, so nothing of the request is kept"]
     if request.client_ip:

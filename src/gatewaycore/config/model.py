@@ -17,6 +17,7 @@ from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
+from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.rules import RULES
 from gatewaycore.rules.container.way import Strategy
@@ -43,6 +44,7 @@ class GatewaySettings:
         scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
         journal: how safe events are in the journal, and how long and how much of them is kept.
+        own_traffic: whose requests are served and not recorded.
     """
 
     redirect_status: int = 302
@@ -58,6 +60,7 @@ class GatewaySettings:
     scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
     journal: JournalSettings = field(factory=JournalSettings)
+    own_traffic: OwnTrafficSettings = field(factory=OwnTrafficSettings)
 
 
 @frozen(kw_only=True)

@@ -20,6 +20,7 @@ from gatewaycore.config.model import INHERITED, REFUSED, Config, DomainDefaults,
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
 from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
+from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
@@ -67,6 +68,8 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         DomainDefaults: vocabulary.DEFAULTS,
         Limits: vocabulary.LIMITS,
         JournalSettings: vocabulary.JOURNAL,
+        OwnTrafficSettings: vocabulary.OWN_TRAFFIC,
+        OwnHeader: vocabulary.OWN_HEADER,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 from gatewaycore.config.faults import invalid, one_of, show
 from gatewaycore.config.structure import Vocabulary, listed, text, whole
 from gatewaycore.decision import STATUSES
-from gatewaycore.errors import RequestError
+from gatewaycore.errors import ConfigError, RequestError
 from gatewaycore.outgoing import authority
+from gatewaycore.owntraffic import agent_matcher
 from gatewaycore.request import normalise_host
 
 _HASHED = re.compile(r"sha256:[0-9a-fA-F]{64}")
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -77,6 +79,29 @@ def tokens(raw: Any) -> tuple[str, ...]:
     return listed(raw, _token)
 
 
+def field_name(raw: Any) -> str:
+    """Read the name of a header field (RFC 9110 §5.1)."""
+    written = text(raw)
+    if not _FIELD.fullmatch(written):
+        raise invalid(f"{show(written)} is no name of a header field", "a name such as X-Acme-Own")
+    return written
+
+
+def field_value(raw: Any) -> str:
+    """Read the value of a header field, or the hash of one. It is a secret, and is not repeated."""
+    written = text(raw).strip(" \t")
+    if not written:
+        raise invalid("is empty")
+    if written.startswith("sha256:"):
+        return _token(written)
+    return written
+
+
+def user_agents(raw: Any) -> tuple[str, ...]:
+    """Read parts of user agents, and regular expressions for them."""
+    return listed(raw, _user_agent)
+
+
 def positive(raw: Any) -> int:
     """Read a whole number from 1."""
     number = whole(raw)
@@ -111,6 +136,8 @@ GATEWAY: Vocabulary = {
 }
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
+OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
+OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
 JOURNAL: Vocabulary = {
     "segment_bytes": positive,
     "segment_age_s": positive,
@@ -140,6 +167,16 @@ def _token(raw: Any) -> str:
     if isinstance(raw, str) and _HASHED.fullmatch(raw):
         return str(raw).lower()
     raise invalid("an access token that is not hashed", 'run "gatewaycore token hash" and write the sha256:… it prints')
+
+
+def _user_agent(raw: Any) -> str:
+    written = text(raw)
+    try:
+        agent_matcher(written)
+    except ConfigError as error:
+        (problem,) = error.problems
+        raise invalid(problem.what, problem.hint) from error
+    return written
 
 
 def _domain_hint(written: str) -> str:

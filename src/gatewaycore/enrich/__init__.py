@@ -11,8 +11,30 @@ from types import MappingProxyType
 
 from gatewaycore.enrich.agent import ClientEnrichment
 from gatewaycore.enrich.caller import COLUMNS, Caller, Column, Enricher, Enrichment
+from gatewaycore.enrich.cloud import CloudEnrichment
+from gatewaycore.enrich.company import CompanyEnrichment
+from gatewaycore.enrich.files import Refreshed
 from gatewaycore.enrich.geo import GeoEnrichment
 
-ENRICHMENTS: Mapping[str, type[Enrichment]] = MappingProxyType({"client": ClientEnrichment, "geo": GeoEnrichment})
+ENRICHMENTS: Mapping[str, type[Enrichment]] = MappingProxyType(
+    {
+        "client": ClientEnrichment,
+        "geo": GeoEnrichment,
+        "company": CompanyEnrichment,
+        "cloud": CloudEnrichment,
+    }
+)
 
-__all__ = ["COLUMNS", "ENRICHMENTS", "Caller", "ClientEnrichment", "Column", "Enricher", "Enrichment", "GeoEnrichment"]
+__all__ = [
+    "COLUMNS",
+    "ENRICHMENTS",
+    "Caller",
+    "ClientEnrichment",
+    "CloudEnrichment",
+    "Column",
+    "CompanyEnrichment",
+    "Enricher",
+    "Enrichment",
+    "GeoEnrichment",
+    "Refreshed",
+]

@@ -17,6 +17,7 @@ COLUMNS = frozenset(
         "os",
         "device",
         "agent",
+        "agent_reason",
         "arch",
         "country",
         "region",
@@ -47,7 +48,11 @@ class Caller:
 
 
 class Enricher(Protocol):
-    """Says what can be known of a caller. Total: never raises; what it cannot know is left out or None."""
+    """Says what can be known of a caller. Total: never raises; what it cannot know is left out or None.
+
+    It may have two more verbs. ``close()`` lets go of its files. ``refresh() -> Refreshed`` is called by whoever keeps house, about once a
+    minute, and never at the same time by two: it looks whether files were replaced. See `gatewaycore.enrich.files`.
+    """
 
     def columns(self, caller: Caller) -> Mapping[str, Column]:
         """Return columns of the event by name, out of `COLUMNS`."""

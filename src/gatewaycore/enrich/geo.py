@@ -9,7 +9,7 @@ decided here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from os import PathLike, fspath
 from typing import Any, Final, Literal, TypeAlias
@@ -17,9 +17,23 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import frozen
 
 from gatewaycore.enrich.caller import Caller, Column
+from gatewaycore.enrich.files import Refreshed, Watched
 from gatewaycore.errors import ConfigError, Problem
 
-__all__ = ["GeoDatabase", "GeoEnricher", "GeoEnrichment", "Place"]
+__all__ = [
+    "Connection",
+    "GeoDatabase",
+    "GeoEnricher",
+    "GeoEnrichment",
+    "Place",
+    "first_text",
+    "is_hosting",
+    "line_type",
+    "open_database",
+    "parse_address",
+    "traits_of",
+    "user_type",
+]
 
 Connection: TypeAlias = Literal["business", "isp", "hosting", "education", "unknown"]
 
@@ -119,18 +133,21 @@ class GeoDatabase:
 
     def lookup(self, ip: str) -> Place | None:
         """Return what is known of an address; None when nothing is. Total: never raises, whatever `ip` and the file hold."""
+        record = self.record(ip)
+        place = NOWHERE if record is None else _place(record)
+        return None if place == NOWHERE else place
+
+    def record(self, ip: str) -> Mapping[str, Any] | None:
+        """Return the record of an address as the file has it; None when there is none. As total as `lookup`."""
         try:
-            record = self._reader.get(_address(ip))
+            record = self._reader.get(parse_address(ip))
         except ValueError:
             # No address; an IPv6 address in a database of IPv4; or the database is closed.
             return None
         except Exception:  # noqa: BLE001 - a corrupt record must not cost the event; counted, and whatever the reader trips over means the same
             self.unreadable += 1
             return None
-        if not isinstance(record, dict):
-            return None
-        place = _place(record)
-        return None if place == NOWHERE else place
+        return record if isinstance(record, dict) else None
 
     def close(self) -> None:
         """Let go of the file; later lookups find nothing."""
@@ -155,12 +172,7 @@ class GeoEnrichment:
         Raises:
             ConfigError: it cannot be used.
         """
-        try:
-            database = GeoDatabase.open(self.database)
-        except ConfigError as error:
-            problems = [Problem("database", f"{problem.where} {problem.what}", problem.hint) for problem in error.problems]
-            raise ConfigError(problems) from error
-        return GeoEnricher(database, city=self.city)
+        return GeoEnricher(Watched.open({"database": self.database}, open_database), city=self.city)
 
 
 class GeoEnricher:
@@ -173,39 +185,58 @@ class GeoEnricher:
 
     __slots__ = ("_city", "_database")
 
-    def __init__(self, database: GeoDatabase, *, city: bool = False) -> None:
+    def __init__(self, database: Watched[GeoDatabase], *, city: bool = False) -> None:
         self._database = database
         self._city = city
 
     def columns(self, caller: Caller) -> Mapping[str, Column]:
         """Return what the database knows of the caller's address."""
-        place = self._database.lookup(caller.address) if caller.address else None
+        place = self._database.value.lookup(caller.address) if caller.address else None
         if place is None:
             return {}
         city = place.city if self._city else None
         return {"country": place.country, "region": place.region, "city": city, "connection": place.connection}
 
+    def refresh(self) -> Refreshed:
+        """Open the file that has replaced the database, if one has."""
+        return self._database.refresh()
+
     def close(self) -> None:
         """Close the database."""
-        self._database.close()
+        self._database.value.close()
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
+def open_database(paths: Sequence[str]) -> GeoDatabase:
+    """Open the one file that `paths` names, as a `Watched` wants it."""
+    return GeoDatabase.open(paths[0])
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address:
+    """Return an address as databases and lists of networks know it.
+
+    Raises:
+        ValueError: it is none.
+    """
     address = ip_address(text)
     # ::ffff:192.0.2.1 is IPv4 in the notation of a socket that takes both (RFC 4291 §2.5.5.2); many databases know it only as IPv4.
     return getattr(address, "ipv4_mapped", None) or address
 
 
+def traits_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a record says of the network and its user."""
+    # MaxMind and DB-IP put it under "traits" in large databases, and at the top in small ones.
+    return {**record, **_mapping(record.get("traits"))}
+
+
 def _place(record: Mapping[str, Any]) -> Place:
-    # MaxMind and DB-IP put what is known of the network under "traits" in large databases, and at the top in small ones.
-    traits = {**record, **_mapping(record.get("traits"))}
+    traits = traits_of(record)
     return Place(
         _country(record),
         _region(record),
         _name(record.get("city")),
         _as_number(traits.get("autonomous_system_number")) or _as_number(traits.get("asn")),
-        _first(traits, "organization", "name", "autonomous_system_organization", "as_name", "isp", "org"),
-        _first(traits, "domain", "as_domain"),
+        first_text(traits, "organization", "name", "autonomous_system_organization", "as_name", "isp", "org"),
+        first_text(traits, "domain", "as_domain"),
         _connection(traits),
     )
 
@@ -224,25 +255,35 @@ def _region(record: Mapping[str, Any]) -> str | None:
     if isinstance(subdivisions, list) and subdivisions:
         # The first is the largest: England before West Berkshire.
         largest = _mapping(subdivisions[0])
-        return _first(largest, "iso_code") or _name(largest)
-    return _first(record, "region_code", "region", "state1")
+        return first_text(largest, "iso_code") or _name(largest)
+    return first_text(record, "region_code", "region", "state1")
 
 
 def _name(place: Any) -> str | None:
     if isinstance(place, str):
         return place.strip() or None
     names = _mapping(_mapping(place).get("names"))
-    return _first(names, "en", *names)
+    return first_text(names, "en", *names)
 
 
 def _connection(traits: Mapping[str, Any]) -> Connection | None:
-    user = _first(traits, "user_type", "type", "as_type")
-    if user is not None:
-        return _USERS.get(user.lower(), "unknown")
-    # True in MaxMind's files, "true" in IPinfo's.
-    if any(str(traits.get(key)).lower() == "true" for key in ("is_hosting_provider", "hosting", "is_hosting")):
-        return "hosting"
-    line = _first(traits, "connection_type")
+    return user_type(traits, "user_type", "type", "as_type") or ("hosting" if is_hosting(traits) else line_type(traits))
+
+
+def user_type(traits: Mapping[str, Any], *keys: str) -> Connection | None:
+    """Return who is at the other end by the first of `keys` that says something; "unknown" where it says what nobody knows."""
+    user = first_text(traits, *keys)
+    return None if user is None else _USERS.get(user.lower(), "unknown")
+
+
+def is_hosting(traits: Mapping[str, Any]) -> bool:
+    """Tell whether a record says that the network is a hosting provider's: True in MaxMind's files, "true" in IPinfo's."""
+    return any(str(traits.get(key)).lower() == "true" for key in ("is_hosting_provider", "hosting", "is_hosting"))
+
+
+def line_type(traits: Mapping[str, Any]) -> Connection | None:
+    """Return what the line is made of tells of who is at its end."""
+    line = first_text(traits, "connection_type")
     return None if line is None else _LINES.get(line.lower())
 
 
@@ -253,7 +294,7 @@ def _as_number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _first(record: Mapping[str, Any], *keys: str) -> str | None:
+def first_text(record: Mapping[str, Any], *keys: str) -> str | None:
     """Return the first of `keys` that holds some text."""
     for key in keys:
         value = record.get(key)
