@@ -160,3 +160,14 @@ def test_an_old_key_that_cannot_be_destroyed_is_said_and_the_new_one_shared(
 
 def test_another_process_may_destroy_an_old_key_first(tmp_path: Path) -> None:
     room._destroy(tmp_path / "gone.salt")
+
+
+def test_an_old_key_is_gone_from_disk_and_memory(tmp_path: Path) -> None:
+    for salts in (Salts(tmp_path, "day"), Salts(None, "day")):
+        salts.rotate(ns(2026, 11, 22))
+        key = salts.key
+        salts.rotate(ns(2026, 11, 23))
+        # No more is held of it than of a key that nobody but this test has seen.
+        alone = os.urandom(32)
+        assert sys.getrefcount(key) == sys.getrefcount(alone)
+        assert key not in [path.read_bytes() for path in tmp_path.iterdir()]
