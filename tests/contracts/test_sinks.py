@@ -8,8 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from gatewaycore.event import Event
 from gatewaycore.recorder import encode
-from gatewaycore.sinks import SINKS, ClickhouseStorage, JsonlStorage, KafkaStorage, NatsStorage, PostgresStorage, Storage, WebhookStorage
+from gatewaycore.sinks import (
+    SINKS,
+    ClickhouseStorage,
+    JsonlStorage,
+    KafkaStorage,
+    LakeStorage,
+    NatsStorage,
+    PostgresStorage,
+    Storage,
+    WebhookStorage,
+)
+from gatewaycore.sinks.lake import open_lake
 from tests.clickhouse import Clickhouse
 from tests.contracts.storage import StorageContract
 from tests.databases import Postgres, stored
@@ -73,6 +85,19 @@ class TestKafka(StorageContract):
         return [value + b"\n" for _, value, _ in self.kafka.messages(self.topic)]
 
 
+class TestLake(StorageContract):
+    exactly_once = True
+
+    def make(self, folder: Path) -> Storage:
+        return LakeStorage(str(folder / "lake"))
+
+    def read(self, folder: Path) -> list[bytes]:
+        with open_lake(str(folder / "lake")) as connection:
+            rows = connection.sql("SELECT * EXCLUDE (day) FROM events")
+            found = [dict(zip(rows.columns, row, strict=True)) for row in rows.fetchall()]
+        return [encode(Event(**{**row, "variables": row["variables"] or {}})) for row in found]
+
+
 class TestNats(StorageContract):
     exactly_once = True
     url = "nats://127.0.0.1"
@@ -106,6 +131,5 @@ class TestWebhook(StorageContract):
 
 
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
-    assert {
-        type(contract().make(tmp_path)) for contract in (TestClickhouse, TestJsonl, TestKafka, TestNats, TestPostgres, TestWebhook)
-    } == set(SINKS.values())
+    held = (TestClickhouse, TestJsonl, TestKafka, TestLake, TestNats, TestPostgres, TestWebhook)
+    assert {type(contract().make(tmp_path)) for contract in held} == set(SINKS.values())

@@ -51,6 +51,7 @@ class Storage(Protocol):
 from gatewaycore.sinks.clickhouse import ClickhouseStorage  # noqa: E402
 from gatewaycore.sinks.jsonl import JsonlStorage  # noqa: E402
 from gatewaycore.sinks.kafka import KafkaStorage  # noqa: E402
+from gatewaycore.sinks.lake import LakeStorage  # noqa: E402
 from gatewaycore.sinks.nats import NatsStorage  # noqa: E402
 from gatewaycore.sinks.postgres import PostgresStorage  # noqa: E402
 from gatewaycore.sinks.webhook import WebhookStorage  # noqa: E402
@@ -60,6 +61,7 @@ SINKS: Mapping[str, type[Storage]] = MappingProxyType(
         "clickhouse": ClickhouseStorage,
         "jsonl": JsonlStorage,
         "kafka": KafkaStorage,
+        "lake": LakeStorage,
         "nats": NatsStorage,
         "postgres": PostgresStorage,
         "webhook": WebhookStorage,
@@ -71,6 +73,7 @@ __all__ = [
     "ClickhouseStorage",
     "JsonlStorage",
     "KafkaStorage",
+    "LakeStorage",
     "NatsStorage",
     "PostgresStorage",
     "Sink",

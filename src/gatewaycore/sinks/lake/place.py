@@ -1,0 +1,76 @@
+"""Where the table is: a folder, or a URL of an object store; and the engine that reads what is there."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from gatewaycore.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+# What the two engines take for something else: an escape, and patterns of names.
+_UNUSABLE = frozenset("%*?[]")
+# The server's own work comes first: not all the memory and all the processors of its machine.
+_MEMORY, _THREADS = "1GB", 2
+
+
+@frozen
+class Place:
+    """Where a table is.
+
+    Attributes:
+        uri: an absolute path, or a URL.
+        options: as delta-rs wants them; secrets among them.
+    """
+
+    uri: str
+    options: dict[str, str] = field(factory=dict, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder."""
+        return "://" not in self.uri
+
+
+def place_of(path: str, options: Mapping[str, str]) -> Place:
+    """Return the place that settings name. Nothing is looked at there.
+
+    Raises:
+        ConfigError: an engine is not installed, or the path has characters that it cannot have.
+    """
+    if not is_installed():
+        raise ConfigError([Problem("sinks: lake", "needs duckdb and deltalake", "pip install 'gatewaycore[lake]'")])
+    found = Place(path if "://" in path else str(Path(path).absolute()), {key.replace("-", "_"): value for key, value in options.items()})
+    if found.is_local and not _UNUSABLE.isdisjoint(found.uri):
+        raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", f"a path without any of {''.join(sorted(_UNUSABLE))}")])
+    return found
+
+
+def is_installed() -> bool:
+    """Tell whether the extra `lake` is there; imports nothing."""
+    return all(find_spec(name) is not None for name in ("duckdb", "deltalake"))
+
+
+def connect() -> DuckDBPyConnection:
+    """Return a DuckDB in memory: no more of it than a server can spare, and no extension is downloaded."""
+    import duckdb
+
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": _THREADS,
+            "memory_limit": _MEMORY,
+            "temp_directory": str(Path(tempfile.gettempdir()) / "gatewaycore-lake"),
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection

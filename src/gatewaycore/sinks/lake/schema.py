@@ -1,0 +1,67 @@
+"""What the lake's table looks like: the columns of an `Event`, and the day that it is partitioned by.
+
+The columns are read off `Event`, so that a new field there is a new column here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from attrs import NOTHING, fields, frozen
+
+from gatewaycore.event import Event
+
+DAY = "day"
+"""The column that the table is partitioned by: the date of `time`, UTC."""
+
+MAP = "MAP(VARCHAR, VARCHAR)"
+_DUCKDB: Mapping[type, str] = {str: "VARCHAR", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE", datetime: "TIMESTAMPTZ"}
+_DELTA: Mapping[str, str] = {"VARCHAR": "string", "BIGINT": "long", "BOOLEAN": "boolean", "DOUBLE": "double", "TIMESTAMPTZ": "timestamp"}
+
+
+@frozen
+class LakeColumn:
+    """One column.
+
+    Attributes:
+        name: the field of `Event`.
+        type: as DuckDB calls it.
+        required: whether every line has it; one without is no event.
+    """
+
+    name: str
+    type: str
+    required: bool
+
+
+def _type_of(hint: Any) -> str:
+    if hint in _DUCKDB:
+        return _DUCKDB[hint]
+    if get_origin(hint) is Mapping:
+        return MAP
+    # A choice of words, or one type or nothing.
+    first = next(one for one in get_args(hint) if one is not NoneType)
+    return "VARCHAR" if isinstance(first, str) else _type_of(first)
+
+
+def _columns() -> tuple[LakeColumn, ...]:
+    hints = get_type_hints(Event)
+    return tuple(LakeColumn(one.name, _type_of(hints[one.name]), one.default is NOTHING) for one in fields(Event))
+
+
+COLUMNS = _columns()
+NAMES = frozenset(column.name for column in COLUMNS)
+IS_EVENT = " AND ".join(f'"{column.name}" IS NOT NULL' for column in COLUMNS if column.required)
+"""What DuckDB asks of a line: one that is no JSON has become a row of NULLs."""
+
+
+def delta_schema() -> Any:
+    """Return the schema that a new table is made with. No column refuses NULL, so that columns can be added."""
+    from deltalake.schema import Field, MapType, PrimitiveType, Schema
+
+    text = PrimitiveType("string")
+    kinds = [(one.name, MapType(text, text) if one.type == MAP else PrimitiveType(_DELTA[one.type])) for one in COLUMNS]
+    return Schema([Field(name, kind) for name, kind in (*kinds, (DAY, PrimitiveType("date")))])
