@@ -119,7 +119,7 @@ MANIFEST = "https://docker.acme.example/v2/acme/tool/manifests/1.0"
 
 def open_service(config: Mapping[str, Any], data: Path) -> Service:
     """Open a service that keeps everything under `data`."""
-    return Service.open(read_config(config), data)
+    return Service.open(read_config({"sinks": [], **config}), data)
 
 
 def journal(service: Service) -> list[JsonEvent]:

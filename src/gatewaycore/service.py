@@ -27,7 +27,8 @@ from gatewaycore.recorder import Recorder
 from gatewaycore.rules import RULES, CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
-from gatewaycore.sinks import SINKS, Sink
+from gatewaycore.sinks import SINKS, LakeStorage, Sink, Storage
+from gatewaycore.sinks.lake import is_installed, is_usable
 from gatewaycore.state import PulledPackage, State
 
 _log = logging.getLogger("gatewaycore.service")
@@ -151,8 +152,8 @@ class Service:
         with ExitStack() as opened:
             enrichers = open_enrichers(config)
             opened.callback(close_enrichers, enrichers)
-            for position, storage in enumerate(config.sinks):
-                sink = sinks[config.sink_name(position)] = storage.open()
+            for name, storage in _storages(config, data):
+                sink = sinks[name] = storage.open()
                 opened.callback(sink.close)
             with _usable(data):
                 journal = Journal(data / "journal", platform.node(), settings.journal)
@@ -243,6 +244,14 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
+    """Iterate over the sinks with their names: those of `config`; a lake in the data-dir where it speaks of none and the extra is there."""
+    if config.sinks is not None:
+        yield from ((config.sink_name(position), storage) for position, storage in enumerate(config.sinks))
+    elif is_installed() and is_usable(str(data)):
+        yield "lake", LakeStorage(str(data / "lake"))
 
 
 def serves_images(config: Config) -> bool:

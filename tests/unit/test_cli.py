@@ -442,6 +442,7 @@ def test_ship_without_sinks_says_so(config: Path, tmp_path: Path) -> None:
 
 
 IMAGES = """\
+sinks: []
 packages:
   - {name: acme/x, type: container, domain: docker.acme.example, backend: ghcr.example/acme/x}
   - {name: docs, type: pixel, domain: px.acme.example, incoming-path: /a.png}

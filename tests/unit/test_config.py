@@ -19,7 +19,7 @@ from gatewaycore.route import Api
 from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, PixelRule
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
-from gatewaycore.sinks import JsonlStorage, Sink
+from gatewaycore.sinks import JsonlStorage, LakeStorage, Sink
 
 HASHED = "sha256:" + "0a" * 32
 
@@ -150,7 +150,7 @@ def test_nothing_said_means_the_defaults() -> None:
     assert config == Config()
     assert config.gateway.data_dir == "gatewaycore-data"
     assert config.enrich == (ClientEnrichment(),)
-    assert read_config({"sinks": [], "enrich": [], "packages": None}) == Config(enrich=())
+    assert read_config({"sinks": [], "enrich": [], "packages": None}) == Config(sinks=(), enrich=())
 
 
 @pytest.mark.parametrize(
@@ -275,6 +275,16 @@ class Store:
 
     def open(self) -> Sink:
         raise NotImplementedError
+
+
+def test_options_of_a_sink_come_from_the_environment_too() -> None:
+    written = "sinks: [{type: lake, storage-options: {region: x, type: y, secret-key-env: KEY}}]"
+    assert read(written, environ={"KEY": "hush"}).sinks == (
+        LakeStorage(storage_options={"region": "x", "type": "y", "secret-key": "hush"}),
+    )
+    with pytest.raises(ConfigError) as caught:
+        read(written + "\nenrich: []")
+    assert [problem.where for problem in caught.value.problems] == ["gateway.yaml:1: sinks[0].storage-options.secret-key-env"]
 
 
 STORES = Rosters(sinks={"store": Store})

@@ -21,6 +21,7 @@ from gatewaycore.journal import is_closed, segments
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.service import Service, load, rosters
+from gatewaycore.sinks.lake import open_lake, place
 from tests.networks import replace, write_database
 
 GET = "get.acme.example"
@@ -32,7 +33,7 @@ CONFIG: Mapping[str, Any] = {
 
 
 def config(data: Path, **sections: Any) -> dict[str, Any]:
-    return {**CONFIG, "gateway": {"data-dir": str(data)}, **sections}
+    return {**CONFIG, "gateway": {"data-dir": str(data)}, "sinks": [], **sections}
 
 
 def ask(service: Service, path: str = "/1") -> Redirect | Respond:
@@ -84,7 +85,30 @@ def test_what_is_answered_is_in_the_journal_and_in_the_sink(tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["cursors", "journal", "salts"]
 
 
-def test_without_sinks_there_is_a_journal(tmp_path: Path) -> None:
+def test_without_a_word_about_sinks_there_is_a_lake_beside_the_journal(tmp_path: Path) -> None:
+    made = read_config({**CONFIG, "gateway": {"data-dir": str(tmp_path)}})
+    with Service.open(made) as service:
+        ask(service)
+    assert events(tmp_path) == ["1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cursors", "journal", "lake", "salts"]
+    assert [path.name for path in (tmp_path / "cursors").glob("*.json")] == ["lake.json"]
+    with open_lake(str(tmp_path / "lake")) as connection:
+        assert connection.sql("SELECT version FROM events").fetchall() == [("1",)]
+
+
+@pytest.mark.parametrize("lacks", ["the extra", "a path that it can have"])
+def test_no_lake_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    data = tmp_path / "100%"
+    if lacks == "the extra":
+        monkeypatch.setattr(place, "find_spec", lambda name: None)
+        data = tmp_path / "data"
+    with Service.open(read_config({**CONFIG, "gateway": {"data-dir": str(data)}})) as service:
+        assert service.shipper is None
+        ask(service)
+    assert events(data) == ["1"]
+
+
+def test_with_an_empty_list_of_sinks_there_is_a_journal(tmp_path: Path) -> None:
     with Service.open(read_config(config(tmp_path))) as service:
         assert service.shipper is None
         ask(service)
@@ -136,6 +160,7 @@ def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> 
 
 DOCKER = "docker.acme.example"
 IMAGES: Mapping[str, Any] = {
+    "sinks": [],
     "packages": [{"name": "acme/x", "type": "container", "domain": DOCKER, "backend": "ghcr.example/acme/x", "strategy": "redirect"}],
     "collections": [{"domain": DOCKER, "pattern": "acme/*", "backend": "ghcr.example", "strategy": "redirect"}],
 }

@@ -118,7 +118,7 @@ class Config:
         domains: defaults for the packages of a domain.
         packages: settings of packages, in the order of the file.
         collections: settings of collections of images, in the order of the file.
-        sinks: settings of sinks.
+        sinks: settings of sinks; None where none are spoken of, and the service keeps a lake if it can.
         sink_tags: the tags of the sinks, as the configuration names their types; those of other distributions are in no roster of ours.
         enrich: settings of enrichments, in the order in which they are asked.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
@@ -128,7 +128,7 @@ class Config:
     domains: Mapping[str, DomainDefaults] = field(factory=dict)
     packages: tuple[Rule, ...] = ()
     collections: tuple[Rule, ...] = ()
-    sinks: tuple[Storage, ...] = ()
+    sinks: tuple[Storage, ...] | None = None
     sink_tags: tuple[str, ...] = field(default=(), eq=False)
     enrich: tuple[Enrichment, ...] = field(factory=_client)
     file: str = field(default="", eq=False)
@@ -141,7 +141,7 @@ class Config:
 
     def sink_name(self, position: int) -> str:
         """Return what the sink at `position` is called in logs and by its cursor: its tag, with a number from the second of a kind on."""
-        tags = self.sink_tags or tuple(type(sink).__name__.lower() for sink in self.sinks)
+        tags = self.sink_tags or tuple(type(sink).__name__.lower() for sink in self.sinks or ())
         before = tags[:position].count(tags[position])
         return f"{tags[position]}-{before + 1}" if before else tags[position]
 

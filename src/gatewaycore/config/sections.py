@@ -115,7 +115,7 @@ class Builder:
             domains=domains,
             packages=(*(rule for _, rule in written if not isinstance(rule, CollectionRule)), *extra(gateway)),
             collections=tuple(rule for _, rule in written if isinstance(rule, CollectionRule)),
-            sinks=sinks or (),
+            sinks=sinks,
             sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
             file=self.file,
             **({} if enrich is None else {"enrich": enrich}),
@@ -253,17 +253,31 @@ class Builder:
             cls = self._class(entry, here, roster)
             if cls is None:
                 continue
-            settings = self._structure(cls, self._from_environment(entry, keys_of(cls), here), partial(_under, here))
+            settings = self._structure(cls, self._with_secrets(entry, keys_of(cls), here), partial(_under, here))
             if settings is not None:
                 found.append(settings)
         return tuple(found)
 
-    def _from_environment(self, entry: Mapping[Any, Any], known: frozenset[str], path: Path) -> dict[Any, Any]:
-        """Return the entry without its type, and with the values that stand in the environment: ``url-env: EVENTS_URL`` for ``url``."""
-        found = {key: value for key, value in entry.items() if key != "type"}
+    def _with_secrets(self, entry: Mapping[Any, Any], known: frozenset[str], path: Path) -> dict[Any, Any]:
+        """Return the entry of a list without its type, and with the values that stand in the environment, those of mappings in it too."""
+        found = self._from_environment({key: value for key, value in entry.items() if key != "type"}, known, path)
+        for key, value in found.items():
+            if isinstance(value, Mapping):
+                found[key] = self._from_environment(value, None, (*path, key))
+        return found
+
+    def _from_environment(self, entry: Mapping[Any, Any], known: frozenset[str] | None, path: Path) -> dict[Any, Any]:
+        """Return the entry with the values that stand in the environment: ``url-env: EVENTS_URL`` for ``url``.
+
+        Args:
+            entry: as written.
+            known: the keys that there are; None where any key may be.
+            path: where it stands.
+        """
+        found = dict(entry)
         for key, name in entry.items():
             wanted = key.removesuffix("-env") if isinstance(key, str) else key
-            if wanted == key or key in known or wanted not in known:
+            if wanted == key or (known is not None and (key in known or wanted not in known)):
                 continue
             del found[key]
             if entry.get(wanted) is not None:

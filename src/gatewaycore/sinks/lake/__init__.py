@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.sinks.lake.house import House, Rules
-from gatewaycore.sinks.lake.place import is_installed, place_of
+from gatewaycore.sinks.lake.place import is_installed, is_usable, place_of
 from gatewaycore.sinks.lake.reading import open_lake
 from gatewaycore.sinks.lake.sink import LakeSink
 
@@ -57,4 +57,4 @@ class LakeStorage:
         return LakeSink(place, House(Rules(self.compact_after, self.retention_days, self.vacuum_hours)))
 
 
-__all__ = ["LakeSink", "LakeStorage", "is_installed", "open_lake"]
+__all__ = ["LakeSink", "LakeStorage", "is_installed", "is_usable", "open_lake"]

@@ -48,9 +48,14 @@ def place_of(path: str, options: Mapping[str, str]) -> Place:
     if not is_installed():
         raise ConfigError([Problem("sinks: lake", "needs duckdb and deltalake", "pip install 'gatewaycore[lake]'")])
     found = Place(path if "://" in path else str(Path(path).absolute()), {key.replace("-", "_"): value for key, value in options.items()})
-    if found.is_local and not _UNUSABLE.isdisjoint(found.uri):
+    if found.is_local and not is_usable(found.uri):
         raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", f"a path without any of {''.join(sorted(_UNUSABLE))}")])
     return found
+
+
+def is_usable(path: str) -> bool:
+    """Tell whether both engines take the path of a folder as it is."""
+    return _UNUSABLE.isdisjoint(path)
 
 
 def is_installed() -> bool:
