@@ -13,6 +13,7 @@ from attrs import field, frozen
 from gatewaycore.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 # What the two engines take for something else: an escape, and patterns of names.
@@ -79,3 +80,17 @@ def connect() -> DuckDBPyConnection:
     )
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def open_table(place: Place) -> DeltaTable | None:
+    """Return the table; None when there is none yet.
+
+    ``DeltaTable.is_deltatable`` would hold the interpreter's lock while it waits for a store, and every request with it.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import TableNotFoundError
+
+    try:
+        return DeltaTable(place.uri, storage_options=place.options)
+    except TableNotFoundError:
+        return None

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from gatewaycore.sinks.lake.place import connect, place_of
+from gatewaycore.sinks.lake.place import connect, open_table, place_of
 from gatewaycore.sinks.lake.schema import COLUMNS, DAY
 
 if TYPE_CHECKING:
@@ -44,12 +44,10 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
         OSError: the place cannot be reached.
     """
     place = place_of(path, storage_options)
-    from deltalake import DeltaTable
-
     connection = connect()
     found: list[str] = []
-    if DeltaTable.is_deltatable(place.uri, place.options):
-        table = DeltaTable(place.uri, storage_options=place.options)
+    table = open_table(place)
+    if table is not None:
         files = table.file_uris()
         if files and place.is_local:
             names = ", ".join("'" + unquote(file).replace("'", "''") + "'" for file in files)

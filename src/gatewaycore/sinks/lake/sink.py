@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from gatewaycore.errors import SinkError
 from gatewaycore.sinks.lake.batch import Batch, Spool
 from gatewaycore.sinks.lake.house import House
-from gatewaycore.sinks.lake.place import Place, connect
+from gatewaycore.sinks.lake.place import Place, connect, open_table
 from gatewaycore.sinks.lake.schema import COLUMNS, DAY, delta_schema
 
 if TYPE_CHECKING:
@@ -143,13 +143,14 @@ class LakeSink:
     def _open(self) -> DeltaTable:
         from deltalake import DeltaTable
 
+        found = open_table(self._place)
+        if found is not None:
+            return found
+        if self._place.is_local:
+            # Readable by its owner only, like everything that the gateway keeps.
+            Path(self._place.uri).mkdir(parents=True, exist_ok=True, mode=0o700)
         uri, options = self._place.uri, self._place.options
-        if not DeltaTable.is_deltatable(uri, options):
-            if self._place.is_local:
-                # Readable by its owner only, like everything that the gateway keeps.
-                Path(uri).mkdir(parents=True, exist_ok=True, mode=0o700)
-            DeltaTable.create(uri, delta_schema(), "ignore", [DAY], configuration=_CONFIGURATION, storage_options=options)
-        return DeltaTable(uri, storage_options=options)
+        return DeltaTable.create(uri, delta_schema(), "ignore", [DAY], configuration=_CONFIGURATION, storage_options=options)
 
     def close(self) -> None:
         """Let go of the engines."""
