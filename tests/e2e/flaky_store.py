@@ -53,7 +53,7 @@ class _Relay(BaseHTTPRequestHandler):
         if failing % 2:
             self.answer(500, {}, b"")
             return
-        upstream = http.client.HTTPConnection(*server.upstream, timeout=60)
+        upstream = http.client.HTTPConnection(server.upstream[0], server.upstream[1], timeout=60)
         try:
             upstream.request(self.command, self.path, body, dict(self.headers.items()))
             response = upstream.getresponse()

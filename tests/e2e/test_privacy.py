@@ -56,7 +56,7 @@ def config(origin: Origin, sink: Path | None) -> dict[str, Any]:
         "gateway": {"trusted-proxies": [NEAR], "default-domain": "localhost", "allow-private-backends": True},
         "packages": packages,
         "collections": [collection],
-        "sinks": [{"type": "jsonl", "path": "-"}, {"type": "jsonl", "path": str(sink)}] if sink else None,
+        "sinks": [{"type": "jsonl", "path": "-"}, {"type": "jsonl", "path": str(sink)}] if sink else [],
     }
 
 
