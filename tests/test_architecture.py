@@ -208,7 +208,8 @@ PUBLIC = {
     "gatewaycore.rules": "RULES CatchAllRule CollectionRule ContainerRule EventRule FileRule InstallRule PixelRule PythonRule",
     "gatewaycore.rules.container": "CollectionRule ContainerRule ImageName ImagePattern",
     "gatewaycore.rules.python": "PythonFile PythonIndex PythonRoute PythonRule",
-    "gatewaycore.sinks": "SINKS ClickhouseStorage JsonlStorage KafkaStorage LakeStorage NatsStorage PostgresStorage Sink Storage WebhookStorage",
+    "gatewaycore.sinks": "SINKS ClickhouseStorage JsonlStorage KafkaStorage LakeStorage NatsStorage PostgresStorage Sink Storage "
+    "WebhookStorage",
     "gatewaycore.template": "Expander Matcher Open Tail UrlTemplate Value escape normalise",
     "gatewaycore_asgi": "GatewayApp",
     "gatewaycore_wsgi": "GatewayApp",

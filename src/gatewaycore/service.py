@@ -152,7 +152,7 @@ class Service:
         with ExitStack() as opened:
             enrichers = open_enrichers(config)
             opened.callback(close_enrichers, enrichers)
-            for name, storage in _storages(config, data):
+            for name, storage in storages(config, data):
                 sink = sinks[name] = storage.open()
                 opened.callback(sink.close)
             with _usable(data):
@@ -246,7 +246,7 @@ class Service:
         self.close()
 
 
-def _storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
+def storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
     """Iterate over the sinks with their names: those of `config`; a lake in the data-dir where it speaks of none and the extra is there."""
     if config.sinks is not None:
         yield from ((config.sink_name(position), storage) for position, storage in enumerate(config.sinks))

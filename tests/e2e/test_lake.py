@@ -130,7 +130,7 @@ def test_clickhouse_reads_the_same_table(tmp_path: Path, monkeypatch: pytest.Mon
         sink.write(lines[number : number + 250])
     sink.close()
     query = "count(), count(DISTINCT id), sum(status), max(variables['n']), toString(min(day))"
-    said = chdb.query(f"SELECT {query} FROM deltaLakeLocal('{tmp_path}/lake')", "JSONCompact")  # type: ignore[no-untyped-call]
+    said = chdb.query(f"SELECT {query} FROM deltaLakeLocal('{tmp_path}/lake')", "JSONCompact")
     (row,) = json.loads(str(said))["data"]
     with open_lake(str(tmp_path / "lake")) as connection:
         asked = "count(*), count(DISTINCT id), sum(status), max(variables['n']), min(day)::VARCHAR"

@@ -11,8 +11,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import strategies
-from tests.networks import write_database
 from tests.examples import many
+from tests.networks import write_database
 
 from gatewaycore.enrich import COLUMNS, Caller, CloudEnrichment, CompanyEnrichment, Enricher, Enrichment, GeoEnrichment
 from gatewaycore.errors import ConfigError

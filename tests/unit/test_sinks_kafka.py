@@ -69,7 +69,9 @@ def test_brokers_that_are_gone_are_a_reason_to_come_again(options: dict[str, str
 
 def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = {"type": "kafka", "brokers": "k:9092", "options": {"sasl.username": "gw"}, "password-env": "PASSWORD"}
-    (storage,) = read_config({"sinks": [entry]}, environ={"PASSWORD": "hunter2"}).sinks
+    config = read_config({"sinks": [entry]}, environ={"PASSWORD": "hunter2"})
+    assert config.sinks is not None
+    (storage,) = config.sinks
     assert storage == KafkaStorage(brokers="k:9092", options={"sasl.username": "gw"}, password="hunter2")
     assert "hunter2" not in repr(storage)
     for options in ({"no.such": "hunter2"}, {"security.protocol": "hunter2"}):

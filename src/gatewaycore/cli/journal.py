@@ -14,7 +14,7 @@ from rich.text import Text
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
 from gatewaycore.config import Config, read_config
 from gatewaycore.counting import saved_offsets
-from gatewaycore.service import STATE, rosters, serves_images
+from gatewaycore.service import STATE, rosters, serves_images, storages
 from gatewaycore.shipper.cursor import file_name, read_numbers
 from gatewaycore.shipper.set_aside import count_lines
 from gatewaycore.shipper.shipping import SET_ASIDE
@@ -41,22 +41,19 @@ def stat(file: Path, data_dir: Path | None, exact: bool, as_json: bool) -> None:
     """
     config = read_config(file, rosters=rosters())
     data = data_dir or Path(config.gateway.data_dir)
-    seen = survey(data / "journal", dict(_readers(config, data)), exact)
-    aside = {f"sink {name}": count_lines(data / SET_ASIDE / f"{file_name(name)}.jsonl") for name in _sinks(config)}
+    sinks = [name for name, _ in storages(config, data.absolute())]
+    seen = survey(data / "journal", dict(_readers(config, data, sinks)), exact)
+    aside = {f"sink {name}": count_lines(data / SET_ASIDE / f"{file_name(name)}.jsonl") for name in sinks}
     if as_json:
         write_json(_plain(seen, aside))
     else:
         _print(data / "journal", seen, aside)
 
 
-def _sinks(config: Config) -> list[str]:
-    return [config.sink_name(position) for position in range(len(config.sinks))]
-
-
-def _readers(config: Config, data: Path) -> Iterator[tuple[str, Mapping[str, int]]]:
+def _readers(config: Config, data: Path, sinks: list[str]) -> Iterator[tuple[str, Mapping[str, int]]]:
     if serves_images(config):
         yield _COUNTER, saved_offsets(State(data / STATE))
-    for name in _sinks(config):
+    for name in sinks:
         try:
             yield f"sink {name}", read_numbers(data / "cursors" / f"{file_name(name)}.json")
         except ValueError:
