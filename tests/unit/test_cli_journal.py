@@ -94,7 +94,8 @@ def test_journal_stat_of_nothing(config: Path, tmp_path: Path) -> None:
 
 
 def test_journal_stat_tells_who_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "gateway.yaml", IMAGES + "sinks:\n  - {type: jsonl, path: out.jsonl}\n  - {type: jsonl, path: more.jsonl}\n")
+    sinks = "sinks:\n  - {type: jsonl, path: out.jsonl}\n  - {type: jsonl, path: more.jsonl}\n"
+    path = write(tmp_path / "gateway.yaml", IMAGES.replace("sinks: []\n", sinks))
     data = tmp_path / "data"
     monkeypatch.chdir(tmp_path)
     write_pulls(data)

@@ -130,7 +130,7 @@ def test_an_event_that_is_refused_is_skipped_when_others_are_taken(receiver: Rec
     sink.close()
     assert sorted(receiver.events.values()) == sorted(line for line in lines if b'"version":"bad"' not in line)
     assert sink.skipped == 3
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("gatewaycore")] == [
         "webhook: 2 lines are skipped: the receiver refuses them",
         "webhook: 1 lines are skipped: they are not events",
     ]

@@ -27,7 +27,8 @@ _TABLE = """
         status Int32, decision LowCardinality(String), target LowCardinality(String), version String, platform LowCardinality(String),
         platform_recognised Nullable(Bool), arch LowCardinality(String), page String, variables Map(LowCardinality(String), String),
         client LowCardinality(String), client_version LowCardinality(String), client_runtime LowCardinality(String),
-        os LowCardinality(String), device LowCardinality(String), agent LowCardinality(String), user_agent String,
+        os LowCardinality(String), device LowCardinality(String), agent LowCardinality(String),
+        agent_reason LowCardinality(String), user_agent String,
         country LowCardinality(String), region LowCardinality(String), city LowCardinality(String), company String, company_domain String,
         connection LowCardinality(String), cloud LowCardinality(String), confidence Nullable(Float64), origin_id String,
         endpoint_id String, bytes Int64

@@ -35,8 +35,8 @@ _MIGRATIONS: tuple[str, ...] = (
         package_type text NOT NULL, rule text NOT NULL, kind text NOT NULL, method text NOT NULL, status integer NOT NULL,
         decision text NOT NULL, target text, version text, platform text, platform_recognised boolean, arch text, page text,
         variables jsonb NOT NULL, client text, client_version text, client_runtime text, os text, device text, agent text NOT NULL,
-        user_agent text, country text, region text, city text, company text, company_domain text, connection text, cloud text,
-        confidence double precision, origin_id text, endpoint_id text, bytes bigint NOT NULL,
+        agent_reason text, user_agent text, country text, region text, city text, company text, company_domain text, connection text,
+        cloud text, confidence double precision, origin_id text, endpoint_id text, bytes bigint NOT NULL,
         PRIMARY KEY (time, id)
     ) PARTITION BY RANGE (time);
     CREATE INDEX ON {events} USING brin (time);
