@@ -37,6 +37,9 @@ _NEVER = Survives(anonymous=False, credentials=False)
 class Family:
     """One row of the table.
 
+    Who adds one measures too how it asks for manifests: pulls are told apart by that (`_ASKS_TWICE` and `_COMES_AGAIN` in
+    `gatewaycore.manifests`).
+
     Attributes:
         name: what people call it.
         product: the first product of its User-Agent (RFC 9110 §10.1.5), lower-case, without the version.
