@@ -328,14 +328,8 @@ class ImageConversation:
 
     def _challenge(self, headers: Headers, challenges: Sequence[str]) -> Step:
         """Pass on what the registry wants to see, in our words."""
-        step = self._pass_on(401, headers)
         lines = [(b"www-authenticate", text.encode("latin-1", "replace")) for text in challenges]
-        if isinstance(step, Relay):
-            return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines]))
-        if isinstance(step, Read):
-            answer = step.receive
-            return evolve(step, receive=lambda body: _with_lines(answer(body), lines))
-        return step
+        return _with_lines(self._pass_on(401, headers), lines)
 
     def _ask_for_token(self, lines: Sequence[str]) -> Step:
         """Ask a mirror's token server for what it gives to anybody; what a client shows is for the first place alone."""
@@ -370,7 +364,11 @@ def _from_memory(kept: Kept, call: ImageCall | Ping) -> Respond:
 
 
 def _with_lines(step: Step, lines: Sequence[tuple[bytes, bytes]]) -> Step:
-    return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines])) if isinstance(step, Respond) else step
+    """Return the answer with these fields too, whether it is there already or follows from its body."""
+    if isinstance(step, Read):
+        answer = step.receive
+        return evolve(step, receive=lambda body: _with_lines(answer(body), lines))
+    return evolve(step, headers=Headers.from_raw([*step.headers.raw, *lines])) if isinstance(step, Relay | Respond) else step
 
 
 def _of_json(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
