@@ -421,6 +421,12 @@ def test_a_refresh_token_goes_back_to_the_server_it_is_of() -> None:
     }
 
 
+def test_a_refresh_token_is_asked_for_no_image_where_its_client_names_none() -> None:
+    talk = Talk(image(), answers=[registry()])
+    talk.token(method="POST", body=b"grant_type=refresh_token&refresh_token=refresh-me&client_id=docker&service=x")
+    assert talk.sent[-1].body == b"grant_type=refresh_token&service=ghcr.io-service&client_id=docker&refresh_token=refresh-me"
+
+
 def test_nobody_anonymous_gets_a_refresh_token() -> None:
     assert "refresh_token" not in Talk(image(), answers=[registry()]).token(f"{PULL}&offline_token=true")
 
@@ -484,15 +490,27 @@ def test_a_registry_that_does_not_say_what_it_wants(given: Answer, status: int) 
     assert answer.status == status
 
 
-def test_a_server_that_has_moved_is_looked_for_again() -> None:
+@pytest.mark.parametrize("gone", [(404, {}, b""), (301, {"location": "https://ghcr.io/"}, b""), (200, {}, b"<html>"), "connect", "timeout"])
+def test_a_server_that_has_moved_is_looked_for_again(gone: Answer) -> None:
     talk = Talk(image(), answers=[registry()])
     talk.token(PULL)
-    talk.answers = [lambda upstream: (404, {}, b"") if "/token" in upstream.url else None, registry()]
+    talk.answers = [lambda upstream: gone if "/token" in upstream.url else None, registry()]
     talk.ask("/v2/token", query=PULL)
+    assert len(talk.sent) == 1
     talk.answers = [registry(realm="https://ghcr.io/elsewhere")]
     talk.token(PULL)
     assert talk.urls[0] == "https://ghcr.io/v2/"
     assert talk.urls[1].startswith("https://ghcr.io/elsewhere?")
+
+
+def test_what_a_registry_wants_is_asked_again_when_all_is_forgotten() -> None:
+    talk = Talk(image(), answers=[registry()])
+    talk.token(PULL)
+    talk.token(PULL)
+    assert len(talk.sent) == 1
+    talk.gateway.forget()
+    talk.token(PULL)
+    assert talk.urls[0] == "https://ghcr.io/v2/"
 
 
 # --- images with a token ------------------------------------------------------------------------------------
@@ -544,8 +562,8 @@ def test_a_registry_that_wants_nothing_gets_nothing() -> None:
 # --- names --------------------------------------------------------------------------------------------------
 
 
-def renamed(path: str, answer: Answer, *, method: str = "GET") -> Respond | Relay:
-    seen = Talk(image(), answers=[lambda _: answer]).ask(path, {"Authorization": "Bearer abc"}, method=method)
+def renamed(path: str, answer: Answer, *, method: str = "GET", **settings: Any) -> Respond | Relay:
+    seen = Talk(image(**settings), answers=[lambda _: answer]).ask(path, {"Authorization": "Bearer abc"}, method=method)
     assert isinstance(seen, Respond | Relay)
     return seen
 
@@ -566,12 +584,32 @@ def test_what_is_no_list_of_tags(body: bytes) -> None:
     assert answer.status == 502
 
 
+@pytest.mark.parametrize("settings", [{"strategy": "broker"}, {"strategy": "proxy", "backend_auth": "anonymous"}])
+@pytest.mark.parametrize("said", [{"content-type": "text/html", "x-content-type-options": "none"}, {}])
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/v2/rocket/tags/list", 200, b'{"tags": ["<script>"]}'),
+        (MANIFEST, 404, b'{"errors": [{"code": "X", "message": "<script>"}]}'),
+    ],
+)
+def test_what_is_written_anew_is_json(path: str, status: int, body: bytes, said: Mapping[str, str], settings: Mapping[str, Any]) -> None:
+    answer = renamed(path, (status, said, body), **settings)
+    assert isinstance(answer, Respond)
+    assert (answer.status, b"<script>" in answer.body) == (status, True)
+    # To a browser, a backend's word for it would make a page of this domain of it.
+    assert answer.headers == Headers({"content-type": "application/json", "x-content-type-options": "nosniff"})
+
+
 @pytest.mark.parametrize(
     ("link", "seen"),
     [
         ("</v2/acme/rocket-server/tags/list?n=1>; rel=next", '</v2/rocket/tags/list?n=1>; rel="next"'),
         ('<https://ghcr.io/v2/acme/rocket-server/tags/list?n=1>; rel="next"', '</v2/rocket/tags/list?n=1>; rel="next"'),
         ("<list?n=1>; rel=next, <?n=2>; rel=last", '</v2/rocket/tags/list?n=1>; rel="next", </v2/rocket/tags/list?n=2>; rel="last"'),
+        ("<https://GHCR.io:443/v2/acme/rocket-server/tags/list?n=1>; rel=next", '</v2/rocket/tags/list?n=1>; rel="next"'),
+        ("<https://ghcr.io:8443/v2/acme/rocket-server/tags/list>; rel=next", None),
+        ("<http://ghcr.io:443/v2/acme/rocket-server/tags/list>; rel=next", None),
         # A tag may be called as a part of the repository is.
         (
             "</v2/acme/rocket-server/tags/list?last=rocket-server&n=2>; rel=next",
@@ -583,6 +621,7 @@ def test_what_is_no_list_of_tags(body: bytes) -> None:
         ("<https://evil.example/v2/acme/rocket-server/tags/list>; rel=next", None),
         ("</v2/acme/rocket-server/../other/tags/list>; rel=next", None),
         ("<http://[>; rel=next", None),
+        ("<http://[x/>; rel=next", None),
         ("</v2/acme/rocket-server/x>; title=acme/rocket-server; rel=x", '</v2/rocket/x>; rel="x"'),
         ("</v2/acme/rocket-server/x>; title=acme/rocket-server", "</v2/rocket/x>"),
         ("nonsense", None),
@@ -593,17 +632,30 @@ def test_links_stay_with_the_image(link: str, seen: str | None) -> None:
     assert answer.headers.get("link") == seen
 
 
+def test_links_of_a_backend_in_the_clear() -> None:
+    link = "<HTTP://GHCR.io:80/v2/acme/rocket-server/tags/list?n=1>; rel=next"
+    answer = renamed("/v2/rocket/tags/list", (200, {"link": link}, b'{"tags": []}'), backend_scheme="http")
+    assert answer.headers.get("link") == '</v2/rocket/tags/list?n=1>; rel="next"'
+
+
 def test_a_link_to_the_backend_itself_leads_here_where_names_are_the_same() -> None:
     talk = Talk(image("acme/x", "ghcr.io/acme/x", strategy="proxy"))
     lines = [
         ("link", "<https://ghcr.io/v2/acme/x/tags/list?n=2>; rel=next"),
         ("link", "<a>; rel=x"),
         ("link", "<https://o.example/>; rel=y"),
+        ("link", "<http://[x/>; rel=next"),
     ]
     talk.answers = [lambda _: (200, lines, b"")]
     answer = talk.ask("/v2/acme/x/tags/list")
     assert isinstance(answer, Relay)
-    assert answer.headers.get_all("link") == ["</v2/acme/x/tags/list?n=2>; rel=next", "<a>; rel=x", "<https://o.example/>; rel=y"]
+    assert answer.headers.get_all("link") == [
+        "</v2/acme/x/tags/list?n=2>; rel=next",
+        "<a>; rel=x",
+        "<https://o.example/>; rel=y",
+        # Whoever cannot read it leaves it alone.
+        "<http://[x/>; rel=next",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ PATH = "/v2/rocket/manifests/1.0"
 BY_DIGEST = f"/v2/rocket/manifests/{DIGEST}"
 MIRRORS = ("m1.example/acme/rocket", "m2.example/mirror/rocket")
 TOKEN = {"Authorization": "Bearer clients-own"}
+ASTRAY: tuple[Answer, ...] = (
+    (302, {"location": "http://169.254.169.254/"}, b""),
+    # Without end.
+    (302, {"location": "/v2/acme/rocket/manifests/1.0"}, b""),
+)
 FINE: Answer = (200, {"content-type": "application/json", "docker-content-digest": DIGEST}, MANIFEST)
 
 
@@ -102,12 +107,31 @@ def test_a_token_that_a_mirror_no_longer_takes_is_let_go_of() -> None:
         (99, {}, b""),
         (307, {"location": "ftp://x"}, b""),
         (502, {}, b""),
+        *ASTRAY,
     ],
 )
 def test_a_mirror_that_does_not_have_it_is_passed_over(first: Answer) -> None:
     talk = Talk(mirrored(), answers=[hosts({"ghcr.io": "connect", "m1.example": first, "m2.example": FINE})])
     assert talk.ask(PATH, TOKEN).status == 200
     assert talk.urls[-1] == "https://m2.example/v2/mirror/rocket/manifests/1.0"
+
+
+@pytest.mark.parametrize("first", [*ASTRAY, (401, {"www-authenticate": 'Bearer realm="https://evil.example/token"'}, b"")])
+def test_a_registry_that_leads_astray_is_not_passed_over(first: Answer) -> None:
+    talk = Talk(mirrored(), answers=[hosts({"ghcr.io": first, "m1.example": FINE})])
+    answer = talk.ask(PATH, TOKEN)
+    assert isinstance(answer, Respond)
+    # Somebody may have taken it over: the operator is told.
+    assert (answer.status, answer.note.partition(" ")[0]) == (502, "ghcr.io")
+    assert not any("m1.example" in url for url in talk.urls)
+
+
+@pytest.mark.parametrize("first", ASTRAY)
+def test_the_operator_is_told_of_a_mirror_that_leads_astray(first: Answer) -> None:
+    talk = Talk(mirrored(mirrors=MIRRORS[:1]), answers=[hosts({"ghcr.io": "connect", "m1.example": first})])
+    answer = talk.ask(PATH, TOKEN)
+    assert isinstance(answer, Respond)
+    assert (answer.status, answer.note.partition(" ")[0]) == (502, "m1.example")
 
 
 @pytest.mark.parametrize("answer", [(404, {}, b""), (500, {}, b""), (200, {}, b"no token"), (200, {}, b" " * 300_000), "timeout"])
@@ -185,6 +209,36 @@ def test_a_registry_whose_token_server_is_down_is_passed_over_for_its_mirrors() 
     assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 200
     talk.answers = [half_down]
     assert talk.ask(PATH, {"Authorization": f"Bearer {said['token']}"}).status == 502
+
+
+@pytest.mark.parametrize("gone", [(404, {}, b""), (200, {}, b"<html>"), (503, {}, b""), "connect", "timeout"])
+def test_nor_is_its_client_sent_back_and_forth_to_one_that_is_gone(gone: Answer) -> None:
+    wants: Answer = (401, {"www-authenticate": 'Bearer realm="https://ghcr.io/token",service="s"'}, b"")
+
+    def without_tokens(upstream: Upstream) -> Answer | None:
+        return gone if upstream.url.startswith("https://ghcr.io/token") else hosts({"ghcr.io": wants, "m1.example": FINE})(upstream)
+
+    talk = Talk(mirrored(), answers=[without_tokens])
+    token = {"Authorization": f"Bearer {talk.token('scope=repository:rocket:pull')['token']}"}
+    assert talk.ask(PATH, token).status == 200
+    assert talk.urls[-1] == "https://m1.example/v2/acme/rocket/manifests/1.0"
+    # Where its token server is stays known, and is tried first again.
+    talk.answers = [registry()]
+    assert talk.token("scope=repository:rocket:pull")["token"].startswith("token-of")
+    assert len(talk.sent) == 1
+
+
+def test_where_a_token_server_has_moved_to_is_learned_from_the_registry_that_has_mirrors() -> None:
+    talk = Talk(mirrored(), answers=[registry()])
+    talk.token("scope=repository:rocket:pull")
+    wants: Answer = (401, {"www-authenticate": 'Bearer realm="https://ghcr.io/elsewhere"'}, b"")
+    talk.answers = [hosts({"m1.example": FINE}), lambda upstream: wants if "//ghcr.io/v2/acme" in upstream.url else None]
+    token = {"Authorization": f"Bearer {talk.token('scope=repository:rocket:pull')['token']}"}
+    assert talk.ask(PATH, token).status == 200
+    talk.answers = [registry(realm="https://ghcr.io/elsewhere")]
+    talk.token("scope=repository:rocket:pull")
+    [url] = talk.urls
+    assert url.startswith("https://ghcr.io/elsewhere?")
 
 
 def test_a_registry_that_says_late_that_it_wants_a_token_is_asked_for_one() -> None:

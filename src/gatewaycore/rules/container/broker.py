@@ -191,6 +191,7 @@ class TokenConversation:
     def _take(self, body: bytes | None) -> Step:
         granted = None if body is None else parse_granted(body)
         if granted is None:
+            self._look_again()
             note = f"the token server of {self._errand.backend.registry} answers without a token"
             return self._skip(evolve(NONSENSE, note=note))
         if self._errand.is_anonymous:
