@@ -18,8 +18,9 @@ from gatewaycore.sinks.rows import Intake, check_positive, without_extra
 if TYPE_CHECKING:
     from confluent_kafka import Message, Producer
 
-# What the sink promises rests on them.
-_FIXED: Mapping[str, Any] = {"enable.idempotence": True, "acks": "all"}
+# What the sink promises rests on them. Messages wait for as long as the sink does: a second clock would end at about the same moment, and
+# which of the two an operator reads about would be chance.
+_FIXED: Mapping[str, Any] = {"enable.idempotence": True, "acks": "all", "delivery.timeout.ms": 0}
 _POLL_S = 0.1
 
 
@@ -92,8 +93,7 @@ class KafkaSink:
         if self._producer is None:
             settings = self._settings
             secret = {} if settings.password is None else {"sasl.password": settings.password}
-            milliseconds = max(1000, round(settings.timeout_s * 1000))
-            ours = {"bootstrap.servers": settings.brokers, "delivery.timeout.ms": milliseconds, "error_cb": _ignore, **_FIXED}
+            ours = {"bootstrap.servers": settings.brokers, "error_cb": _ignore, **_FIXED}
             try:
                 # Its log goes to standard error by itself, with addresses in it: what matters is what becomes of messages.
                 self._producer = Producer(
@@ -116,9 +116,11 @@ class KafkaSink:
         self._failed.clear()
         left = [(line, event) for line, event in pairs if event.id not in self._taken]
         if left and not self._produce(left):
+            # Before the others fail, which are taken out of the queue only now.
+            reason = self._failed[0] if self._failed else "not delivered in time"
             # Messages in its queue would be delivered later, behind our back; and one that has failed for good stays so.
             self._drop()
-            raise SinkError(f"kafka: {self._failed[0] if self._failed else 'not delivered in time'}")
+            raise SinkError(f"kafka: {reason}")
         self._taken.clear()
         self._intake.settle()
 
