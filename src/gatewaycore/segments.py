@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from attrs import frozen
+
+_LOOK_BYTES = 64 * 1024
 _NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)\.jsonl")
 
 
@@ -75,6 +78,69 @@ def remove(segment: Path, is_read: Callable[[int], bool]) -> bool:
             segment.unlink()
             return True
     return False
+
+
+@frozen
+class Span:
+    """Whole lines of a segment, where they lie. Nobody changes them, and they are there until all readers have moved on.
+
+    Attributes:
+        path: the segment.
+        start: where the first line begins, in bytes.
+        end: behind the last one's line break.
+    """
+
+    path: Path
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes they are."""
+        return self.end - self.start
+
+    def read(self) -> bytes:
+        """Return them."""
+        return b"".join(self.pieces(self.size))
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Iterate over them in pieces of so many bytes, which begin and end anywhere; the last one may be smaller.
+
+        Raises:
+            EOFError: the file has become shorter, which no journal does.
+        """
+        left = self.size
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.start)
+            while left:
+                piece = file.read(min(size, left))
+                if not piece:
+                    raise EOFError(f"{self.path.name} is shorter than it was")
+                left -= len(piece)
+                yield piece
+
+
+def find_span(segment: Path, offset: int, limit_bytes: int) -> Span:
+    """Return whole lines of `segment` from `offset` on, and read no more than it takes to find their end; an empty one when there are none.
+
+    Args:
+        segment: the file.
+        offset: where a line begins, in bytes.
+        limit_bytes: about how much; a longer line is taken whole.
+    """
+    with segment.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        limit = at = min(size, offset + limit_bytes)
+        while at > offset:
+            before = max(offset, at - _LOOK_BYTES)
+            file.seek(before)
+            found = file.read(at - before).rfind(b"\n")
+            if found >= 0:
+                return Span(segment, offset, before + found + 1)
+            at = before
+        file.seek(max(limit, offset))
+        rest = file.readline() if limit < size else b""
+    return Span(segment, offset, limit + len(rest) if rest.endswith(b"\n") else offset)
 
 
 def read_lines(segment: Path, offset: int = 0, limit_bytes: int = 4 * 1024 * 1024) -> tuple[list[bytes], int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,13 +15,14 @@ from attrs import evolve
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.errors import ConfigError, PoisonError, SinkError
 from gatewaycore.event import Event
 from gatewaycore.recorder import encode
-from gatewaycore.sinks.lake import LakeSink, LakeStorage, batch, house, open_lake, place, reading, sink
+from gatewaycore.sinks.lake import LakeSink, LakeStorage, house, open_lake, place, reading, sink, spool
 from gatewaycore.sinks.lake.house import days_of
 from gatewaycore.sinks.lake.place import connect
 from gatewaycore.sinks.lake.schema import COLUMNS
+from gatewaycore.sinks.lake.staging import Files
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -193,7 +193,7 @@ def test_a_writer_that_is_never_fast_enough_gives_up(opened: Callable[..., LakeS
     def lose(*_: Any) -> None:
         raise CommitFailedError
 
-    monkeypatch.setattr(LakeSink, "_append", lose)
+    monkeypatch.setattr(Files, "commit", lose)
     monkeypatch.setattr(sink, "_PAUSE_S", 0)
     with pytest.raises(SinkError, match="faster 12 times"):
         opened().write([line(1)])
@@ -204,11 +204,10 @@ def test_what_fails_is_said_and_comes_again(lake: Path, opened: Callable[..., La
     lake.write_text("a file")
     sink = opened()
     with pytest.raises(SinkError, match="lake: "):
-        sink.write([line(1), b"poison\n"])
-    assert sink.poison == 0
+        sink.write([line(1)])
     lake.unlink()
-    sink.write([line(1), b"poison\n"])
-    assert (ids(lake), sink.poison) == (["00000001"], 1)
+    sink.write([line(1)])
+    assert ids(lake) == ["00000001"]
 
 
 # --- lines that are no events, and columns that nobody knows -------------------------------------------------------------
@@ -229,17 +228,17 @@ POISON = {
 
 @pytest.mark.parametrize("careful", [False, True])
 @pytest.mark.parametrize("bad", POISON.values(), ids=POISON)
-def test_a_line_that_is_no_event_is_left_out_and_counted(
-    lake: Path, opened: Callable[..., LakeSink], caplog: pytest.LogCaptureFixture, bad: bytes, careful: bool
+def test_a_line_that_is_no_event_is_named_and_nothing_is_kept(
+    lake: Path, opened: Callable[..., LakeSink], bad: bytes, careful: bool
 ) -> None:
     sink = opened()
     good = strange(1, shiny="x") if careful else line(1)
-    with caplog.at_level(logging.WARNING):
-        sink.write([good, bad, line(2)])
-        sink.write([bad])
+    with pytest.raises(PoisonError, match="no event") as caught:
+        sink.write([good, bad, line(2), bad])
+    assert caught.value.lines == (1, 3)
+    assert not list(lake.rglob("*.parquet"))
+    sink.write([good, line(2)])
     assert ids(lake) == ["00000001", "00000002"]
-    assert sink.poison == 2
-    assert caplog.messages == [f"1 lines were left out because they are no events, {number} so far" for number in (1, 2)]
 
 
 def test_a_column_that_nobody_knows_is_kept_among_the_variables(lake: Path, opened: Callable[..., LakeSink]) -> None:
@@ -267,19 +266,21 @@ WRONG = {
 @pytest.mark.parametrize(("name", "value"), WRONG.values(), ids=WRONG)
 def test_beside_such_a_column_each_value_must_be_its_columns(lake: Path, opened: Callable[..., LakeSink], name: str, value: object) -> None:
     sink = opened()
-    sink.write([strange(1, shiny="x"), strange(2, **{name: value}), strange(3, confidence=1)])
-    assert (ids(lake), sink.poison) == (["00000001", "00000003"], 1)
+    with pytest.raises(PoisonError) as caught:
+        sink.write([strange(1, shiny="x"), strange(2, **{name: value}), strange(3, confidence=1)])
+    assert caught.value.lines == (1,)
 
 
 def test_a_very_long_line_is_an_event(lake: Path, opened: Callable[..., LakeSink]) -> None:
-    long = 3 * batch._LINE_BYTES
+    long = 3 * spool.LINE_BYTES
     opened().write([line(1), line(2, page="x" * long), line(3)])
     assert ask(lake, "SELECT id, length(page) FROM events ORDER BY id") == [("00000001", None), ("00000002", long), ("00000003", None)]
 
 
 def test_where_there_is_nothing_else_no_table_is_made(lake: Path, opened: Callable[..., LakeSink]) -> None:
-    opened().write([b"poison\n"])
-    assert not lake.exists()
+    with pytest.raises(PoisonError):
+        opened().write([b"poison\n"])
+    assert not list(lake.rglob("*.*"))
 
 
 @pytest.mark.parametrize("has_pyarrow", [True, False])

@@ -1,16 +1,20 @@
-"""Feeding: the lane of one sink. Lines are gathered over segments, written in one piece, and the cursor is saved once for each piece."""
+"""Feeding: the lane of one sink. Lines are gathered over segments, written in one piece, and the cursor is saved once for each piece.
+
+A sink that reads segments by itself is told where the lines lie, and no line becomes an object here. Only when something is wrong with one
+of them is the batch taken apart.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from attrs import frozen
 
 from gatewaycore.errors import PoisonError
-from gatewaycore.segments import is_at_end, read_block
+from gatewaycore.segments import Span, find_span, is_at_end
 from gatewaycore.shipper.cursor import Cursor
 from gatewaycore.shipper.lanes import Turn
 from gatewaycore.shipper.set_aside import Refused, SetAside
@@ -38,16 +42,21 @@ class _Batch:
     """What is written at once.
 
     Attributes:
-        lines: that are events.
-        junk: lines that are none.
-        ends: where the next batch begins, by segment.
+        spans: where its lines lie, each in another segment.
         is_full: whether there was more.
     """
 
-    lines: list[bytes]
-    junk: list[Refused]
-    ends: Mapping[str, int]
+    spans: tuple[Span, ...]
     is_full: bool
+
+    @property
+    def ends(self) -> Mapping[str, int]:
+        """Where the next batch begins, by segment."""
+        return {span.path.name: span.end for span in self.spans}
+
+    def lines(self) -> list[bytes]:
+        """Return its lines."""
+        return [line for span in self.spans for line in span.read().splitlines(keepends=True)]
 
 
 class SinkLane:
@@ -55,7 +64,7 @@ class SinkLane:
 
     Args:
         name: of the sink.
-        sink: takes the lines; its `batch_bytes` and `linger_s` hold, where it has them.
+        sink: takes the lines; its `batch_bytes`, `linger_s` and `write_spans` hold, where it has them.
         cursor: how far it has come.
         set_aside: takes what the sink does not.
     """
@@ -67,6 +76,7 @@ class SinkLane:
         self._sink = sink
         self._batch_bytes: int = max(1, getattr(sink, "batch_bytes", BATCH_BYTES))
         self._linger_s: float = getattr(sink, "linger_s", 0.0)
+        self._write_spans: Callable[[Sequence[Span]], int] | None = getattr(sink, "write_spans", None)
         self._waits_since: float | None = None
         self._cursor = cursor
 
@@ -82,7 +92,7 @@ class SinkLane:
         """
         self._cursor.keep_only(segment.name for segment in turn.segments)
         batch = self._gather(turn.segments)
-        if batch.ends and (batch.is_full or turn.is_last or self._has_waited()):
+        if batch.spans and (batch.is_full or turn.is_last or self._has_waited()):
             self._feed(batch)
         self._cursor.save()
         return batch.is_full
@@ -94,40 +104,49 @@ class SinkLane:
         return now >= self._waits_since + self._linger_s
 
     def _gather(self, segments: Sequence[Path]) -> _Batch:
-        lines: list[bytes] = []
-        ends: dict[str, int] = {}
+        spans: list[Span] = []
         room, is_full = self._batch_bytes, False
         for segment in segments:
             start = self._cursor[segment.name]
             try:
                 size = segment.stat().st_size
-                block = read_block(segment, start, room) if size > start else b""
+                span = find_span(segment, start, room) if size > start else None
             except FileNotFoundError:
                 # Everybody had it, and it was removed.
                 continue
-            if not block:
+            if not span or not span.size:
                 continue
-            if ends and len(block) > room:
+            if spans and span.size > room:
                 # One line, longer than the room that was left.
                 is_full = True
                 break
-            lines += block.splitlines(keepends=True)
-            ends[segment.name] = start + len(block)
-            is_full = size > start + room or len(block) >= room
-            room -= len(block)
+            spans.append(span)
+            is_full = size > start + room or span.size >= room
+            room -= span.size
             if is_full:
                 break
-        good, junk = _sorted_out(lines)
-        return _Batch(good, junk, ends, is_full)
+        return _Batch(tuple(spans), is_full)
 
     def _feed(self, batch: _Batch) -> None:
-        refused = self._write(batch.lines)
-        self.shipped += len(batch.lines) - len(refused)
-        # Not before: as long as the sink is down, the batch comes again and again.
-        if batch.junk or refused:
-            self.set_aside.add([*batch.junk, *refused])
+        if not self._feed_whole(batch):
+            good, junk = _sorted_out(batch.lines())
+            refused = self._write(good)
+            self.shipped += len(good) - len(refused)
+            # Not before: as long as the sink is down, the batch comes again and again.
+            if junk or refused:
+                self.set_aside.add([*junk, *refused])
         self._cursor.move(batch.ends)
         self._waits_since = None
+
+    def _feed_whole(self, batch: _Batch) -> bool:
+        """Let the sink read the batch by itself; False when it cannot, or when some line of it is to be found."""
+        if self._write_spans is None:
+            return False
+        try:
+            self.shipped += self._write_spans(batch.spans)
+        except _REFUSALS:
+            return False
+        return True
 
     def _write(self, lines: list[bytes]) -> list[Refused]:
         """Write lines, and return those that are not to be taken."""

@@ -14,9 +14,12 @@ from typing import Protocol
 class Sink(Protocol):
     """Keeps events.
 
-    A sink may have two attributes more, which the shipper looks for: `batch_bytes`, about how much it wants at once (an int; 4 MiB without
-    it), and `linger_s`, how long the shipper waits until there is that much (a float; without it, what is there is shipped about once a
-    second). Each sink is asked in a thread of its own, one batch after the other; lines of a batch may be of several segments.
+    A sink may have three attributes more, which the shipper looks for: `batch_bytes`, about how much it wants at once (an int; 4 MiB
+    without it); `linger_s`, how long the shipper waits until there is that much (a float; without it, what is there is shipped about once
+    a second); and `write_spans(spans: Sequence[Span]) -> int`, for one that reads segments by itself. That keeps a batch as `write` does
+    and returns how many lines it was, but nobody has looked at them: where one is no event, it keeps nothing and raises `PoisonError`,
+    naming none, and the same batch comes to `write` without what is none. Each sink is asked in a thread of its own, one batch after the
+    other; lines of a batch may be of several segments.
     """
 
     def write(self, lines: Sequence[bytes]) -> None:

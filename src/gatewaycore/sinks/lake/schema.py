@@ -53,6 +53,12 @@ def _columns() -> tuple[LakeColumn, ...]:
 
 
 COLUMNS = _columns()
+READ_AS = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in COLUMNS) + "}"
+"""What DuckDB is told of a line."""
+
+STATISTICS = ("id", "time", "domain", "package", "kind")
+"""The columns of which is kept, for each file, what they hold least and most: those that queries are narrowed by."""
+
 NAMES = frozenset(column.name for column in COLUMNS)
 IS_EVENT = " AND ".join(f'"{column.name}" IS NOT NULL' for column in COLUMNS if column.required)
 """What DuckDB asks of a line: one that is no JSON has become a row of NULLs."""
