@@ -4,6 +4,9 @@ Segments are read in the order in which their lines were written, several at a t
 afterwards: the requests of one pull may lie in as many files. The pulls that are found are appended to the journal, so that every sink
 gets them like any other event, and then it is saved how far all this has come. After a crash in between they are appended again, with the
 same ids.
+
+Segments that an import wrote are passed over: what is imported was counted where it was recorded, and its ids do not tell when it came to
+stand here.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from gatewaycore.event import Event
 from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
-from gatewaycore.segments import is_at_end, recorded_ms
+from gatewaycore.segments import is_at_end, is_imported, recorded_ms
 from gatewaycore.state import State
 
 if TYPE_CHECKING:
@@ -143,6 +146,8 @@ class PullCounter:
     def _unread(self, segments: Sequence[Path]) -> list[_Unread]:
         unread = []
         for segment in segments:
+            if is_imported(segment):
+                continue
             try:
                 size = segment.stat().st_size
             except FileNotFoundError:
@@ -171,6 +176,8 @@ class PullCounter:
 
     def has_read(self, segment: Path, size: int) -> bool:
         """Tell whether `segment` has nothing left to read. What counts of what was read has been saved by then."""
+        if is_imported(segment):
+            return True
         # After a failure, what is in memory is ahead of what was saved.
         return self._is_loaded and is_at_end(segment, self._offsets.get(segment.name, 0), size)
 

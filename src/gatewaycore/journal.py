@@ -77,7 +77,7 @@ class Journal:
 
     def __init__(self, directory: Path, node: str, settings: JournalSettings | None = None) -> None:
         self.directory = directory
-        self.node = re.sub(r"[^A-Za-z0-9_.]", "_", node) or "node"
+        self.node = node_name(node)
         self.settings = settings or JournalSettings()
         self.tally = Tally()
         self._share()
@@ -202,12 +202,7 @@ class Journal:
         self._closes_at = now + self.settings.segment_age_s
 
     def _begin(self) -> int:
-        while True:
-            fd = _create(self.directory / f"{self.node}-{os.getpid()}-{time.time_ns()}.jsonl")
-            # Until it was locked, it was an empty one that nobody writes to, and `remove` may have taken it for one that was left behind.
-            if os.fstat(fd).st_nlink:
-                break
-            os.close(fd)
+        fd, _ = begin_segment(self.directory, self.node, ".jsonl")
         if self._commits is not None:
             try:
                 _commit_names(self.directory)
@@ -230,6 +225,26 @@ class Journal:
             self._close()
             if self._failing:
                 self._tell()
+
+
+def node_name(text: str) -> str:
+    """Return a machine's name as the names of its segments have it."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", text) or "node"
+
+
+def begin_segment(directory: Path, node: str, ending: str) -> tuple[int, Path]:
+    """Begin a segment of this process; return its descriptor, which holds its lock, and where it is.
+
+    Raises:
+        OSError: it cannot be made or locked.
+    """
+    while True:
+        path = directory / f"{node}-{os.getpid()}-{time.time_ns()}{ending}"
+        fd = _create(path)
+        # Until it was locked, it was an empty one that nobody writes to, and `remove` may have taken it for one that was left behind.
+        if os.fstat(fd).st_nlink:
+            return fd, path
+        os.close(fd)
 
 
 def _for_us(path: str, flags: int) -> int:

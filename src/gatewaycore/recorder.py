@@ -304,28 +304,37 @@ class Recorder:
 
     def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
         user_agent = None if agent is None else redact(agent.decode("latin-1"), address)
-        columns: dict[str, Column] = {}
-        caller = Caller(address, user_agent, domain)
-        for enricher in self._enrichers:
-            for name, value in self._said(enricher, caller).items():
-                if value is not None:
-                    columns.setdefault(name, value)
-        columns.setdefault("agent", "unknown")
-        if user_agent is not None:
-            columns["user_agent"] = user_agent
-        if address:
-            columns["origin_id"] = origin_id(self._salts.key, address, user_agent or "", domain)
-            columns["endpoint_id"] = endpoint_id(self._salts.key, address, domain)
+        columns = self.columns_of(Caller(address, user_agent, domain), self._salts.key)
         whole = _encode(columns)[1:-1]
         columns.pop("arch", None)
         # An address that is not known is nowhere to be found: no text of JSON holds a line break.
         wanted, is_ipv6 = needle(address).encode() or b"\n", ":" in address
         return _Who(wanted, is_ipv6, not is_ipv6 and not _LIKE_IPV4.search(wanted), whole, _encode(columns)[1:-1])
 
+    def columns_of(self, caller: Caller, key: bytes) -> dict[str, Column]:
+        """Return the columns of an event that tell of a caller: what the enrichers say, and identifiers.
+
+        Args:
+            caller: its User-Agent holds its address no more; see `redact`.
+            key: of the identifiers.
+        """
+        columns: dict[str, Column] = {}
+        for enricher in self._enrichers:
+            for name, value in self._said(enricher, caller).items():
+                if value is not None:
+                    columns.setdefault(name, value)
+        columns.setdefault("agent", "unknown")
+        if caller.user_agent is not None:
+            columns["user_agent"] = caller.user_agent
+        if caller.address:
+            columns["origin_id"] = origin_id(key, caller.address, caller.user_agent or "", caller.domain)
+            columns["endpoint_id"] = endpoint_id(key, caller.address, caller.domain)
+        return columns
+
     def _said(self, enricher: Enricher, caller: Caller) -> Mapping[str, Column]:
         """Return what an enricher says, as far as an event may hold it; an enricher that fails costs its columns, and no event."""
         try:
-            return {name: _fit(name, value, caller.address) for name, value in enricher.columns(caller).items()}
+            return {name: fit(name, value, caller.address) for name, value in enricher.columns(caller).items()}
         except Exception as error:  # noqa: BLE001 - another's code; counted, and its type logged
             self.failed += 1
             _log.error("%s failed, and its columns stay empty: %s", type(enricher).__name__, type(error).__name__)
@@ -407,7 +416,7 @@ def _makers_of_ids() -> weakref.WeakSet[_Ids]:
     return makers
 
 
-def _fit(name: str, value: Any, address: str) -> Column:
+def fit(name: str, value: Any, address: str) -> Column:
     """Return what an enricher says in one column as an event may hold it; None when it may not.
 
     A database may hold any text, and the address that was looked up in it too.

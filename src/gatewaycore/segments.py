@@ -14,8 +14,11 @@ from pathlib import Path
 
 from attrs import frozen
 
+IMPORTED = ".import.jsonl"
+"""What the name of a segment ends in that an import has written: its ids tell when something happened, not when it was recorded here."""
+
 _LOOK_BYTES = 64 * 1024
-_NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)\.jsonl")
+_NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)(?:\.import)?\.jsonl")
 
 
 def sizes(directory: Path) -> Iterator[tuple[str, int]]:
@@ -42,6 +45,11 @@ def segments(directory: Path) -> list[Path]:
 def _start(name: str) -> tuple[int, str]:
     match = _NAME.fullmatch(name)
     return (int(match["start"]) if match else 0, name)
+
+
+def is_imported(segment: Path) -> bool:
+    """Tell whether an import has written `segment`: pulls are not derived from it, for whoever recorded it has derived them."""
+    return segment.name.endswith(IMPORTED)
 
 
 def started_ms(segment: Path) -> int:

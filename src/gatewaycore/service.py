@@ -22,6 +22,8 @@ from gatewaycore.counting import PullCounter
 from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.gateway import Gateway
+from gatewaycore.importing import ImportSession
+from gatewaycore.importing.packages import Packages
 from gatewaycore.journal import Journal
 from gatewaycore.recorder import Recorder
 from gatewaycore.rules import RULES, CollectionRule, ContainerRule
@@ -257,6 +259,37 @@ def storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
 def serves_images(config: Config) -> bool:
     """Tell whether there are images to count pulls of."""
     return any(isinstance(rule, ContainerRule | CollectionRule) for rule in config.rules)
+
+
+@contextmanager
+def open_import(config: Config, data: Path, package: str | None = None) -> Iterator[ImportSession]:
+    """Put together what imports into the journal under `data`, and let go of it afterwards. Sinks are not opened, and no request is served.
+
+    Args:
+        config: of the gateway.
+        data: the data-dir.
+        package: of lines that name none.
+
+    Raises:
+        ConfigError: enrichments cannot be used, or there is no such package.
+    """
+    settings = config.gateway
+    tags = {cls: tag for tag, cls in rosters().rules.items()}
+    packages = Packages(((rule, tags.get(type(rule), "")) for rule in config.rules), package)
+    enrichers = open_enrichers(config)
+    try:
+        yield ImportSession(
+            packages=packages,
+            enrichers=enrichers,
+            own=settings.own_traffic.compile(),
+            data=data,
+            node=platform.node(),
+            journal=settings.journal,
+            rotation=settings.salt_rotation,
+            ships=any(storages(config, data)),
+        )
+    finally:
+        close_enrichers(enrichers)
 
 
 @contextmanager

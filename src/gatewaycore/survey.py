@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from gatewaycore.segments import is_closed, read_block, recorded_ms, segments
+from gatewaycore.segments import is_closed, is_imported, read_block, recorded_ms, segments, started_ms
 
 # What is read of each end of a segment; the lines in between are taken to be as long as those.
 _SAMPLE_BYTES = 64 * 1024
@@ -121,6 +121,9 @@ def _look(path: Path, exact: bool) -> _File:
             lines = head.count(b"\n") + tail.count(b"\n")
             events = round(size * lines / (len(head) + len(tail)))
     last = tail.rfind(b"\n", 0, end - start - 1) + 1
+    if is_imported(path):
+        # Its ids tell when something happened, which may be years ago.
+        return _File(path, size, end, events, is_open, started_ms(path), started_ms(path))
     return _File(path, size, end, events, is_open, recorded_ms(head, 0), recorded_ms(tail, last))
 
 
@@ -131,6 +134,8 @@ def _reader(name: str, offsets: Mapping[str, int], files: list[_File]) -> Reader
 
 
 def _first_unread(file: _File, offset: int) -> int:
+    if is_imported(file.path):
+        return file.first_ms
     try:
         return recorded_ms(read_block(file.path, offset, 1), 0)
     except FileNotFoundError:

@@ -1,0 +1,101 @@
+"""Own: events of our own export, taken back as they are: whoever exported them has looked up and left out what there was to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+import msgspec
+
+from gatewaycore.event import SCHEMA, Event
+from gatewaycore.importing.ids import is_hash
+from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.times import FIRST
+from gatewaycore.rules.variables import MAX_PARAMETERS, MAX_TEXT
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+_COLUMNS = tuple(column.name for column in attrs.fields(Event))
+_TEXTS = tuple(
+    column.name
+    for column in attrs.fields(Event)
+    if column.name not in ("id", "schema", "time", "status", "platform_recognised", "variables", "confidence", "bytes")
+)
+
+
+def from_object(value: Mapping[str, Any], latest: datetime) -> Event:
+    """Return the event of an object of NDJSON.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    # An engine that writes empty columns writes null.
+    return _event({name: item for name, item in value.items() if item is not None}, latest, strict=True)
+
+
+def from_cells(cells: Mapping[str, str], latest: datetime) -> Event:
+    """Return the event of a row of CSV, empty cells left out.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    found: dict[str, Any] = {name: cell[1:] if _GUARDED.match(cell) else cell for name, cell in cells.items()}
+    if "variables" in found:
+        try:
+            found["variables"] = msgspec.json.decode(found["variables"])
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            raise RefusedError("variables are no JSON object") from None
+    return _event(found, latest, strict=False)
+
+
+def _event(found: dict[str, Any], latest: datetime, *, strict: bool) -> Event:
+    if isinstance(found.get("confidence"), str):
+        try:
+            # The decoder keeps numbers with a fraction as text.
+            found["confidence"] = float(found["confidence"])
+        except ValueError:
+            raise RefusedError("confidence is no number") from None
+    unknown = found.keys() - set(_COLUMNS) - {"day"}
+    if unknown:
+        raise RefusedError("an event with a column that there is not")
+    found.pop("day", None)
+    try:
+        event = msgspec.convert(found, Event, strict=strict)
+    except msgspec.ValidationError as error:
+        raise RefusedError(_reason(error)) from None
+    _check(event, latest)
+    if event.time.utcoffset():
+        event.time = event.time.astimezone(UTC)
+    return event
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    # "Expected `int`, got `str` - at `$.status`": its types and its place; an invalid word would be quoted.
+    text = str(error)
+    place = re.search(r"\$\.([a-z_]+)", text)
+    named = place[1] if place and place[1] in _COLUMNS else None
+    missing = re.search(r"missing required field `([a-z_]+)`", text)
+    if missing:
+        return f"an event without {missing[1]}"
+    return f"{named} is not what it should be" if named else "no event"
+
+
+def _check(event: Event, latest: datetime) -> None:
+    if event.schema > SCHEMA:
+        raise RefusedError(f"an event of schema {event.schema}, which a later version wrote")
+    if event.time.tzinfo is None:
+        raise RefusedError("time has no time zone")
+    if not FIRST <= event.time <= latest:
+        raise RefusedError("time lies in the future" if event.time > latest else f"time lies before {FIRST.year}")
+    if not _UUID.fullmatch(event.id):
+        raise RefusedError("id is no UUID")
+    if any(text is not None and not is_hash(text) for text in (event.origin_id, event.endpoint_id)):
+        raise RefusedError("an identifier is no hash in hexadecimal digits")
+    if len(event.variables) > MAX_PARAMETERS + 4:
+        raise RefusedError(f"more than {MAX_PARAMETERS} variables")
+    texts = [getattr(event, name) for name in _TEXTS]
+    if any(text is not None and len(text) > MAX_TEXT for text in (*texts, *event.variables, *event.variables.values())):
+        raise RefusedError(f"a text of more than {MAX_TEXT} characters")
