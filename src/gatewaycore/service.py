@@ -6,7 +6,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +21,7 @@ from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers,
 from gatewaycore.counting import PullCounter
 from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.exporting import JournalSource, LakeSource, Source
 from gatewaycore.gateway import Gateway
 from gatewaycore.importing import ImportSession
 from gatewaycore.importing.packages import Packages
@@ -290,6 +291,20 @@ def open_import(config: Config, data: Path, package: str | None = None) -> Itera
         )
     finally:
         close_enrichers(enrichers)
+
+
+def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> Source:
+    """Return where events are read from: the first lake that is kept and the journal under `data`, or the journal alone.
+
+    Args:
+        config: of the gateway.
+        data: the data-dir.
+        seen: tells what was read before, where no engine does; see `JournalSource`.
+    """
+    lake = next((storage for _, storage in storages(config, data) if isinstance(storage, LakeStorage)), None)
+    if lake is not None or is_installed():
+        return LakeSource(lake, data / "journal")
+    return JournalSource(data / "journal", seen)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ A line of NDJSON is read as a request's body is: nested objects are flattened, n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -69,28 +69,29 @@ def flatten(value: Mapping[str, Any]) -> dict[str, str]:
     """
     fields: dict[str, str] = {}
     for name, item in value.items():
-        if type(item) is str and len(name) <= MAX_NAME:
-            fields[name] = item
+        kind = type(item)
+        if (kind is str or kind is int) and len(name) <= MAX_NAME:
+            fields[name] = item if kind is str else str(item)
         else:
-            fields.update(_flattened(name, item, MAX_DEPTH))
+            _flatten(fields, name, item, MAX_DEPTH)
     return fields
 
 
-def _flattened(name: str, item: Any, depth: int) -> Iterator[tuple[str, str]]:
+def _flatten(fields: dict[str, str], name: str, item: Any, depth: int) -> None:
     if not depth:
         raise RefusedError("nested too deeply")
     if len(name) > MAX_NAME:
         raise RefusedError(f"a name of more than {MAX_NAME} characters")
     if isinstance(item, dict):
         for key, inner in item.items():
-            yield from _flattened(f"{name}.{key}", inner, depth - 1)
+            _flatten(fields, f"{name}.{key}", inner, depth - 1)
     elif isinstance(item, list):
         for number, inner in enumerate(item):
-            yield from _flattened(f"{name}.{number}", inner, depth - 1)
+            _flatten(fields, f"{name}.{number}", inner, depth - 1)
     elif isinstance(item, bool):
-        yield name, "true" if item else "false"
+        fields[name] = "true" if item else "false"
     elif item is not None:
-        yield name, str(item)
+        fields[name] = str(item)
 
 
 def from_row(header: Sequence[str], row: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_MASK = (1 << 62) - 1
 _HEX = frozenset("0123456789abcdefABCDEF-")
 KEY_BYTES = 16
 
@@ -35,10 +36,8 @@ def event_id(time: datetime, key: bytes, occurrence: int = 0) -> bytes:
     if occurrence:
         key = blake2b(key + occurrence.to_bytes(8, "big"), digest_size=KEY_BYTES).digest()
     # 12 and 62 bits of the hash, between version and variant.
-    text = (
-        f"{(time - _EPOCH) // _MS & 0xFFFFFFFFFFFF:012x}"
-        f"7{(key[0] << 8 | key[1]) & 0xFFF:03x}{0x80 | key[2] & 0x3F:02x}{key[3]:02x}{key[4:10].hex()}"
-    )
+    bits = int.from_bytes(key[:10], "big")
+    text = f"{(time - _EPOCH) // _MS:012x}7{bits >> 68:03x}{0x8 << 60 | bits & _MASK:016x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}".encode()
 
 

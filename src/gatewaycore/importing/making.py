@@ -5,6 +5,7 @@ The address is looked up, hashed and left behind. It is in no column, in no text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -13,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-from attrs import frozen
+from attrs import define, frozen
 
 from gatewaycore.enrich import Caller, Column
 from gatewaycore.errors import RequestError
@@ -21,19 +22,25 @@ from gatewaycore.event import KINDS, PLATFORMS, SCHEMA, Kind, Observation
 from gatewaycore.headers import Headers
 from gatewaycore.importing.fields import unfold
 from gatewaycore.importing.ids import content_key, event_id, is_hash, unique_key
-from gatewaycore.importing.names import GIVEN_NAMES, RefusedError
+from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, RefusedError
 from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.privacy import may_hide_address, needle, opted_out, redact, seems_to_hold_ipv6
 from gatewaycore.recorder import Recorder, fit
 from gatewaycore.request import normalise_host
+from gatewaycore.rules.variables import MAX_TEXT
 
 _encode = msgspec.json.Encoder().encode
 _CALLERS = 8192
 _AGENT_CHARACTERS = 1024
 _UNIQUE_CHARACTERS = 1024
+_GIVEN = frozenset(GIVEN_NAMES)
+_SAID_OF_IT = RESERVED | _GIVEN
 _OFFERED: Mapping[str, Kind] = {kind: kind for kind in KINDS}
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(?:\.(?!\Z)|\Z)){4}")
+_OF_EVERY_CALLER = frozenset(["agent", "user_agent", "origin_id", "endpoint_id"])
+_IDS = b',"origin_id":"%b","endpoint_id":"%b"'
 _HEADERS = "$headers."
 _VARIABLES = "$variables."
 
@@ -53,9 +60,9 @@ class LeftOut:
     why: Literal["opted-out", "own-traffic", "replaced"]
 
 
-@frozen
+@define
 class _Known:
-    """What is known of a caller, encoded: with what it says its architecture is, and without."""
+    """What is known of a caller, encoded: with what it says its architecture is, and without. Nobody mutates it."""
 
     address: bytes
     is_ipv6: bool
@@ -70,7 +77,8 @@ class Maker:
 
     Args:
         packages: that there are.
-        recorder: knows what there is to know of a caller.
+        by_agent: knows what a User-Agent tells, which is the same whoever sends it.
+        recorder: knows what there is to know of a caller beyond that.
         key: of the identifiers, by the period that a time lies in.
         occurrence: counts events that keep the same.
         latest: what is later is refused.
@@ -80,6 +88,7 @@ class Maker:
     def __init__(
         self,
         packages: Packages,
+        by_agent: Recorder,
         recorder: Recorder,
         key: Callable[[datetime], bytes],
         occurrence: Occurrence,
@@ -88,12 +97,14 @@ class Maker:
     ) -> None:
         self._packages = packages
         self._recorder = recorder
+        self._by_agent = by_agent
         self._key = key
         self._occurrence = occurrence
         self._latest = latest
         self._own = own
         # As in the recorder: in memory only.
         self._known = lru_cache(maxsize=_CALLERS)(self._identify)
+        self._program = lru_cache(maxsize=_CALLERS)(self._look_at)
         self._host = lru_cache(maxsize=_CALLERS)(_host)
 
     def make(self, fields: dict[str, str], is_last: Callable[[bytes], bool] | None = None) -> Made | LeftOut:
@@ -107,73 +118,76 @@ class Maker:
             RefusedError: something is missing, or is not what it should be.
         """
         fields = unfold(fields)
-        headers = _headers(fields)
-        if headers is not None and opted_out(headers):
-            return LeftOut("opted-out")
-        time = read_time(fields.get("$time"), self._latest)
-        package, pixel = fields.get("$package"), fields.get("$pixel")
+        # One look at all names, for both are rare.
+        names, headers = "\0".join(fields), None
+        if _HEADERS in names:
+            headers = _headers(fields)
+            if opted_out(headers):
+                return LeftOut("opted-out")
+        if _VARIABLES in names:
+            _lift(fields)
+        # What is left are variables.
+        said = {name: fields.pop(name) for name in fields.keys() & _SAID_OF_IT}
+        time = read_time(said.get("$time"), self._latest)
+        package, pixel = said.get("$package"), said.get("$pixel")
         target = self._packages.find(package or pixel or None, pixel=not package and pixel is not None)
-        domain = target.domain if "$domain" not in fields else self._host(fields["$domain"])
-        address, agent = fields.get("$remote_address", ""), _agent(fields, headers)
+        domain = target.domain if "$domain" not in said else self._host(said["$domain"])
+        address, agent = said.get("$remote_address", ""), _agent(said, headers)
         if self._own is not None and self._own.sent(address, _with_agent(headers, agent)):
             return LeftOut("own-traffic")
         known = self._known(address, agent, domain, self._key(time))
-        asked = _asked(fields, target, domain, headers)
+        asked = _asked(said, fields, target, domain, headers)
         encoded = _encode(asked)
         if known.address in encoded or (known.is_ipv6 and seems_to_hold_ipv6(encoded)) or (b"%" in encoded and may_hide_address(encoded)):
-            asked = _redacted(asked, address)
-            encoded = _encode(asked)
-        given = _given(fields, address)
-        by = known.without_arch if "arch" in asked else known.whole
+            encoded = _encode(_redacted(asked, address))
+        has_arch, given = "arch" in asked, _given(said, address)
         if given:
-            columns = {**known.columns, **given}
-            if "arch" in asked:
-                columns.pop("arch", None)
+            columns = {name: value for name, value in {**known.columns, **given}.items() if not (has_arch and name == "arch")}
             by = _encode(columns)[1:-1]
+        else:
+            by = known.without_arch if has_arch else known.whole
         at = _encode(time)
-        number = self._number(fields, time, address, is_last, target, (at, encoded, known.user_agent, _encode(given) if given else b""))
-        if isinstance(number, LeftOut):
-            return number
+        if "$unique_id" not in said:
+            key = content_key(at, encoded, known.user_agent, _encode(given) if given else b"")
+            number = event_id(time, key, self._occurrence(key))
+        else:
+            unique = said["$unique_id"]
+            if len(unique) > _UNIQUE_CHARACTERS:
+                raise RefusedError(f"$unique_id has more than {_UNIQUE_CHARACTERS} characters")
+            if is_last is not None and not is_last(said_key(said, unique)):
+                return LeftOut("replaced")
+            number = event_id(time, unique_key(target.subject.package, redact(unique, address)))
         return time, b"".join((b'{"id":"', number, b'","time":', at, b",", encoded[1:-1], b",", by, b"}\n"))
 
-    def _number(
-        self,
-        fields: Mapping[str, str],
-        time: datetime,
-        address: str,
-        is_last: Callable[[bytes], bool] | None,
-        target: Target,
-        content: tuple[bytes, ...],
-    ) -> bytes | LeftOut:
-        """Return the event's id."""
-        unique = fields.get("$unique_id")
-        if unique is None:
-            key = content_key(*content)
-            return event_id(time, key, self._occurrence(key))
-        if len(unique) > _UNIQUE_CHARACTERS:
-            raise RefusedError(f"$unique_id has more than {_UNIQUE_CHARACTERS} characters")
-        key = unique_key(target.subject.package, redact(unique, address))
-        if is_last is not None and not is_last(said_key(fields, unique)):
-            return LeftOut("replaced")
-        return event_id(time, key)
-
     def _identify(self, address: str, agent: str | None, domain: str, key: bytes) -> _Known:
-        if address:
+        is_ipv4 = _IPV4.fullmatch(address) is not None
+        if address and not is_ipv4:
             try:
                 ip_address(address)
             except ValueError:
                 raise RefusedError("$remote_address is no address") from None
-        user_agent = None if agent is None else redact(agent, address)
-        columns = self._recorder.columns_of(Caller(address, user_agent, domain), key)
+        user_agent = agent
+        if agent is not None and address and not (is_ipv4 and address not in agent and "%" not in agent):
+            user_agent = redact(agent, address)
+        program = self._program(user_agent)
+        said = self._recorder.columns_of(Caller(address, user_agent, domain), key)
+        columns = {**said, **program.columns}
+        if said.keys() <= _OF_EVERY_CALLER:
+            # The address brought nothing but identifiers, which need no escapes.
+            ids = b"" if not address else _IDS % (str(said["origin_id"]).encode(), str(said["endpoint_id"]).encode())
+            whole, without_arch = program.whole + ids, program.without_arch + ids
+        else:
+            whole = _encode(columns)[1:-1]
+            without_arch = whole if "arch" not in columns else _encode({name: columns[name] for name in columns if name != "arch"})[1:-1]
+        # An address that is not known is nowhere to be found: no text of JSON holds a line break.
+        wanted = (address if is_ipv4 else needle(address)).encode() or b"\n"
+        return _Known(wanted, ":" in address, program.user_agent, columns, whole, without_arch)
+
+    def _look_at(self, user_agent: str | None) -> _Known:
+        """Return what a User-Agent tells, without an address in it."""
+        columns = self._by_agent.columns_of(Caller("", user_agent, ""), b"")
         without = {name: value for name, value in columns.items() if name != "arch"}
-        return _Known(
-            needle(address).encode() or b"\n",
-            ":" in address,
-            (user_agent or "").encode(),
-            columns,
-            _encode(columns)[1:-1],
-            _encode(without)[1:-1],
-        )
+        return _Known(b"", False, (user_agent or "").encode(), columns, _encode(columns)[1:-1], _encode(without)[1:-1])
 
 
 def said_key(fields: Mapping[str, str], unique_id: str) -> bytes:
@@ -192,28 +206,33 @@ def keys_of_periods(key: bytes, now: datetime, rotation: Literal["month", "day"]
         now: when this is.
         rotation: how long a period is.
     """
-    form = "%Y-%m-%d" if rotation == "day" else "%Y-%m"
-    keys = {now.strftime(form): key}
+    is_daily = rotation == "day"
+    keys: dict[int, bytes] = {}
 
     def of(time: datetime) -> bytes:
-        period = f"{time.year:04}-{time.month:02}-{time.day:02}" if rotation == "day" else f"{time.year:04}-{time.month:02}"
+        period = time.toordinal() if is_daily else time.year * 12 + time.month
         found = keys.get(period)
         if found is None:
-            found = keys[period] = blake2b(period.encode(), key=key, digest_size=32, person=b"import period").digest()
+            found = keys[period] = blake2b(str(period).encode(), key=key, digest_size=32, person=b"import period").digest()
         return found
 
+    keys[now.toordinal() if is_daily else now.year * 12 + now.month] = key
     return of
 
 
-def _headers(fields: dict[str, str]) -> Headers | None:
+def _lift(fields: dict[str, str]) -> None:
+    """Make variables of what stands in ``$variables``."""
+    for name in [name for name in fields if name.startswith(_VARIABLES)]:
+        fields.setdefault(name.removeprefix(_VARIABLES), fields.pop(name))
+
+
+def _headers(fields: dict[str, str]) -> Headers:
     """Return the header fields that a line brings along, and take them out of it.
 
     Raises:
         RefusedError: they are no object: nobody could tell whether somebody has opted out.
     """
     names = [name for name in fields if name.startswith(_HEADERS)]
-    if not names:
-        return None
     lines: list[tuple[str, str]] = []
     for name in names:
         # A field that came several times is an array.
@@ -244,35 +263,43 @@ def _host(text: str) -> str:
         raise RefusedError("$domain is no host name") from None
 
 
-def _asked(fields: dict[str, str], target: Target, domain: str, headers: Headers | None) -> dict[str, Any]:
-    """Return the columns that do not depend on who asked, but for those that are empty."""
-    subject, kind = target.subject, None
-    said = fields.get("$type")
-    if said is not None:
-        kind = _OFFERED.get(said)
-        if kind is None:
-            raise RefusedError(f"$type is none of {', '.join(KINDS)}")
-        if kind == "download" and subject.kind == "pull":
-            kind = "pull"
-    for name in [name for name in fields if name.startswith(_VARIABLES)]:
-        fields.setdefault(name.removeprefix(_VARIABLES), fields.pop(name))
-    page = None
-    if headers is not None and subject.package_type == "pixel":
+def _asked(said: Mapping[str, str], variables: dict[str, str], target: Target, domain: str, headers: Headers | None) -> dict[str, Any]:
+    """Return the columns that do not depend on who asked, but for those that are empty.
+
+    Raises:
+        RefusedError: `$type` is no kind.
+    """
+    subject, page = target.subject, said.get("$referrer")
+    kind, version = subject.kind, said.get("$version")
+    if "$type" in said:
+        kind = _kind(said["$type"], kind)
+    if page is None and headers is not None and subject.package_type == "pixel":
         page = headers.get("referer")
-    seen = subject.observe(target.rule, {}, "", fields, page)
+    # As a request's path would name them: what is reserved has been taken out.
+    seen = subject.observe(target.rule, variables, "", page=page)
+    if version:
+        seen.version = version[:MAX_TEXT]
     asked: dict[str, Any] = {
         "schema": SCHEMA,
         "domain": domain,
         "package": seen.package,
         "package_type": seen.package_type,
         "rule": seen.rule,
-        "kind": kind or ("pull" if subject.kind == "pull" else seen.kind),
+        "kind": kind,
         "method": target.method,
         "status": 200,
         "decision": "respond",
         "bytes": 0,
     }
     return _optional(asked, seen)
+
+
+def _kind(said: str, usual: Kind) -> Kind:
+    kind = _OFFERED.get(said)
+    if kind is None:
+        raise RefusedError(f"$type is none of {', '.join(KINDS)}")
+    # What others call the download of an image.
+    return usual if kind == "download" and usual == "pull" else kind
 
 
 def _optional(asked: dict[str, Any], seen: Observation) -> dict[str, Any]:
@@ -307,7 +334,7 @@ def _given(fields: Mapping[str, str], address: str) -> dict[str, Column]:
         RefusedError: one is not what it should be.
     """
     given: dict[str, Column] = {}
-    for name in GIVEN_NAMES.keys() & fields.keys():
+    for name in _GIVEN.intersection(fields):
         column, text = GIVEN_NAMES[name], fields[name]
         if column in ("origin_id", "endpoint_id"):
             # An address is none: whoever maps a column of addresses to it must not have them kept.

@@ -12,6 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from gatewaycore.enrich import Enricher
+from gatewaycore.enrich.agent import ClientEnricher
 from gatewaycore.errors import GatewayError
 from gatewaycore.importing.counters import Counters
 from gatewaycore.importing.ids import content_key, event_id
@@ -139,9 +140,12 @@ class ImportSession:
 
     def _run(self, reader: Reader, salts: Salts, counters: Counters, now: datetime, watch: Watch) -> Run:
         salts.rotate(time.time_ns())
-        recorder = Recorder(_refuse, self.enrichers, salts)
+        # Those that stand first and look at nothing else.
+        count = next((at for at, one in enumerate(self.enrichers) if type(one) is not ClientEnricher), len(self.enrichers))
+        by_agent, recorder = (Recorder(_refuse, some, salts) for some in (self.enrichers[:count], self.enrichers[count:]))
         latest = now + AHEAD
-        maker = Maker(self.packages, recorder, keys_of_periods(salts.key, now, self.rotation), counters.count, latest, self.own)
+        key = keys_of_periods(salts.key, now, self.rotation)
+        maker = Maker(self.packages, by_agent, recorder, key, counters.count, latest, self.own)
         return Run(reader, maker, latest, watch)
 
     def _wait(self, most: int, watch: Watch) -> None:

@@ -1,0 +1,29 @@
+"""Exporting: events out of the lake and the journal, each once, as CSV, NDJSON or Parquet.
+
+| room | knows |
+|---|---|
+| `columns`, `selection` | what is wanted: no file, no clock |
+| `sources` | where it is read from |
+| `writing` | what it is written as |
+"""
+
+from __future__ import annotations
+
+from gatewaycore.exporting.columns import SETS, read_columns
+from gatewaycore.exporting.selection import Selection, read_moment, read_where
+from gatewaycore.exporting.sources import JournalSource, LakeSource, Source
+from gatewaycore.exporting.writing import Output, write_csv, write_ndjson
+
+__all__ = [
+    "SETS",
+    "JournalSource",
+    "LakeSource",
+    "Output",
+    "Selection",
+    "Source",
+    "read_columns",
+    "read_moment",
+    "read_where",
+    "write_csv",
+    "write_ndjson",
+]

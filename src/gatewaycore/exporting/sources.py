@@ -1,0 +1,178 @@
+"""Sources: where events are read from: the lake and what of the journal it does not have yet; or the journal alone.
+
+An event that is in both is read once, for its id is one. The lake is looked at first: what was shipped since then stays in the journal for
+as long as ``journal: keep-s``, so that nothing falls in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+from attrs import frozen
+
+from gatewaycore.errors import GatewayError
+from gatewaycore.event import Event
+from gatewaycore.exporting.columns import PACKAGE, PIXEL
+from gatewaycore.exporting.selection import Selection, quoted
+from gatewaycore.recorder import decode
+from gatewaycore.segments import read_lines, segments
+from gatewaycore.sinks.lake import LakeStorage, open_lake
+from gatewaycore.sinks.lake.place import connect
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_ROWS = 2_000
+_LINE_BYTES = 16 * 1024 * 1024
+_PIXEL_TYPE = "pixel"
+_SCHEMA = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in COLUMNS) + "}"
+_NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
+_encode = msgspec.json.Encoder().encode
+
+Seen = Callable[[bytes], int]
+"""Counts a key of 16 bytes up; returns how often it was counted before."""
+
+
+class Source(Protocol):
+    """Gives events, each once."""
+
+    def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
+        """Iterate over rows: text, numbers, and `variables` as JSON. A few thousand are held at a time."""
+        ...
+
+
+@frozen
+class JournalSource:
+    """The journal alone, read in Python: for those who have no lake, and not its engine either.
+
+    Attributes:
+        journal: the folder.
+        seen: tells what was there before.
+    """
+
+    journal: Path
+    seen: Seen
+
+    def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
+        """Iterate over rows, in the order in which they were written."""
+        getters = [_getter(column) for column in columns.values()]
+        for event in self._events():
+            if selection.holds(event) and not self.seen(blake2b(event.id.encode(), digest_size=16).digest()):
+                yield [get(event) for get in getters]
+
+    def _events(self) -> Iterator[Event]:
+        for segment in segments(self.journal):
+            offset = 0
+            while True:
+                try:
+                    lines, end = read_lines(segment, offset)
+                except FileNotFoundError:
+                    # Shipped and removed meanwhile.
+                    break
+                if end == offset:
+                    break
+                offset = end
+                for line in lines:
+                    try:
+                        yield decode(line)
+                    except (msgspec.DecodeError, UnicodeDecodeError):
+                        # No event: what a crash has left behind.
+                        continue
+
+
+def _getter(column: str) -> Callable[[Event], Any]:
+    if column == PACKAGE:
+        return lambda event: None if event.package_type == _PIXEL_TYPE else event.package
+    if column == PIXEL:
+        return lambda event: event.package if event.package_type == _PIXEL_TYPE else None
+    if column == "time":
+        return lambda event: msgspec.to_builtins(event.time)
+    if column == "variables":
+        return lambda event: msgspec.Raw(_encode(event.variables)) if event.variables else None
+    return lambda event: getattr(event, column)
+
+
+class LakeSource:
+    """The lake, and what the journal has beside it, read by DuckDB.
+
+    Args:
+        lake: its settings; None where there is none, and the journal is all there is.
+        journal: the folder of the journal.
+    """
+
+    def __init__(self, lake: LakeStorage | None, journal: Path) -> None:
+        self._lake = lake
+        self._journal = journal
+
+    def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
+        """Iterate over rows: those of the lake day by day, then those of the journal."""
+        raw = [number for number, column in enumerate(columns.values()) if column == "variables"]
+        with self._opened(selection) as connection:
+            asked = connection.execute(_query(columns, selection, _as_text))
+            while rows := asked.fetchmany(_ROWS):
+                if not raw:
+                    yield from rows
+                    continue
+                for row in rows:
+                    mended = list(row)
+                    for number in raw:
+                        mended[number] = msgspec.Raw(row[number].encode()) if row[number] not in (None, "{}") else None
+                    yield mended
+
+    def write_parquet(self, path: Path, columns: Mapping[str, str], selection: Selection) -> int:
+        """Write a Parquet file, and return how many rows it has."""
+        with self._opened(selection) as connection:
+            query = _query(columns, selection, _as_is)
+            row = connection.execute(f"COPY ({query}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        return 0 if row is None else int(row[0])
+
+    def _opened(self, selection: Selection) -> DuckDBPyConnection:
+        """Return a DuckDB with the view `events`, of the lake, and the table `tail`, of the journal.
+
+        Raises:
+            GatewayError: the lake cannot be reached.
+        """
+        try:
+            connection = connect() if self._lake is None else open_lake(self._lake.path, self._lake.storage_options)
+        except OSError as error:
+            raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from error
+        if self._lake is None:
+            connection.execute(f"CREATE TEMP VIEW events AS SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false")
+        names = [str(segment) for segment in segments(self._journal) if segment.stat().st_size]
+        source = f"(SELECT {_NONE} WHERE false)"
+        if names:
+            source = (
+                f"read_json([{', '.join(map(quoted, names))}], format = 'newline_delimited', ignore_errors = true, "
+                f"maximum_object_size = {_LINE_BYTES}, columns = {_SCHEMA})"
+            )
+        rows = f"SELECT *, CAST(time AS DATE) AS {DAY} FROM {source} WHERE {IS_EVENT}"
+        once = "QUALIFY row_number() OVER (PARTITION BY id) = 1"
+        connection.execute(f"CREATE TEMP TABLE tail AS SELECT * FROM ({rows}) WHERE {selection.sql()} {once}")
+        return connection
+
+
+def _query(columns: Mapping[str, str], selection: Selection, form: Callable[[str], str]) -> str:
+    chosen = ", ".join(f'{form(column)} AS "{name}"' for name, column in columns.items())
+    lake = f"SELECT {chosen} FROM events ANTI JOIN tail USING (id) WHERE {selection.sql()}"
+    return f"{lake} UNION ALL SELECT {chosen} FROM tail"
+
+
+def _as_is(column: str) -> str:
+    if column == PACKAGE:
+        return f"CASE WHEN package_type <> '{_PIXEL_TYPE}' THEN package END"
+    if column == PIXEL:
+        return f"CASE WHEN package_type = '{_PIXEL_TYPE}' THEN package END"
+    return f'"{column}"'
+
+
+def _as_text(column: str) -> str:
+    if column == "time":
+        return "strftime(time, '%Y-%m-%dT%H:%M:%S.%fZ')"
+    if column == "variables":
+        return "CAST(to_json(variables) AS VARCHAR)"
+    return _as_is(column)
