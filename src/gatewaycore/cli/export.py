@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -69,7 +70,7 @@ def _form_of(path: Path | None) -> str:
 
 
 def _write(source: Source, path: Path | None, form: str, columns: Mapping[str, str], selection: Selection) -> int:
-    stdout = click.get_binary_stream("stdout")
+    stdout = sys.stdout.buffer
     if form != "parquet":
         with Output(path, stdout) as out:
             rows = source.rows(columns, selection)

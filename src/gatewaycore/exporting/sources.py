@@ -128,7 +128,9 @@ class LakeSource:
         """Write a Parquet file, and return how many rows it has."""
         with self._opened(selection) as connection:
             query = _query(columns, selection, _as_is)
-            row = connection.execute(f"COPY ({query}) TO {quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchone()
+            # Into the very file that is there, with its permissions.
+            how = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+            row = connection.execute(f"COPY ({query}) TO {quoted(str(path))} {how}").fetchone()
         return 0 if row is None else int(row[0])
 
     def _opened(self, selection: Selection) -> DuckDBPyConnection:

@@ -75,7 +75,8 @@ def write_csv(file: BinaryIO, columns: Mapping[str, str], rows: Iterable[Sequenc
     """Write rows as CSV (RFC 4180) with a header; return how many there were."""
     text = io.TextIOWrapper(cast(Any, file), encoding="utf-8", newline="", write_through=False)
     try:
-        writer = csv.writer(text, lineterminator="\n")
+        # Both characters of its end, so that a cell with either of them is quoted.
+        writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(columns)
         number = 0
         for row in rows:

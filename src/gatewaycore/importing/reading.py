@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.importing.names import RefusedError
@@ -23,6 +23,36 @@ _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _PIECE = 1024 * 1024
 _TORN = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+def stdin_descriptor() -> int:
+    """Return the descriptor of standard input."""
+    return sys.stdin.fileno()
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip stream, up to its end or to where it is torn.
+
+    Attributes:
+        is_torn: whether it was.
+    """
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self.is_torn = False
+        self._file = gzip.GzipFile(fileobj=raw)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            # Not more than there is at once: what stands before the tear would be lost with it.
+            piece = self._file.read1(len(buffer))
+        except _TORN:
+            self.is_torn = True
+            return 0
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 class Source:
@@ -46,7 +76,7 @@ class Source:
 
     def __init__(self, path: Path | None) -> None:
         self.name = "-" if path is None else path.name
-        self._raw = os.fdopen(os.dup(sys.stdin.fileno()), "rb") if path is None else path.open("rb")
+        self._raw = os.fdopen(os.dup(stdin_descriptor()), "rb") if path is None else path.open("rb")
         try:
             self.can_be_read_again = self._raw.seekable()
             self.size = os.fstat(self._raw.fileno()).st_size if self.can_be_read_again else None
@@ -58,19 +88,18 @@ class Source:
 
     def _open(self) -> None:
         self.offset = self.line = 0
-        self._file: io.BufferedReader = (
-            # With a buffer of its own, which is faster than asking it for each line.
-            io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=self._raw)), _PIECE) if self._is_packed else self._raw
-        )
-        try:
-            self.head = self._file.peek(4096)[:4096]
-        except _TORN:
-            self.head = b""
+        self._unpacked = _Unpacked(self._raw) if self._is_packed else None
+        self._file: io.BufferedReader = self._raw if self._unpacked is None else io.BufferedReader(self._unpacked, _PIECE)
+        self.head = self._file.peek(4096)[:4096]
         if self.head[:2] in _UTF16:
             raise GatewayError(f"{self.name} is UTF-16: iconv -f UTF-16 -t UTF-8 makes it readable")
         if self.head.startswith(_BOM):
             self.offset += len(self._file.read(len(_BOM)))
             self.head = self.head[len(_BOM) :]
+
+    @property
+    def _is_torn(self) -> bool:
+        return self._unpacked is not None and self._unpacked.is_torn
 
     def rewind(self) -> None:
         """Begin anew."""
@@ -103,35 +132,21 @@ class Source:
     def lines(self) -> Iterator[bytes | RefusedError]:
         """Iterate over lines with their ends, or what is wrong with one. `line` tells its number, `offset` where the next begins."""
         readline = self._file.readline
-        while True:
-            try:
-                line = readline(LINE_BYTES + 1)
-            except _TORN:
-                # Half a line before it may look whole.
-                self.line += 1
-                yield RefusedError("the gzip stream is torn or damaged here: what comes behind it cannot be read")
-                return
-            if not line:
-                return
+        while line := readline(LINE_BYTES + 1):
             self.line += 1
             self.offset += len(line)
-            if len(line) > LINE_BYTES:
-                if not self._pass(line):
-                    yield RefusedError("the gzip stream is torn or damaged here: what comes behind it cannot be read")
-                    return
-                yield RefusedError(f"longer than {LINE_BYTES:,} bytes")
-            else:
-                yield line
-
-    def _pass(self, line: bytes) -> bool:
-        """Read to the end of a line that is too long; False where that cannot be read."""
-        while line and not line.endswith(b"\n"):
-            try:
-                line = self._file.readline(_PIECE)
-            except _TORN:
-                return False
-            self.offset += len(line)
-        return True
+            is_whole = len(line) <= LINE_BYTES
+            while len(line) > LINE_BYTES and not line.endswith(b"\n"):
+                line = readline(LINE_BYTES + 1)
+                self.offset += len(line)
+            if self._is_torn and not line.endswith(b"\n"):
+                # Half a line may look whole.
+                self.line -= 1
+                break
+            yield line if is_whole else RefusedError(f"longer than {LINE_BYTES:,} bytes")
+        if self._is_torn:
+            self.line += 1
+            yield RefusedError("the gzip stream is torn or damaged here: what comes behind it cannot be read")
 
     def close(self) -> None:
         """Close the file."""

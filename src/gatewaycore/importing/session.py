@@ -117,7 +117,7 @@ class ImportSession:
                 reader.rewind()
             counters = ledger.counters(one)
             run = self._run(reader, salts, counters, now, watch)
-            segments = ImportSegments(self.data / "journal", self.node, self.journal, lambda most: self._wait(most, watch))
+            segments = ImportSegments(self.data / "journal", self.node, self.journal, _Patience(self.data, self.ships, watch).wait)
             opened.callback(segments.close)
             run.write(one, self._last(reader, opened), segments, ledger, counters)
             return one
@@ -148,25 +148,40 @@ class ImportSession:
         maker = Maker(self.packages, by_agent, recorder, key, counters.count, latest, self.own)
         return Run(reader, maker, latest, watch)
 
-    def _wait(self, most: int, watch: Watch) -> None:
-        """Wait for room in the journal.
+
+class _Patience:
+    """Waits for room in the journal, as long as there is somebody who makes it.
+
+    Args:
+        data: the data-dir.
+        ships: whether there is anybody that segments are removed behind.
+        watch: may stop it.
+    """
+
+    def __init__(self, data: Path, ships: bool, watch: Watch) -> None:
+        self._lock = data / "cursors" / "lock"
+        self._ships = ships
+        self._watch = watch
+        self._alone_since = self._asked_at = 0.0
+
+    def wait(self, most: int) -> None:
+        """Wait a moment.
 
         Raises:
-            GatewayError: nobody makes any, or somebody stops the import.
+            GatewayError: nobody makes any room, or somebody stops the import.
         """
         full = f"the journal has the {most:,} bytes that an import may fill (half of journal: max-bytes)"
-        if not self.ships:
+        if not self._ships:
             raise GatewayError(f"{full}, and there are no sinks that take them away: raise max-bytes, and run it again")
-        until = time.monotonic() + _NOBODY_S
-        while is_closed(self.data / "cursors" / "lock"):
-            if time.monotonic() >= until:
-                raise GatewayError(f"{full}, and nobody ships them: start the server or gatewaycore ship, and run it again to go on")
-            self._pause(watch)
-        self._pause(watch)
-
-    def _pause(self, watch: Watch) -> None:
-        if watch.is_stopped():
+        if self._watch.is_stopped():
             raise GatewayError("aborted while waiting for room in the journal: the next run goes on here")
+        now = time.monotonic()
+        if not is_closed(self._lock) or now > self._asked_at + _NOBODY_S:
+            # Somebody ships, or it is a long time since there was no room.
+            self._alone_since = now
+        elif now >= self._alone_since + _NOBODY_S:
+            raise GatewayError(f"{full}, and nobody ships them: start the server or gatewaycore ship, and run it again to go on")
+        self._asked_at = now
         time.sleep(_WAIT_S)
 
 
