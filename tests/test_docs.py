@@ -57,6 +57,7 @@ from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.python import PythonFile
 from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, MAX_TEXT, Meaning
+from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate
 
@@ -75,6 +76,7 @@ SETTINGS: Mapping[str, type] = {
         DomainDefaults,
         JournalSettings,
         OwnTrafficSettings,
+        SharedSalts,
         OwnHeader,
         Limits,
         *RULES.values(),
@@ -185,6 +187,7 @@ _WORDS: Mapping[Any, str] = {
     JournalSettings: "journal",
     Credentials: "credentials",
     OwnTrafficSettings: "own traffic",
+    SharedSalts: "shared salts",
     OwnHeader: "header",
 }
 _LISTS: Mapping[Any, str] = {str: "list of text", RouteSettings: "list of routes", PythonFile: "list of files"}

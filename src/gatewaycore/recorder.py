@@ -271,9 +271,14 @@ class Recorder:
         return other
 
     def keep_house(self, now_ns: int) -> None:
-        """Take a new salt when it is time to, so that an old one is destroyed even where nobody asks; let enrichers look at their files."""
+        """Take a new salt when it is time to, so that an old one is destroyed even where nobody asks; let enrichers look at their files.
+
+        Waits for files, and for the database where nodes share their salts: it is no part of answering a request.
+        """
         if now_ns >= self._salts.until_ns:
             self._rotate(now_ns)
+        if self._salts.refresh(now_ns):
+            self._forget()
         # Each of them looks, whatever the first one found.
         swapped = [self._is_swapped(enricher) for enricher in self._enrichers]
         if any(swapped):

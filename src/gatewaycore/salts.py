@@ -1,7 +1,7 @@
 """Salts: the secret keys of the identifiers. They come from the operating system, are shared by a node's processes, and do not live long.
 
 An identifier can be recomputed, and so turned back into an address by trying them all, only by who holds the key. A rotated key is
-overwritten and removed: from then on nobody can.
+overwritten and removed: from then on nobody can. Nodes may share theirs through a `Store`, which nobody waits for who answers a request.
 """
 
 from __future__ import annotations
@@ -9,14 +9,70 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
+
+from attrs import frozen
+
+from gatewaycore.errors import GatewayError
 
 _log = logging.getLogger("gatewaycore.salts")
 _BYTES = 32
+# So long before a period begins its key is asked for: a database that is down at midnight is nobody's trouble.
+_AHEAD_NS = 3_600_000_000_000
 
 Rotation: TypeAlias = Literal["month", "day"]
+
+
+@frozen
+class Period:
+    """What one key is for.
+
+    Attributes:
+        begins: when, in UTC.
+        ends: when the next one begins.
+        rotation: "month" or "day".
+    """
+
+    begins: datetime
+    ends: datetime
+    rotation: Rotation
+
+    @classmethod
+    def of(cls, now_ns: int, rotation: Rotation) -> Period:
+        """Return the period that a time lies in, in nanoseconds since the epoch."""
+        today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).date()
+        first = today if rotation == "day" else today.replace(day=1)
+        following = first + timedelta(days=1) if rotation == "day" else (first + timedelta(days=32)).replace(day=1)
+        return cls(_midnight(first), _midnight(following), rotation)
+
+    @property
+    def ends_ns(self) -> int:
+        """The end, in nanoseconds since the epoch."""
+        return int(self.ends.timestamp()) * 1_000_000_000
+
+    @property
+    def own(self) -> str:
+        """The name of the file with a node's own key."""
+        return f"{self.begins.date().isoformat()}.salt"
+
+    @property
+    def shared(self) -> str:
+        """The name of the file with the key that nodes share. It says how long it holds: nodes may change from months to days."""
+        return f"{self.begins.date().isoformat()}.shared-{self.rotation}.salt"
+
+
+class Store(Protocol):
+    """Where nodes share keys."""
+
+    def take(self, period: Period, offered: bytes) -> bytes:
+        """Return the key of `period`: the one that is there, else `offered`, which is so from then on. Destroy those that are over.
+
+        Raises:
+            GatewayError: it cannot be asked now, or gives none for this period.
+        """
+        ...
 
 
 class Salts:
@@ -25,47 +81,122 @@ class Salts:
     Args:
         directory: where the current key lies, readable by its owner only; None keeps it in memory alone, for tests and dry runs.
         rotation: "month" or "day", by the calendar in UTC.
+        store: where nodes share their keys; None where each has its own.
 
     Attributes:
         key: the current key, 32 bytes.
         until_ns: when it is over, in nanoseconds since the epoch: time for `rotate`.
     """
 
-    def __init__(self, directory: Path | None, rotation: Rotation = "month") -> None:
+    def __init__(self, directory: Path | None, rotation: Rotation = "month", store: Store | None = None) -> None:
         self._directory = directory
-        self._daily = rotation == "day"
+        self._rotation = rotation
+        self._store = store
         self._lock = threading.Lock()
+        self._is_told = False
         self.key = b""
         self.until_ns = 0
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def rotate(self, now_ns: int) -> None:
-        """Take the key of the period that `now_ns` lies in, and destroy those before it."""
+        """Take the key of the period that `now_ns` lies in, and destroy those before it. Asks nobody but this node's disk."""
         with self._lock:
             if now_ns < self.until_ns:
                 return
-            today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).date()
-            first = today if self._daily else today.replace(day=1)
-            following = first + timedelta(days=1 if self._daily else 32)
-            if not self._daily:
-                following = following.replace(day=1)
+            period = Period.of(now_ns, self._rotation)
             fresh = os.urandom(_BYTES)
             if self._directory is not None:
                 try:
-                    fresh = _shared(self._directory, first.isoformat(), fresh)
-                    _destroy_all(self._directory, first.isoformat(), today.isoformat())
+                    fresh = self._kept(self._directory, period, fresh)
                 except OSError as error:
                     # Identifiers then differ between this node's processes until the next rotation; an address is safe either way.
                     _log.error("the salt cannot be kept on disk: %s", error.strerror)
+                else:
+                    _destroy_all(self._directory, (period.own, period.shared), now_ns)
             self.key = fresh
-            self.until_ns = int(datetime(following.year, following.month, following.day, tzinfo=UTC).timestamp()) * 1_000_000_000
+            self.until_ns = period.ends_ns
+
+    def _kept(self, directory: Path, period: Period, fresh: bytes) -> bytes:
+        """Return the key that this node has of `period`: the shared one where it has been told, else its own."""
+        if self._store is not None:
+            try:
+                return _read(directory / period.shared)
+            except (FileNotFoundError, ValueError):
+                pass
+        return _first(directory / period.own, fresh)
+
+    def refresh(self, now_ns: int) -> bool:
+        """Take the key that nodes share, and shortly before the end of a period that of the next one; True when `key` has changed.
+
+        Waits for the store, so whoever answers requests calls `rotate` only. Without the store the node goes on with what it has: the
+        shared key, or one of its own, which it offers as soon as the store is there.
+        """
+        if self._store is None:
+            return False
+        if now_ns >= self.until_ns:
+            self.rotate(now_ns)
+        period, has_changed = Period.of(now_ns, self._rotation), False
+        try:
+            has_changed = self._adopt(period, self._store.take(period, self.key), now_ns)
+            if now_ns + _AHEAD_NS >= period.ends_ns:
+                self._prepare(self._store, Period.of(period.ends_ns, self._rotation))
+        except GatewayError as error:
+            if not self._is_told:
+                self._is_told = True
+                _log.error("the shared salt cannot be asked for, and this node goes on with what it has: %s", error)
+            return has_changed
+        if self._is_told:
+            self._is_told = False
+            _log.warning("the shared salt is there again")
+        return has_changed
+
+    def _prepare(self, store: Store, coming: Period) -> None:
+        if self._directory is not None and not (self._directory / coming.shared).exists():
+            _keep(self._directory / coming.shared, store.take(coming, os.urandom(_BYTES)))
+
+    def _adopt(self, period: Period, key: bytes, now_ns: int) -> bool:
+        if self._directory is not None and _keep(self._directory / period.shared, key):
+            # Its own, and those of before.
+            _destroy_all(self._directory, (period.shared,), now_ns)
+        with self._lock:
+            # Somebody may have rotated it meanwhile.
+            if self.until_ns != period.ends_ns or self.key == key:
+                return False
+            self.key = key
+            return True
 
 
-def _shared(directory: Path, period: str, fresh: bytes) -> bytes:
-    """Return this node's key of `period`: the first process to come makes it."""
-    path = directory / f"{period}.salt"
-    draft = directory / f".{period}.{os.getpid()}.{os.urandom(4).hex()}"
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _read(path: Path) -> bytes:
+    """Return the key in a file.
+
+    Raises:
+        ValueError: it was cut short.
+    """
+    key = path.read_bytes()
+    if len(key) != _BYTES:
+        raise ValueError("no whole key")
+    return key
+
+
+def _keep(path: Path, key: bytes) -> bool:
+    """Let a file hold this key, and no other one; False, with the reason logged, when it cannot."""
+    try:
+        if path.exists() and path.read_bytes() != key:
+            _destroy(path)
+        return _first(path, key) == key
+    except OSError as error:
+        _log.error("the shared salt cannot be kept on disk: %s", error.strerror)
+        return False
+
+
+def _first(path: Path, fresh: bytes) -> bytes:
+    """Return the key in a file: the first process to come makes it."""
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}")
     draft.touch(mode=0o600)
     try:
         draft.write_bytes(fresh)
@@ -75,14 +206,17 @@ def _shared(directory: Path, period: str, fresh: bytes) -> bytes:
         pass
     finally:
         draft.unlink()
-    key = path.read_bytes()
-    return key if len(key) == _BYTES else fresh
+    try:
+        return _read(path)
+    except ValueError:
+        return fresh
 
 
-def _destroy_all(directory: Path, period: str, today: str) -> None:
-    """Destroy every key but that of `period`, those of days too where months have followed them. ISO dates sort as dates do."""
+def _destroy_all(directory: Path, kept: tuple[str, ...], now_ns: int) -> None:
+    """Destroy every key but those `kept`, those of days too where months have followed them. ISO dates sort as dates do."""
+    today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).date().isoformat()
     for old in directory.glob("*.salt"):
-        if old.stem != period and old.stem <= today:
+        if old.name not in kept and old.name.partition(".")[0] <= today:
             try:
                 _destroy(old)
             except OSError as error:

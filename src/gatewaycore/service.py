@@ -158,9 +158,10 @@ class Service:
             for name, storage in storages(config, data):
                 sink = sinks[name] = storage.open()
                 opened.callback(sink.close)
+            store = None if settings.shared_salts is None else settings.shared_salts.open()
             with _usable(data):
                 journal = Journal(data / "journal", platform.node(), settings.journal)
-                salts = Salts(data / "salts", settings.salt_rotation)
+                salts = Salts(data / "salts", settings.salt_rotation, store)
                 state = State(data / STATE)
                 counter = PullCounter(journal.append, state) if serves_images(config) else None
                 lanes = [] if counter is None else [counter]

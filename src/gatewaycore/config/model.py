@@ -22,6 +22,7 @@ from gatewaycore.route import Route, Rule
 from gatewaycore.rules import RULES
 from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
+from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS, Storage
 
 
@@ -43,6 +44,7 @@ class GatewaySettings:
         data_dir: where everything lies that the gateway keeps.
         scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
+        shared_salts: where the nodes of one gateway share their salts; each has its own without it.
         journal: how safe events are in the journal, and how long and how much of them is kept.
         own_traffic: whose requests are served and not recorded.
     """
@@ -59,6 +61,7 @@ class GatewaySettings:
     data_dir: str = "gatewaycore-data"
     scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
+    shared_salts: SharedSalts | None = None
     journal: JournalSettings = field(factory=JournalSettings)
     own_traffic: OwnTrafficSettings = field(factory=OwnTrafficSettings)
 

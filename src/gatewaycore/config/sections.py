@@ -25,6 +25,7 @@ from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.limits import Limits
+from gatewaycore.shared_salts import SharedSalts
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         JournalSettings: vocabulary.JOURNAL,
         OwnTrafficSettings: vocabulary.OWN_TRAFFIC,
         OwnHeader: vocabulary.OWN_HEADER,
+        SharedSalts: vocabulary.SHARED_SALTS,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 
@@ -152,6 +154,9 @@ class Builder:
         self.faults += [unknown_key((), key, SECTIONS) for key in data if key not in SECTIONS]
 
     def _gateway(self, raw: Any) -> GatewaySettings:
+        if isinstance(raw, Mapping) and isinstance(raw.get("shared-salts"), Mapping):
+            found = self._from_environment(raw["shared-salts"], keys_of(SharedSalts), ("gateway", "shared-salts"))
+            raw = {**raw, "shared-salts": found}
         settings = self._structure(GatewaySettings, {} if raw is None else raw, lambda path: ("gateway", *path))
         if settings is None:
             # Its faults are told once, and not again by every package that inherits them.

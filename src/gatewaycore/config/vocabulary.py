@@ -137,6 +137,7 @@ GATEWAY: Vocabulary = {
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
+SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
 JOURNAL: Vocabulary = {
     "segment_bytes": positive,

@@ -6,12 +6,9 @@ that comes again has the same time and id, which are the primary key. Tables and
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import socket
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from attrs import field, frozen
 
+from gatewaycore.deadlines import cut_after
 from gatewaycore.errors import ConfigError, Problem, SinkError
 from gatewaycore.event import Event
 from gatewaycore.sinks.rows import COLUMNS, Intake, check_name, check_positive, without_extra
@@ -126,7 +124,6 @@ class PostgresSink:
         self._settings = settings
         self._intake = Intake("postgres")
         self._connection: psycopg.Connection | None = None
-        self._socket: socket.socket | None = None
         self._months: set[tuple[int, int]] = set()
         self._names = {
             "schema": _quoted(settings.schema),
@@ -164,9 +161,6 @@ class PostgresSink:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
         self._months.clear()
 
     def _store(self, events: Sequence[Event]) -> None:
@@ -176,7 +170,7 @@ class PostgresSink:
         connection = self._connected()
         months = {(time.year, time.month) for time in (event.time.astimezone(UTC) for event in events)}
         try:
-            with self._deadline(), connection.transaction():
+            with self._deadline(connection), connection.transaction():
                 for month in sorted(months - self._months):
                     self._partition(connection, *month)
                 with connection.cursor() as cursor:
@@ -204,9 +198,7 @@ class PostgresSink:
             return self._connection
         connection = psycopg.connect(**self._parameters, autocommit=True, prepare_threshold=None, client_encoding="UTF8")
         self._connection = connection
-        # A copy of the descriptor: it stays this connection's own, even when the number has become another's.
-        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-        with self._deadline():
+        with self._deadline(connection):
             connection.execute(self._sql(_SESSION))
             with connection.transaction():
                 self._migrate(connection)
@@ -240,21 +232,9 @@ class PostgresSink:
     def _sql(self, text: str, **more: str) -> bytes:
         return text.format_map({**self._names, **more}).encode()
 
-    @contextlib.contextmanager
-    def _deadline(self) -> Iterator[None]:
-        """Cut the connection when what is within takes too long: a server that hangs keeps none of its own timeouts."""
-        timer = threading.Timer(self._settings.timeout_s + 1, _cut, [self._socket])
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-
-def _cut(connected: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+    def _deadline(self, connection: psycopg.Connection) -> AbstractContextManager[None]:
+        """Cut the connection when what is within takes too long; the server's own timeouts come a second before."""
+        return cut_after(connection, self._settings.timeout_s + 1)
 
 
 def _quoted(*names: str) -> str:
