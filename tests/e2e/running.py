@@ -228,7 +228,7 @@ class Gateway:
         return [event for event in self._journal() if event.kind == "pull"]
 
     def _journal(self) -> list[Event]:
-        lines = [line for segment in segments(self.data_dir / "journal") for line in read_lines(segment)[0]]
+        lines = [line for segment in segments(self.data_dir / "journal") for line in read_lines(segment, limit_bytes=1 << 30)[0]]
         return sorted(map(decode, lines), key=lambda event: event.id)
 
 

@@ -13,6 +13,7 @@ from gatewaycore.recorder import decode
 from gatewaycore.sinks import PostgresStorage
 from gatewaycore.sinks.nats import NatsStorage, consume
 from tests.databases import Postgres, stored
+from tests.e2e.report import Table
 from tests.e2e.running import DEADLINE_S, Gateway, Programs
 from tests.queues import Cluster, streamed
 
@@ -54,7 +55,7 @@ def safe_postgres() -> Iterator[Postgres]:
         yield server
 
 
-def test_postgres_crashes_and_comes_back(programs: Programs, safe_postgres: Postgres) -> None:
+def test_postgres_crashes_and_comes_back(programs: Programs, safe_postgres: Postgres, table: Table) -> None:
     server = safe_postgres
     url = server.create()
     config = {"packages": PACKAGES, "sinks": [{"type": "postgres", "url-env": "EVENTS_URL"}]}
@@ -67,10 +68,12 @@ def test_postgres_crashes_and_comes_back(programs: Programs, safe_postgres: Post
 
     ask(gateway, crash)
     wait_until(lambda: len(stored(server, url)))
+    table.figures.append(f"PostgreSQL crashed twice: {REQUESTS:,} acknowledged, {len(stored(server, url)):,} stored")
+    assert len(gateway.events()) == REQUESTS
     assert stored(server, url) == gateway.events()
 
 
-def test_nats_loses_a_server_of_three_and_postgres_has_everything(programs: Programs, safe_postgres: Postgres) -> None:
+def test_nats_loses_a_server_of_three_and_postgres_has_everything(programs: Programs, safe_postgres: Postgres, table: Table) -> None:
     cluster = Cluster(programs)
     sink = {"type": "nats", "url-env": "NATS_URL", "replicas": 3}
     gateway = programs.serve({"packages": PACKAGES, "sinks": [sink]}, env={"NATS_URL": cluster.url})
@@ -86,9 +89,15 @@ def test_nats_loses_a_server_of_three_and_postgres_has_everything(programs: Prog
         consumer.join()
         kept.close()
     events = gateway.events()
-    assert stored(safe_postgres, database) == events
     left = ",".join(cluster.url.split(",")[1:])
-    assert sorted(event.id for event in map(decode, streamed(left, "gatewaycore"))) == [event.id for event in events]
+    published = sorted(event.id for event in map(decode, streamed(left, "gatewaycore")))
+    table.figures.append(
+        f"one of three NATS servers killed: {REQUESTS:,} acknowledged, {len(published):,} in the stream, "
+        f"{len(stored(safe_postgres, database)):,} in PostgreSQL behind it"
+    )
+    assert len(events) == REQUESTS
+    assert stored(safe_postgres, database) == events
+    assert published == [event.id for event in events]
 
 
 def _is_made(server: Postgres, url: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gatewaycore.errors import PoisonError, SinkError
-from gatewaycore.shipper import Shipper, feeding
+from gatewaycore.shipper import Shipper, sifting
 from gatewaycore.shipper import set_aside as room
 from gatewaycore.shipper.set_aside import count_lines
 
@@ -348,4 +348,4 @@ def test_lines_of_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_is_asked_of_a_line_is_little() -> None:
     good = [b'{"id":"x"}\n'] * 3
-    assert feeding._sorted_out(good) == (good, [])
+    assert sifting.sort_out(good) == (good, [])

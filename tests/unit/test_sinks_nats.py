@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from gatewaycore.errors import ConfigError, SinkError
-from gatewaycore.sinks import JsonlStorage
-from gatewaycore.sinks import nats as room
+from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.nats import NatsStorage, consume
-from tests.e2e.running import Programs
+from gatewaycore.sinks.nats import consumer as room
+from tests.e2e.running import DEADLINE_S, Programs
 from tests.events import lines_of, make_event, make_events
 from tests.queues import Nats, streamed
 
@@ -132,7 +133,8 @@ class Moody:
 
 
 def test_events_are_taken_to_another_sink(nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "_LONGEST_PAUSE_S", 0.1)
     monkeypatch.setattr(room, "_FETCH_S", 0.2)
     storage = settings(nats)
     lines = lines_of(make_events(1_000))
@@ -150,6 +152,118 @@ def test_events_are_taken_to_another_sink(nats: Nats, tmp_path: Path, monkeypatc
     stop.clear()
     threading.Timer(0.5, stop.set).start()
     assert consume(storage, sink, stop) == 0
+
+
+class Held:
+    """A sink that is at its first batch for as long as the test wants.
+
+    Attributes:
+        begun: set when it has one.
+        go_on: lets it end.
+        seen: the batches, in order.
+    """
+
+    batch_bytes = 1_000_000
+    linger_s = 1.5
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.seen: list[list[bytes]] = []
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        self.begun.set()
+        assert self.go_on.wait(DEADLINE_S)
+        self.seen.append(list(lines))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def run_consumer(storage: NatsStorage, sink: Sink, stop: threading.Event) -> tuple[threading.Thread, list[int]]:
+    counts: list[int] = []
+    thread = threading.Thread(target=lambda: counts.append(consume(storage, sink, stop)))
+    thread.start()
+    return thread, counts
+
+
+def test_a_batch_is_gathered_and_is_nobody_elses_however_long_it_takes(nats: Nats, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whoever is silent for a second is taken for dead.
+    monkeypatch.setattr(room, "_ACK_S", 1.0)
+    monkeypatch.setattr(room, "_ALIVE_S", 0.2)
+    monkeypatch.setattr(room, "_FETCH_S", 0.2)
+    storage, stop = settings(nats), threading.Event()
+    source, held, other = storage.open(), Held(), Held()
+    lines = lines_of(make_events(4))
+    source.write(lines[:1])
+    thread, counts = run_consumer(storage, held, stop)
+    # It lingers for these.
+    source.write(lines[1:3])
+    assert held.begun.wait(DEADLINE_S)
+    other.go_on.set()
+    second, _ = run_consumer(storage, other, stop)
+    source.write(lines[3:])
+    assert other.begun.wait(DEADLINE_S)
+    # Several times as long as a silent one has.
+    assert not stop.wait(3)
+    held.go_on.set()
+    stop.set()
+    thread.join()
+    second.join()
+    source.close()
+    assert (held.seen, counts) == ([lines[:3]], [3])
+    assert other.seen == [lines[3:]]
+
+
+def test_whatever_a_sink_raises_the_batch_comes_again(
+    nats: Nats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "_FETCH_S", 0.2)
+    storage, stop = settings(nats), threading.Event()
+    lines = lines_of(make_events(3))
+    source = storage.open()
+    kept: list[bytes] = []
+    failures = [KeyError("hunter2"), SinkError("not now")]
+
+    class Failing(Held):
+        linger_s = 0.0
+
+        def write(self, lines: Sequence[bytes]) -> None:
+            if failures:
+                raise failures.pop()
+            kept.extend(lines)
+            stop.set()
+
+    source.write(lines)
+    source.close()
+    assert consume(storage, Failing(), stop) == 3
+    assert kept == lines
+    assert "tried again in 0 s: not now" in caplog.text
+    assert "tried again in 0 s: KeyError" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_server_that_is_gone_is_asked_again(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(room, "_LONGEST_PAUSE_S", 0.05)
+    server, stop, held = Nats(programs), threading.Event(), Held()
+    storage = settings(server, timeout_s=2)
+    source = storage.open()
+    source.write(lines_of(make_events(1)))
+    thread, counts = run_consumer(storage, held, stop)
+    assert held.begun.wait(DEADLINE_S)
+    server.kill()
+    held.go_on.set()
+    end = time.monotonic() + DEADLINE_S
+    while caplog.text.count("consuming is tried again") < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    stop.set()
+    thread.join()
+    source.close()
+    # Whether it was acknowledged nobody knows; if not, it would come again.
+    assert len(counts) == len(held.seen) == 1
 
 
 def test_a_file_of_credentials(nats: Nats, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from gatewaycore._version import __version__
 from gatewaycore.cli.check import check
+from gatewaycore.cli.consume import consume
 from gatewaycore.cli.explain import explain
 from gatewaycore.cli.export import export
 from gatewaycore.cli.import_ import import_, imports
@@ -48,5 +49,5 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, check, explain, test, ship, journal, import_, imports, export, packages, token):
+for _command in (serve, check, explain, test, ship, consume, journal, import_, imports, export, packages, token):
     commands.add_command(_command)

@@ -36,7 +36,7 @@ def ship(file: Path, once: bool, data_dir: Path | None) -> None:
         if once:
             _ship_once(service, service.shipper)
         else:
-            service.shipper.run(_stop())
+            service.shipper.run(stop_event())
     finally:
         service.close()
 
@@ -71,7 +71,7 @@ def _progress(shipper: Shipper) -> Iterator[Callable[[], None] | None]:
         yield lambda: progress.update(task, completed=max(0, total - shipper.unread_bytes()))
 
 
-def _stop() -> threading.Event:
+def stop_event() -> threading.Event:
     """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

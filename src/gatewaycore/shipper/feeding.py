@@ -10,31 +10,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 from attrs import frozen
 
-from gatewaycore.errors import PoisonError
 from gatewaycore.segments import Span, find_span, is_at_end
 from gatewaycore.shipper.cursor import Cursor
 from gatewaycore.shipper.lanes import Turn
-from gatewaycore.shipper.set_aside import Refused, SetAside
+from gatewaycore.shipper.set_aside import SetAside
+from gatewaycore.shipper.sifting import REFUSALS, Sieve, sort_out
 from gatewaycore.sinks import Sink
 
 BATCH_BYTES = 4 * 1024 * 1024
 """How much is written at once to a sink that has no `batch_bytes`."""
-
-_REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, PoisonError)
-"""What speaks of the lines rather than of the store; only where the store takes other lines is it believed."""
-
-# So many lines are refused one by one, and none is taken: then it is the store.
-_MOST_SUSPECTS = 16
-
-
-class _Line(msgspec.Struct):
-    id: str
-
-
-_decode = msgspec.json.Decoder(_Line).decode
 
 
 @frozen
@@ -74,6 +60,7 @@ class SinkLane:
         self.shipped = 0
         self.set_aside = set_aside
         self._sink = sink
+        self._sieve = Sieve(sink)
         self._batch_bytes: int = max(1, getattr(sink, "batch_bytes", BATCH_BYTES))
         self._linger_s: float = getattr(sink, "linger_s", 0.0)
         self._write_spans: Callable[[Sequence[Span]], int] | None = getattr(sink, "write_spans", None)
@@ -129,8 +116,8 @@ class SinkLane:
 
     def _feed(self, batch: _Batch) -> None:
         if not self._feed_whole(batch):
-            good, junk = _sorted_out(batch.lines())
-            refused = self._write(good)
+            good, junk = sort_out(batch.lines())
+            refused = self._sieve.write(good)
             self.shipped += len(good) - len(refused)
             # Not before: as long as the sink is down, the batch comes again and again.
             if junk or refused:
@@ -144,60 +131,9 @@ class SinkLane:
             return False
         try:
             self.shipped += self._write_spans(batch.spans)
-        except _REFUSALS:
+        except REFUSALS:
             return False
         return True
-
-    def _write(self, lines: list[bytes]) -> list[Refused]:
-        """Write lines, and return those that are not to be taken."""
-        refused: list[Refused] = []
-        while lines:
-            try:
-                self._sink.write(lines)
-                break
-            except PoisonError as error:
-                named = {number for number in error.lines if 0 <= number < len(lines)}
-                if not named:
-                    raise
-                refused += [Refused(lines[number], error.reason) for number in sorted(named)]
-                lines = [line for number, line in enumerate(lines) if number not in named]
-            except _REFUSALS as error:
-                return refused + self._sift(lines, error)
-        return refused
-
-    def _sift(self, lines: list[bytes], error: Exception) -> list[Refused]:
-        """Write lines that were refused together by halves, until it is known which of them it is.
-
-        Args:
-            lines: that were refused.
-            error: is raised when none of them is taken: a store that refuses everything says nothing of the lines.
-        """
-        suspects: list[list[bytes]] = []
-        is_taken = False
-        left = _halves(lines)
-        while left:
-            piece = left.pop()
-            try:
-                self._sink.write(piece)
-                is_taken = True
-            except _REFUSALS:
-                if len(piece) > 1:
-                    left += _halves(piece)
-                    continue
-                suspects.append(piece)
-                if len(suspects) >= _MOST_SUSPECTS and not is_taken:
-                    break
-        if not is_taken:
-            raise error
-        return [one for piece in suspects for one in self._again(piece)]
-
-    def _again(self, piece: list[bytes]) -> list[Refused]:
-        """Write a line again, after others were taken: it may have been a bad moment."""
-        try:
-            self._sink.write(piece)
-        except _REFUSALS as error:
-            return [Refused(piece[0], error.reason if isinstance(error, PoisonError) else type(error).__name__)]
-        return []
 
     def has_read(self, segment: Path, size: int) -> bool:
         """Tell whether the sink has every whole line of `segment`."""
@@ -210,30 +146,3 @@ class SinkLane:
     def close(self) -> None:
         """Close the sink."""
         self._sink.close()
-
-
-def _halves(lines: list[bytes]) -> list[list[bytes]]:
-    """Return both halves, the first last: that is written next."""
-    middle = len(lines) // 2
-    return [half for half in (lines[middle:], lines[:middle]) if half]
-
-
-def _sorted_out(lines: list[bytes]) -> tuple[list[bytes], list[Refused]]:
-    """Return the lines that are events, and those that are not: a crash of the machine may leave anything in a file."""
-    try:
-        for line in lines:
-            _decode(line)
-    except msgspec.DecodeError:
-        pass
-    else:
-        return lines, []
-    good: list[bytes] = []
-    junk: list[Refused] = []
-    for line in lines:
-        try:
-            _decode(line)
-        except msgspec.DecodeError:
-            junk.append(Refused(line, "no event: not one JSON object with an id"))
-        else:
-            good.append(line)
-    return good, junk

@@ -1,0 +1,115 @@
+"""Sifting: which lines of a batch a sink will never take, so that they do not keep all others waiting."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gatewaycore.errors import PoisonError
+from gatewaycore.shipper.set_aside import Refused
+from gatewaycore.sinks import Sink
+
+REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, PoisonError)
+"""What speaks of the lines rather than of the store; only where the store takes other lines is it believed."""
+
+# So many lines are refused one by one, and none is taken: then it is the store.
+_MOST_SUSPECTS = 16
+
+
+class _Line(msgspec.Struct):
+    id: str
+
+
+_decode = msgspec.json.Decoder(_Line).decode
+
+
+class Sieve:
+    """Writes to one sink.
+
+    Args:
+        sink: takes the lines.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, lines: list[bytes]) -> list[Refused]:
+        """Write lines, and return those that are not to be taken.
+
+        Raises:
+            Exception: what the sink raises, where it says nothing of single lines.
+        """
+        refused: list[Refused] = []
+        while lines:
+            try:
+                self._sink.write(lines)
+                break
+            except PoisonError as error:
+                named = {number for number in error.lines if 0 <= number < len(lines)}
+                if not named:
+                    raise
+                refused += [Refused(lines[number], error.reason) for number in sorted(named)]
+                lines = [line for number, line in enumerate(lines) if number not in named]
+            except REFUSALS as error:
+                return refused + self._sift(lines, error)
+        return refused
+
+    def _sift(self, lines: list[bytes], error: Exception) -> list[Refused]:
+        """Write lines that were refused together by halves, until it is known which of them it is.
+
+        Args:
+            lines: that were refused.
+            error: is raised when none of them is taken: a store that refuses everything says nothing of the lines.
+        """
+        suspects: list[list[bytes]] = []
+        is_taken = False
+        left = _halves(lines)
+        while left:
+            piece = left.pop()
+            try:
+                self._sink.write(piece)
+                is_taken = True
+            except REFUSALS:
+                if len(piece) > 1:
+                    left += _halves(piece)
+                    continue
+                suspects.append(piece)
+                if len(suspects) >= _MOST_SUSPECTS and not is_taken:
+                    break
+        if not is_taken:
+            raise error
+        return [one for piece in suspects for one in self._again(piece)]
+
+    def _again(self, piece: list[bytes]) -> list[Refused]:
+        """Write a line again, after others were taken: it may have been a bad moment."""
+        try:
+            self._sink.write(piece)
+        except REFUSALS as error:
+            return [Refused(piece[0], error.reason if isinstance(error, PoisonError) else type(error).__name__)]
+        return []
+
+
+def _halves(lines: list[bytes]) -> list[list[bytes]]:
+    """Return both halves, the first last: that is written next."""
+    middle = len(lines) // 2
+    return [half for half in (lines[middle:], lines[:middle]) if half]
+
+
+def sort_out(lines: list[bytes]) -> tuple[list[bytes], list[Refused]]:
+    """Return the lines that are events, and those that are not: a crash of the machine may leave anything in a file."""
+    try:
+        for line in lines:
+            _decode(line)
+    except msgspec.DecodeError:
+        pass
+    else:
+        return lines, []
+    good: list[bytes] = []
+    junk: list[Refused] = []
+    for line in lines:
+        try:
+            _decode(line)
+        except msgspec.DecodeError:
+            junk.append(Refused(line, "no event: not one JSON object with an id"))
+        else:
+            good.append(line)
+    return good, junk
