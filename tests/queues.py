@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
 
-from tests.e2e.running import Program, Programs, tool
+from tests.e2e.running import DEADLINE_S, Program, Programs, tool
 
 _LISTENING = r"Listening for client connections on [0-9.]+:([0-9]+)"
 _PORT, _ROUTES = 4222, 6222
@@ -62,12 +63,29 @@ class Cluster:
             command += ["--cluster_name", "c", "--cluster", f"nats-route://{host}:{_ROUTES}", "--routes", routes]
             self.programs.append(programs.start(name, command))
         for program in self.programs:
-            program.wait_for("metadata leader")
+            program.wait_for("Server is ready")
+        asyncio.run(asyncio.wait_for(_until_led(self.url.split(",")), DEADLINE_S))
         self.hosts = hosts
 
     def kill(self, number: int) -> None:
         """Kill a server as nobody can prevent."""
         os.kill(self.programs[number].pid, signal.SIGKILL)
+
+
+async def _until_led(urls: list[str]) -> None:
+    """Wait until every server answers for JetStream: one that has joined late does not say that there is a leader."""
+    import nats
+
+    for url in urls:
+        client = await nats.connect(url)
+        try:
+            while True:
+                with contextlib.suppress(nats.errors.Error, nats.js.errors.Error):
+                    await client.jetstream(timeout=1).account_info()
+                    break
+                await asyncio.sleep(0.1)
+        finally:
+            await client.close()
 
 
 def streamed(url: str, stream: str) -> list[bytes]:

@@ -7,15 +7,16 @@ right, past every hop that is trusted too: the first that is not, is the client.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gatewaycore.headers import Headers
 
 _FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
+
+_KNOWN = 4096
 
 Hops: TypeAlias = list[tuple[str, str | None, str | None]]
 """Address, host and scheme, as each proxy on the way saw them, the nearest last."""
@@ -41,6 +42,8 @@ class TrustedProxies:
     """Networks whose word about the client counts."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    # By the hash of an address, which Python keys anew in each process: addresses themselves are not held.
+    _known: dict[int, bool] = field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
     def parse(cls, texts: tuple[str, ...]) -> TrustedProxies:
@@ -56,7 +59,14 @@ class TrustedProxies:
 
     def trusts(self, address: str) -> bool:
         """Tell whether `address` lies in one of the networks."""
-        return _trusts(self.networks, address)
+        known, mark = self._known, hash(address)
+        found = known.get(mark)
+        if found is None:
+            found = _is_inside(self.networks, address)
+            if len(known) >= _KNOWN:
+                known.clear()
+            known[mark] = found
+        return found
 
     def origin(self, peer: str, headers: Headers) -> Origin:
         """Return where the request came from.
@@ -85,8 +95,7 @@ class TrustedProxies:
         return Origin(address, host, scheme)
 
 
-@lru_cache(maxsize=4096)
-def _trusts(networks: tuple[IPv4Network | IPv6Network, ...], address: str) -> bool:
+def _is_inside(networks: tuple[IPv4Network | IPv6Network, ...], address: str) -> bool:
     try:
         parsed = ip_address(address)
     except ValueError:

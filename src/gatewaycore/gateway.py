@@ -8,6 +8,7 @@ from typing import assert_never
 from attrs import define
 
 from gatewaycore.decision import TEXT, Collect, Decision, DecisionName, Proxy, Redirect, Respond
+from gatewaycore.privacy import redact
 from gatewaycore.request import Request
 from gatewaycore.route import Match, Route
 from gatewaycore.router import Router
@@ -108,7 +109,7 @@ class Gateway:
             mark = hash(key)
             seen = self._seen
             if mark in seen:
-                settled = self._keep(key, decision, match)
+                settled = self._keep(key, decision, match, request.client_ip)
             else:
                 if len(seen) >= SEEN:
                     seen.clear()
@@ -124,7 +125,11 @@ class Gateway:
             if forget is not None:
                 forget()
 
-    def _keep(self, key: tuple[str, str, str, str], decision: Redirect, match: Match) -> Settled:
+    def _keep(self, key: tuple[str, str, str, str], decision: Redirect, match: Match, client_ip: str) -> Settled | None:
+        text = " ".join(key)
+        if redact(text, client_ip) != text:
+            # What holds its client's address is forgotten with its answer.
+            return None
         if len(self._kept) >= KEPT:
             self._kept.clear()
         settled = self._kept[key] = Settled(decision, match)

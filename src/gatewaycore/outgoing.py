@@ -149,7 +149,8 @@ class Outgoing:
         if self.origin:
             # Literal text up to and past the authority: equal by construction, and looked at again all the same.
             return location if location.startswith(self.origin) else None
-        found = authority(location)
+        # Not the one that remembers: a location holds what its client has sent.
+        found = _parse_authority(location)
         return location if found is not None and found in self.allowed_hosts else None
 
     @property
@@ -185,6 +186,11 @@ def _fence(text: str, before: str) -> str:
 
 @lru_cache(maxsize=4096)
 def authority(url: str) -> str | None:
+    """Return the lower-case ``host[:port]`` of an absolute http(s) URL of a configuration or a registry; see `_parse_authority`."""
+    return _parse_authority(url)
+
+
+def _parse_authority(url: str) -> str | None:
     """Return the lower-case ``host[:port]`` of an absolute http(s) URL without user information, or None when it is none (RFC 3986 §3)."""
     # Imported here: it takes a quarter of the time that importing gatewaycore may take, and only loading rules needs it.
     from rfc3986 import exceptions, uri_reference, validators

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Any, TypeAlias
@@ -69,7 +68,7 @@ class OwnTrafficSettings:
 
 
 class OwnTraffic:
-    """Tells own requests. What it finds of a client is kept in memory, for the last few thousand of them.
+    """Tells own requests. What it finds of a client is kept in memory, for a few thousand of them, and without their addresses.
 
     Args:
         settings: what to tell them by.
@@ -81,7 +80,8 @@ class OwnTraffic:
         header = settings.header
         self._name = None if header is None else header.name.lower().encode("latin-1", "replace")
         self._digest = b"" if header is None else _digest(header.value)
-        self._is_own_client = lru_cache(maxsize=_CALLERS)(self._looks_own)
+        # By a hash that Python keys anew in each process: addresses themselves are not held.
+        self._known: dict[int, bool] = {}
 
     def sent(self, address: str, headers: Headers) -> bool:
         """Tell whether a request is own traffic.
@@ -96,7 +96,15 @@ class OwnTraffic:
             if value is not None and hmac.compare_digest(sha256(value).digest(), self._digest):
                 return True
         agent = headers.first(b"user-agent")
-        return self._is_own_client(address, None if agent is None else agent[:_AGENT_BYTES])
+        agent = None if agent is None else agent[:_AGENT_BYTES]
+        known, mark = self._known, hash((address, agent))
+        found = known.get(mark)
+        if found is None:
+            found = self._looks_own(address, agent)
+            if len(known) >= _CALLERS:
+                known.clear()
+            known[mark] = found
+        return found
 
     def _looks_own(self, address: str, agent: bytes | None) -> bool:
         if self._networks and self._is_inside(address):

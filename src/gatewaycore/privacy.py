@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from string import hexdigits
 from typing import TypeAlias
 
@@ -28,6 +28,9 @@ _COLON = "%(?:25)*3[Aa]"
 _SEEMS_IPV6 = re.compile(f"(?::|{_COLON})[0-9A-Fa-f]{{0,4}}(?::|{_COLON})".encode())
 _ESCAPED_PART = re.compile(rb"%(?:25)*(?:2[Ee]|3[0-9Aa]|[46][1-6])")
 _LONGEST_IPV6 = 45
+_LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
+# An IPv4 address inside an IPv6 one (RFC 4291 §2.5.5.2), whose last part may be in hexadecimal digits.
+_MAPPED = ":ffff:"
 
 
 def opted_out(headers: Headers) -> bool:
@@ -67,12 +70,13 @@ def redact(text: str, address: str) -> str:
     """Return `text` without the client's own `address`, should it have been sent in a path, a query or a field.
 
     It is found with any of its characters percent-escaped, once or more; an IPv6 address also with capitals, with its zeros, as the IPv4
-    address inside it. What merely holds it is another address, or a version, and stays: "1.2.3.45" and "1.2.3.4.5" are not "1.2.3.4".
+    address inside it, and an IPv4 address also inside an IPv6 one. What merely holds it is another address, or a version, and stays:
+    "1.2.3.45" and "1.2.3.4.5" are not "1.2.3.4".
     """
     bare = _bare(address)
-    own = _ipv6(bare)
-    if not bare or (own is None and "%" not in text and bare not in text):
+    if not bare or (":" not in bare and "%" not in text and bare not in text and _MAPPED not in text.lower()):
         return text
+    own = _ipv6(bare) or _inside_ipv6(bare)
     views = list(_views(text))
     spans = []
     for depth, (view, places) in enumerate(views):
@@ -167,6 +171,21 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
     return "".join(parts) + text[at:]
 
 
+def seems_to_hold_address(text: str) -> bool:
+    """Tell whether any address may stand in `text`, or what looks like one."""
+    return text.count(":") > 1 or (text.count(".") > 2 and _LIKE_IPV4.search(text) is not None)
+
+
+def may_hold(text: bytes, address: str) -> bool:
+    """Tell whether `redact` may find `address` in `text`, which is JSON: a quick look, because it nearly never does."""
+    # An address that is not known is nowhere to be found: no text of JSON holds a line break.
+    return (
+        (needle(address).encode() or b"\n") in text
+        or (b"%" in text and may_hide_address(text))
+        or (seems_to_hold_ipv6(text) if ":" in address else _MAPPED.encode() in text.lower())
+    )
+
+
 def needle(address: str) -> str:
     """Return what stands in a text that holds `address` as it is most often written: of an IPv4 address inside an IPv6 one, the former."""
     own = _ipv6(_bare(address))
@@ -188,6 +207,13 @@ def _ipv6(text: str) -> IPv6Address | None:
         return None
     try:
         return IPv6Address(text)
+    except ValueError:
+        return None
+
+
+def _inside_ipv6(text: str) -> IPv6Address | None:
+    try:
+        return IPv6Address(f"::ffff:{IPv4Address(text)}")
     except ValueError:
         return None
 

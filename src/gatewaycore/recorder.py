@@ -26,7 +26,7 @@ from gatewaycore.enrich.geo import Connection
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import endpoint_id, may_hide_address, may_hold, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
 
@@ -42,7 +42,7 @@ _AGENT_BYTES = 1024
 # The longest that is registered has 17 letters, but a client may send any.
 _METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
-_SAID = ("domain", "package", "version", "platform", "arch", "page")
+_SAID = ("domain", "method", "package", "version", "platform", "arch", "page")
 
 # What an enricher says is a word of a few, or a name: whatever a database holds, and whoever wrote the enricher.
 _COLUMN_CHARACTERS = 256
@@ -100,11 +100,9 @@ class _What(msgspec.Struct, omit_defaults=True, gc=False):
 class _Who:
     """The columns that all events of one caller share, encoded: with what it says its architecture is, and without, for rules that know.
 
-    `address` is what a line holds that holds the caller's own, unless it `is_ipv6` and spelled otherwise; it `is_odd` when it is none.
+    It `is_odd` when its address is none that looks like one. The address itself is not held.
     """
 
-    address: bytes
-    is_ipv6: bool
     is_odd: bool
     columns: bytes
     without_arch: bytes
@@ -131,8 +129,8 @@ class Recorder:
         self._enrichers = tuple(enrichers)
         self._salts = salts
         self.failed = 0
-        # Addresses are held here, in memory only, and no longer than they are among the last few thousand callers.
-        self._who = lru_cache(maxsize=_CALLERS)(self._identify)
+        # By a hash that Python keys anew in each process, with the salt in it: no address is held when its request has been answered.
+        self._known: dict[int, _Who] = {}
         self._ids = _Ids()
 
     def record(self, outcome: Outcome, sent: Sent) -> None:
@@ -166,7 +164,8 @@ class Recorder:
             agent = headers.first(b"user-agent")
             if agent is not None and len(agent) > _AGENT_BYTES:
                 agent = agent[:_AGENT_BYTES]
-            who = self._who(request.client_ip, agent, request.host)
+            address, host = request.client_ip, request.host
+            who = self._known.get(hash((self._salts.key, address, agent, host))) or self._meet(address, agent, host)
             asked = settled.columns
             if asked is None:
                 what = self._what(outcome, Sent(settled.decision.status))
@@ -181,7 +180,7 @@ class Recorder:
                 settled.suspect = _LIKE_IPV4.search(asked) is not None
                 settled.columns = asked
             # Where nothing looks like an address, no address is searched for (0.17 µs), unless it does not look like one either.
-            if (settled.suspect or who.is_odd) and who.address in asked:
+            if (settled.suspect or who.is_odd) and (needle(address).encode() or b"\n") in asked:
                 # A variable holds this client's own address: redacted in its event, and in nobody else's.
                 self.record(outcome, Sent(settled.decision.status))
                 return
@@ -213,7 +212,7 @@ class Recorder:
             if what is None:
                 continue
             asked = _encode(what)
-            if who.address in asked or (who.is_ipv6 and seems_to_hold_ipv6(asked)) or (b"%" in asked and may_hide_address(asked)):
+            if may_hold(asked, request.client_ip):
                 asked = _encode(_redacted(what, request.client_ip))
             by = who.columns if what.arch is None else who.without_arch
             lines.append(_line(self._ids.make(now_ns), received_at, asked[1:-1], by))
@@ -255,7 +254,18 @@ class Recorder:
         if now_ns >= self._salts.until_ns:
             self._rotate(now_ns)
         agent = request.headers.first(b"user-agent")
-        return self._who(request.client_ip, None if agent is None else agent[:_AGENT_BYTES], request.host)
+        return self._meet(request.client_ip, None if agent is None else agent[:_AGENT_BYTES], request.host)
+
+    def _meet(self, address: str, agent: bytes | None, domain: str) -> _Who:
+        """Return what is known of a caller, looked up where nothing is yet."""
+        known, mark = self._known, hash((self._salts.key, address, agent, domain))
+        who = known.get(mark)
+        if who is None:
+            who = self._identify(address, agent, domain)
+            if len(known) >= _CALLERS:
+                known.clear()
+            known[mark] = who
+        return who
 
     def leaving_out(self, own: OwnTraffic | None) -> Recorder:
         """Return a recorder that goes on where this one is, and records no own traffic.
@@ -303,18 +313,16 @@ class Recorder:
         self._forget()
 
     def _forget(self) -> None:
-        # Another cache, not the same one emptied: another thread may be about to put something into it that it made with the old key,
-        # or that an old file says.
-        self._who = lru_cache(maxsize=_CALLERS)(self._identify)
+        # Another mapping, not the same one emptied: another thread may be about to put something into it that an old file says.
+        self._known = {}
 
     def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
         user_agent = None if agent is None else redact(agent.decode("latin-1"), address)
         columns = self.columns_of(Caller(address, user_agent, domain), self._salts.key)
         whole = _encode(columns)[1:-1]
         columns.pop("arch", None)
-        # An address that is not known is nowhere to be found: no text of JSON holds a line break.
-        wanted, is_ipv6 = needle(address).encode() or b"\n", ":" in address
-        return _Who(wanted, is_ipv6, not is_ipv6 and not _LIKE_IPV4.search(wanted), whole, _encode(columns)[1:-1])
+        is_odd = ":" not in address and not _LIKE_IPV4.search(address.encode("utf-8", "replace"))
+        return _Who(is_odd, whole, _encode(columns)[1:-1])
 
     def columns_of(self, caller: Caller, key: bytes) -> dict[str, Column]:
         """Return the columns of an event that tell of a caller: what the enrichers say, and identifiers.

@@ -16,6 +16,7 @@ from gatewaycore.errors import RequestError
 from gatewaycore.headers import Headers
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 _PORT = re.compile(r":(\d{0,5})\Z")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -57,14 +58,18 @@ class Request:
         return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
 
 
-# What is no host raises, and is not kept: so no text that is kept is much longer than a name may be.
-@lru_cache(maxsize=4096)
 def parse_host(text: str) -> tuple[str, int | None]:
     """Return host and port of a ``Host`` field (RFC 9110 §7.2): lower-case, no trailing dot, IDNA A-label; None where no port is named.
 
     Raises:
         RequestError: 400, when it is no host at all.
     """
+    # A client may write its own address there, which is not remembered.
+    is_name = text[:1] != "[" and (text.count(".") < 3 or _LIKE_IPV4.search(text) is None)
+    return _remembered(text) if is_name else _parse_host(text)
+
+
+def _parse_host(text: str) -> tuple[str, int | None]:
     host = text.strip().lower()
     if not host.isascii():
         try:
@@ -77,6 +82,10 @@ def parse_host(text: str) -> tuple[str, int | None]:
     if not _HOST.fullmatch(host):
         raise RequestError(f"not a host name: {text[:80]!r}")
     return host, port
+
+
+# What is no host raises, and is not kept: so no text that is kept is much longer than a name may be.
+_remembered = lru_cache(maxsize=4096)(_parse_host)
 
 
 def normalise_host(text: str) -> str:

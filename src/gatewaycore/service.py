@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -225,9 +226,15 @@ class Service:
         for thread in self._threads:
             thread.start()
 
+    def keep_house(self, now_ns: int) -> None:
+        """Do what is due about once a minute: take the salt of a new period, look at files, forget. No part of answering a request."""
+        self.recorder.keep_house(now_ns)
+        # Python remembers the last URLs that were taken apart: those of upstreams among them, with whatever their clients wrote into them.
+        urlsplit.cache_clear()  # type: ignore[attr-defined]
+
     def _keep_house(self) -> None:
         while True:
-            self.recorder.keep_house(time.time_ns())
+            self.keep_house(time.time_ns())
             if self._stop.wait(_HOUSE_S):
                 return
 

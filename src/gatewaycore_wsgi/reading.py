@@ -44,7 +44,7 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
     if trusted:
         origin = trusted.origin(address, headers)
         address, scheme, host = origin.address, origin.scheme or scheme, origin.host or host
-    name, port = parse_host(host)
+    name, port = parse_host(host or "")
     return Request(
         environ["REQUEST_METHOD"].upper(),
         name,

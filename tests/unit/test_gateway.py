@@ -146,3 +146,13 @@ def test_decision_name(decision: Any, name: str) -> None:
 def test_what_is_no_decision_has_no_name() -> None:
     with pytest.raises(AssertionError):
         decision_name(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/d/203.0.113.7", "/d/%3203.0.113.7", "/d/::ffff:cb00:7107"])
+def test_an_answer_that_holds_its_clients_address_is_not_kept(path: str) -> None:
+    gateway = Gateway.compile(FileRule(name="d", domain="x", incoming_path="/d/{v}", outgoing_url="https://cdn.x/{v}").compile())
+    for _ in range(4):
+        assert gateway.decide(Request("GET", "x", path, client_ip="203.0.113.7")).settled is None
+    assert gateway._kept == {}
+    # For everybody else it is a version like any other.
+    assert gateway.decide(Request("GET", "x", path, client_ip="198.51.100.9")).settled is not None

@@ -89,4 +89,6 @@ def test_what_is_remembered_is_bounded() -> None:
     traffic = made(user_agents=("monitor",))
     long = "x" * 1024 + "monitor"
     assert not traffic.sent(V4, Headers({"User-Agent": long}))
-    assert traffic._is_own_client.cache_parameters()["maxsize"] == 4096
+    for number in range(5_000):
+        assert traffic.sent(V4, Headers({"User-Agent": f"monitor/{number}"}))
+    assert 0 < len(traffic._known) <= 4096

@@ -723,11 +723,34 @@ def test_no_request_writes_a_line_without_end(kept: Kept) -> None:
 def test_an_escaped_address_is_taken_out_of_every_event_of_its_client_and_of_nobody_elses(kept: Kept, address: str, escaped: str) -> None:
     twice = escaped.replace("%", "%25")
     for _ in range(4):
-        event = kept.record(settled(f"/linux/{twice}", address=address))
-        assert event.version == event.variables["version"] == REDACTED
+        # Kept for another client: for its own it is not.
         assert kept.record(settled(f"/linux/{twice}", address="198.51.100.9")).version == escaped
+        event = kept.record(ask(f"/linux/{twice}", address=address))
+        assert event.version == event.variables["version"] == REDACTED
     page = kept.record(ask("/a.png", address=address, headers={"Referer": f"https://x/?ip={escaped}"})).page
     assert page == f"https://x/?ip={REDACTED}"
+
+
+@pytest.mark.parametrize("spelled", ["::ffff:cb00:7107", "[0:0:0:0:0:FFFF:cb00:7107]", "%3A%3affff%3Acb00%3A7107"])
+def test_an_address_inside_another_one_is_taken_out(kept: Kept, spelled: str) -> None:
+    for path in (f"/linux/{spelled}", f"/linux/{spelled}", "/a.png"):
+        kept.record(ask(path, query=f"from={spelled}", headers={"User-Agent": f"x/1 ({spelled})"}, address=V4))
+    assert REDACTED in str(kept.events[-1].user_agent)
+    for event in kept.events:
+        assert REDACTED in event.variables["from"]
+        assert "7107" not in str(event)
+
+
+def test_a_method_may_be_an_address_too(kept: Kept) -> None:
+    """Its characters are those of a token (RFC 9110 §5.6.2)."""
+    assert kept.record(ask("/linux/1", method=V4)).method == REDACTED
+
+
+def test_more_callers_than_are_remembered(kept: Kept) -> None:
+    for number in range(9_000):
+        kept.recorder.record(ask("/a.png", address=f"10.0.{number // 250}.{number % 250}"), Sent(200))
+    assert 0 < len(kept.recorder._known) <= 8192
+    assert len({event.endpoint_id for event in kept.events}) == 9_000
 
 
 def test_what_holds_the_address_of_a_client_is_not_its_address(kept: Kept) -> None:

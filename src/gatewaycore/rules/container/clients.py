@@ -8,7 +8,6 @@ real clients of each family against token registries; who is not in it is proxie
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
@@ -88,7 +87,6 @@ def _by_product() -> Mapping[str, tuple[Family, ...]]:
 _BY_PRODUCT = _by_product()
 
 
-@lru_cache(maxsize=1024)
 def family(user_agent: str) -> Family | None:
     """Return the family that `user_agent` names, or None."""
     text = user_agent.lower()

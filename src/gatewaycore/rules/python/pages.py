@@ -19,6 +19,7 @@ from attrs import define
 from gatewaycore.decision import Respond
 from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
+from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.rules.python.files import Listed
 
 # In order of preference, should the client have none: HTML is what everything from browsers to the oldest installer reads.
@@ -113,7 +114,8 @@ class Page:
     def answer(self, headers: Headers) -> Respond:
         """Return the form that the client prefers, or 304 when it holds just that."""
         accept = ",".join(headers.get_all("accept"))
-        form = self.forms[_remembered(accept) if len(accept) <= _REMEMBERED_BYTES else choose(accept)]
+        is_usual = len(accept) <= _REMEMBERED_BYTES and not seems_to_hold_address(accept)
+        form = self.forms[_remembered(accept) if is_usual else choose(accept)]
         if headers.first(b"if-none-match") is None:
             return form.whole
         held = ",".join(headers.get_all("if-none-match"))
