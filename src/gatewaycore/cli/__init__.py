@@ -1,4 +1,4 @@
-"""The command line: ``gatewaycore serve | check | explain | test | ship | consume | journal | import | imports | export | packages | token``.
+"""The command line, one file for each verb: ``serve``, ``check``, ``explain``, ``test``, ``ship``, ``consume``, ``journal`` and others.
 
 Exit status: 0, it is as it should be; 1, expectations do not hold, or lines could not be imported; 2, something cannot be used, and what
 was said on standard error tells what; 130, interrupted.
