@@ -46,7 +46,9 @@ from gatewaycore.enrich.agent import Agent, Reason
 from gatewaycore.enrich.providers import PROVIDERS
 from gatewaycore.event import KINDS, PLATFORMS
 from gatewaycore.expectations import read_expectations, run_case
+from gatewaycore.exporting import SETS
 from gatewaycore.gateway import Gateway
+from gatewaycore.importing.names import GIVEN_NAMES, PRESETS, RESERVED
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.recorder import decode
@@ -263,6 +265,14 @@ def test_kinds_platforms_and_variables_with_a_meaning_are_told() -> None:
     text = (DOCS / "events.md").read_text()
     for name in (*KINDS, *(column.name for column in fields(Meaning)), *PLATFORMS, "$version", "$type", "$referrer"):
         assert f"`{name}`" in text
+
+
+def test_every_name_of_an_import_and_every_column_of_an_export_is_told() -> None:
+    _, *rows = next(block.rows for block in BLOCKS if block.page.name == "import-export.md" and block.note == "import-names")
+    assert {name.strip("`") for row in rows for name in row[0].split(", ")} == RESERVED | set(GIVEN_NAMES)
+    text = (DOCS / "import-export.md").read_text()
+    for name in (*SETS, *SETS["scarf"], *PRESETS):
+        assert f"`{name}`" in text or f" {name}`" in text
 
 
 def test_what_is_recorded_at_most_is_told() -> None:
