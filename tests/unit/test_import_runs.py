@@ -6,8 +6,10 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -87,6 +89,9 @@ def test_a_file_of_events(here: Path) -> None:
     result = imports(put(here / "e.ndjson", *map(line, range(3))))
     assert (result.exit_code, result.output) == (0, "3 events imported, 0 failed\n")
     assert [event.variables["n"] for event in kept()] == ["0", "1", "2"]
+    # What was counted on the way is there no more.
+    with closing(sqlite3.connect("gatewaycore-data/imports.sqlite3")) as connection:
+        assert connection.execute("SELECT count(*) FROM seen").fetchone() == (0,)
     assert all(is_imported(segment) and segment.stat().st_mode & 0o777 == 0o600 for segment in segments(Path("gatewaycore-data/journal")))
     (one,) = listed()
     assert (one["name"], one["status"], one["total"], one["imported"], one["failed"]) == ("e.ndjson", "done", 3, 3, 0)

@@ -110,7 +110,7 @@ class LakeSource:
         self._journal = journal
 
     def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
-        """Iterate over rows: those of the lake day by day, then those of the journal."""
+        """Iterate over rows, in no particular order."""
         raw = [number for number, column in enumerate(columns.values()) if column == "variables"]
         with self._opened(selection) as connection:
             asked = connection.execute(_query(columns, selection, _as_text))

@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -198,7 +198,16 @@ class Ledger:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        if one.status == "done":
+            self._shrink(connection)
         return bool(asked)
+
+    def _shrink(self, connection: sqlite3.Connection) -> None:
+        """Give back the room of what was counted: of a large import it is some gigabytes."""
+        # Somebody may be looking at it; then the next one does it.
+        with suppress(sqlite3.OperationalError):
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def abort(self, one: Import) -> None:
         """Note that an import has ended where it was saved last."""
