@@ -25,7 +25,7 @@ from gatewaycore.event import Event
 from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
-from gatewaycore.segments import is_at_end, is_imported, recorded_ms
+from gatewaycore.segments import UNREADABLE, is_at_end, is_imported, recorded_ms
 from gatewaycore.state import State
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _events(block: bytes) -> Iterator[Event]:
     while at >= 0:
         end = block.index(b"\n", at) + 1
         # What cannot be read is none of ours; sinks get it as it is.
-        with suppress(msgspec.DecodeError):
+        with suppress(*UNREADABLE):
             yield decode(block[block.rfind(b"\n", 0, at) + 1 : end])
         at = block.find(_MARK, end)
 

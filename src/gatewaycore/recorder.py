@@ -456,7 +456,7 @@ def decode(line: bytes) -> Event:
     """Return the event in one line of a journal.
 
     Raises:
-        msgspec.DecodeError: the line is torn, or holds something else.
+        Exception: one of `segments.UNREADABLE`: the line is torn, or holds something else.
     """
     return _decode(line)
 

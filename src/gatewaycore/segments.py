@@ -12,10 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 from attrs import frozen
 
 IMPORTED = ".import.jsonl"
 """What the name of a segment ends in that an import has written: its ids tell when something happened, not when it was recorded here."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a line that is no event: no JSON, no text, or brackets without end. A crash leaves anything in a file."""
 
 _LOOK_BYTES = 64 * 1024
 _NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)(?:\.import)?\.jsonl")

@@ -210,7 +210,7 @@ def test_what_is_no_containers_is_not_decoded(node: Node, monkeypatch: pytest.Mo
     files = [node.clock.add("download", number, package_type="file", variables={"package_type": "x"}) for number in range(20)]
     node.write(files)
     with node.segment(1).open("ab") as file:
-        file.write(b'{"id":"x","package_type":"container"\n\nnothing\n{"torn":')
+        file.write(b'{"id":"x","package_type":"container"\n\nnothing\n{"id":"\xff","package_type":"container"}\n{"torn":')
 
     def never(_: bytes) -> Event:
         raise AssertionError

@@ -162,7 +162,8 @@ def test_a_sink_may_wait_for_a_fuller_batch(home: Home, monkeypatch: pytest.Monk
 # --- what is no event ------------------------------------------------------------------------------------------------------
 
 
-JUNK = [b"\x00\x00\x00\xff\n", b'{"id":"1","torn":{"id":"2"}\n', b"[]\n", b"{}\n", b'{"id":5}\n', b"\n", b"null\n"]
+TORN = [b"\x00\x00\x00\xff\n", b'{"id":"\xff"}\n', b'{"id":"1","torn":{"id":"2"}\n']
+JUNK = [*TORN, b"[" * 5000 + b"\n", b"[]\n", b"{}\n", b'{"id":5}\n', b"\n", b"null\n"]
 
 
 def test_lines_that_are_no_events_are_set_aside(home: Home, caplog: pytest.LogCaptureFixture) -> None:
@@ -175,10 +176,10 @@ def test_lines_that_are_no_events_are_set_aside(home: Home, caplog: pytest.LogCa
     assert store.lines == lines
     assert shipper.set_aside == len(JUNK)
     told = home.aside()
-    assert [one["line"] for one in told][:2] == ["\x00\x00\x00\\xff", '{"id":"1","torn":{"id":"2"}']
+    assert [one["line"] for one in told][:3] == ["\x00\x00\x00\\xff", '{"id":"\\xff"}', '{"id":"1","torn":{"id":"2"}']
     assert {one["reason"] for one in told} == {"no event: not one JSON object with an id"}
-    assert caplog.messages == ["sink a cannot take 7 lines, which are set aside in a.jsonl"]
-    assert count_lines(home.root / "set-aside" / "a.jsonl") == 7
+    assert caplog.messages == ["sink a cannot take 9 lines, which are set aside in a.jsonl"]
+    assert count_lines(home.root / "set-aside" / "a.jsonl") == len(JUNK)
     assert (home.root / "set-aside" / "a.jsonl").stat().st_mode & 0o777 == 0o600
     assert shipper.ship() == 0
     assert shipper.set_aside == len(JUNK)

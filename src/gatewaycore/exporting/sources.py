@@ -19,7 +19,7 @@ from gatewaycore.event import Event
 from gatewaycore.exporting.columns import PACKAGE, PIXEL
 from gatewaycore.exporting.selection import Selection, quoted
 from gatewaycore.recorder import decode
-from gatewaycore.segments import read_lines, segments
+from gatewaycore.segments import UNREADABLE, read_lines, segments
 from gatewaycore.sinks.lake import LakeStorage, open_lake
 from gatewaycore.sinks.lake.place import connect
 from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT
@@ -80,7 +80,7 @@ class JournalSource:
                 for line in lines:
                     try:
                         yield decode(line)
-                    except (msgspec.DecodeError, UnicodeDecodeError):
+                    except UNREADABLE:
                         # No event: what a crash has left behind.
                         continue
 

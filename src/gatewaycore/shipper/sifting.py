@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gatewaycore.errors import PoisonError
+from gatewaycore.segments import UNREADABLE
 from gatewaycore.shipper.set_aside import Refused
 from gatewaycore.sinks import Sink
 
@@ -99,7 +100,7 @@ def sort_out(lines: list[bytes]) -> tuple[list[bytes], list[Refused]]:
     try:
         for line in lines:
             _decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         pass
     else:
         return lines, []
@@ -108,7 +109,7 @@ def sort_out(lines: list[bytes]) -> tuple[list[bytes], list[Refused]]:
     for line in lines:
         try:
             _decode(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             junk.append(Refused(line, "no event: not one JSON object with an id"))
         else:
             good.append(line)

@@ -15,6 +15,7 @@ from attrs import define, fields
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Event
+from gatewaycore.segments import UNREADABLE
 
 _log = logging.getLogger("gatewaycore.sinks")
 _decode = msgspec.json.Decoder(Event).decode
@@ -50,7 +51,7 @@ class Intake:
         for line in lines:
             try:
                 event = _decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 continue
             # Both are keys of tables, which no database would take otherwise.
             if event.time.tzinfo is not None and _UUID.fullmatch(event.id):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from gatewaycore.segments import UNREADABLE
 from gatewaycore.sinks.lake.schema import COLUMNS, MAP, NAMES
 
 
@@ -31,7 +32,7 @@ def read(line: bytes) -> dict[str, Any] | None:
     """Return the object that a line is; None when it is none."""
     try:
         found = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return found if isinstance(found, dict) else None
 
