@@ -1,10 +1,11 @@
-"""Retention: segments that everybody has read are removed, and nothing else."""
+"""Retention: segments that everybody has read are removed, and in time what processes noted of what they lost; nothing else."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from gatewaycore.journal import JournalSettings
@@ -14,6 +15,8 @@ from gatewaycore.shipper.lanes import Lane
 
 _log = logging.getLogger("gatewaycore.shipper")
 _DAY_S = 86_400
+_LOST_S = 30 * _DAY_S
+"""How long after its last change is kept what a process noted: long enough to be seen, and no file for each process for ever."""
 
 
 class Retention:
@@ -47,9 +50,10 @@ class Retention:
         Raises:
             OSError: the folder or the notes cannot be used.
         """
+        now, readers = int(time.time()), tuple(lanes)
+        self._remove_notes(now)
         if not self._has_sinks and self._settings.keep_days is None:
             return
-        now, readers = int(time.time()), tuple(lanes)
         noted = dict(self._read_at)
         there = segments(self._journal)
         for segment in there:
@@ -61,6 +65,13 @@ class Retention:
         self._read_at = {name: at for name, at in self._read_at.items() if name in names}
         if self._read_at != noted:
             write_numbers(self._notes, self._read_at)
+
+    def _remove_notes(self, now: int) -> None:
+        for note in self._journal.glob("*.lost"):
+            # Another process may have been faster; a process that lives and loses more writes it anew.
+            with suppress(FileNotFoundError):
+                if note.stat().st_mtime + _LOST_S <= now:
+                    note.unlink()
 
     def _since(self, segment: Path, readers: tuple[Lane, ...], now: int) -> float:
         """Return since when the last lane has been at the end of `segment`; infinity when one is not."""

@@ -89,7 +89,9 @@ class House:
         try:
             self._forget(table, now)
             self._join(table, now)
-            self._sort(table, connection, now)
+            if self._sort(table, connection, now):
+                # The next day has its turn behind the next batch, for batches are waiting.
+                self._looks_at = clock
             if clock >= self._vacuums_at:
                 self._vacuums_at = clock + _VACUUM_S
                 table.vacuum(self._rules.vacuum_hours, dry_run=False, enforce_retention_duration=False, full=True)
@@ -111,16 +113,28 @@ class House:
             if not _is_closed(day, now) and day.small(_OPEN_TARGET) >= self._rules.compact_after:
                 _compact(table, day, _OPEN_TARGET)
 
-    def _sort(self, table: DeltaTable, connection: DuckDBPyConnection, now: datetime) -> None:
-        """Write one closed day anew: the next has its turn later, for batches are waiting."""
+    def tidy(self, table: DeltaTable, connection: DuckDBPyConnection, now: datetime) -> None:
+        """Do all of it at once, however long that takes, and whatever others are doing.
+
+        Raises:
+            Exception: what the engines raise.
+        """
+        self._forget(table, now)
+        self._join(table, now)
+        while self._sort(table, connection, now):
+            pass
+
+    def _sort(self, table: DeltaTable, connection: DuckDBPyConnection, now: datetime) -> bool:
+        """Write one closed day anew; True when others are due."""
         due = [day for day in days_of(table) if _is_closed(day, now) and day.small(_TARGET // 2) >= self._most(day)]
         if not due:
-            return
+            return False
         day = due[0]
         if sum(day.sizes) > _MOST_SORTED:
             _compact(table, day, _TARGET)
         else:
             _rewrite(table, connection, day)
+        return len(due) > 1
 
     def _most(self, day: Day) -> int:
         # A large day is not written anew for every straggler.

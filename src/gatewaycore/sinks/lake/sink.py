@@ -93,6 +93,18 @@ class LakeSink:
             # Positions are those of lines, which nobody has counted.
             raise PoisonError((), error.reason) from error
 
+    def tidy(self, now: datetime) -> None:
+        """Put the whole table in order at once, as it is otherwise done piece by piece behind batches.
+
+        Args:
+            now: days that have ended by then, and an hour ago, are sorted.
+
+        Raises:
+            Exception: what the engines raise.
+        """
+        self._table = self._open()
+        self._house.tidy(self._table, self._connected(), now)
+
     def _keep(self, pieces: Iterable[bytes]) -> int:
         try:
             if self._spool is None:
@@ -132,14 +144,14 @@ class LakeSink:
                 staged = self._staged(spool.rows(LINE_BYTES), spool.day())
                 if staged.events == spool.lines:
                     return staged
-                staged.discard()
+                staged.discard(offered=False)
         mended, poison = mend(spool.read_lines())
         if poison:
             raise PoisonError(poison, "no event: a column is missing that every event has, or is of another type")
         spool.fill([b"".join(mended)])
         staged = self._staged(spool.rows(LONG_LINE_BYTES), spool.day())
         if staged.events != spool.lines:
-            staged.discard()
+            staged.discard(offered=False)
             raise UnreadableError(f"{spool.lines - staged.events} lines cannot be read")
         return staged
 
@@ -165,25 +177,19 @@ class LakeSink:
                     self._add_columns(self._table)
                     if self._find_known(self._table, first, last) or distinct < staged.events:
                         before, staged = staged, self._without_known(staged)
-                        if not offered:
-                            before.discard()
+                        before.discard(offered)
                         distinct, offered = staged.events, False
-                    if not staged.events:
-                        staged.discard()
-                        return
-                    offered = True
-                    staged.commit(self._table)
+                    if staged.events:
+                        offered = True
+                        staged.commit(self._table)
                 except CommitFailedError:
                     # Another writer was faster. Both would be as fast again without a pause of their own.
                     time.sleep(random.uniform(0, min(_PAUSE_S * 2**attempt, _LONGEST_PAUSE_S)))  # noqa: S311 - no secret
                     continue
                 return
             raise SinkError(f"lake: other writers were faster {_TRIES} times")
-        except BaseException:
-            # What was offered may be part of the table, whatever was answered; if it is not, it goes with the next vacuum.
-            if not offered:
-                staged.discard()
-            raise
+        finally:
+            staged.discard(offered)
 
     def _look(self, staged: Staged) -> tuple[int, str, str]:
         """Return how many ids there are, the least and the greatest."""

@@ -49,8 +49,13 @@ class Staged(Protocol):
         """
         ...
 
-    def discard(self) -> None:
-        """Leave nothing of it. Not after an attempt to commit it: whatever that has said, the table may know it."""
+    def discard(self, offered: bool) -> None:
+        """Leave nothing of it but what may be part of the table.
+
+        Args:
+            offered: there was an attempt to commit it. Whatever that has said, the table may know its files; if it does not, they go with
+                the next vacuum.
+        """
         ...
 
 
@@ -79,7 +84,7 @@ class Files:
             elif day is None:
                 self._write(rows)
         except BaseException:
-            self.discard()
+            self._delete(self._name)
             raise
 
     def _write_day(self, rows: str, day: str) -> bool:
@@ -123,9 +128,10 @@ class Files:
         table.create_write_transaction(actions, "append", table.schema(), [DAY], commit_properties=properties)
         table.update_incremental()
 
-    def discard(self) -> None:
-        """Delete the files."""
-        self._delete(self._name)
+    def discard(self, offered: bool) -> None:
+        """Delete the files that nobody knows."""
+        if not offered:
+            self._delete(self._name)
 
     def _delete(self, name: str) -> None:
         for file in self._folder.glob(f"{DAY}=*/{name}-*"):
@@ -186,16 +192,16 @@ class Rows:
 
     Args:
         connection: has it.
-        rows: what, as SQL; it may select from the table that the last one was.
+        rows: what, as SQL.
     """
 
-    source: str = "staged"
     day: str | None = None
 
     def __init__(self, connection: DuckDBPyConnection, rows: str) -> None:
         self._connection = connection
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {rows}")
-        ((self.events,),) = connection.sql("SELECT count(*) FROM staged").fetchall()
+        self.source = f"staged_{uuid4().hex}"
+        connection.execute(f"CREATE TEMP TABLE {self.source} AS {rows}")
+        ((self.events,),) = connection.sql(f"SELECT count(*) FROM {self.source}").fetchall()
 
     def commit(self, table: DeltaTable) -> None:
         """Let delta-rs write the rows."""
@@ -204,16 +210,16 @@ class Rows:
         names = {field.name for field in table.schema().fields}
         write_deltalake(
             table,
-            self._connection.sql("SELECT * FROM staged"),
+            self._connection.sql(f"SELECT * FROM {self.source}"),
             mode="append",
             schema_mode=None if names == {DAY, *(column.name for column in COLUMNS)} else "merge",
             writer_properties=WriterProperties(compression="ZSTD"),
             commit_properties=CommitProperties(max_commit_retries=0),
         )
 
-    def discard(self) -> None:
-        """Drop the table."""
-        self._connection.execute("DROP TABLE IF EXISTS staged")
+    def discard(self, offered: bool) -> None:
+        """Drop the table; what was committed lies elsewhere."""
+        self._connection.execute(f"DROP TABLE IF EXISTS {self.source}")
 
 
 def quoted(text: str) -> str:
