@@ -8,6 +8,7 @@
 | e2e | real clients and servers on loopback |
 | docs | the documentation, strict |
 | property | the property tests with many more examples |
+| agreement | ten million events in the lake: DuckDB and ClickHouse must give the same answers |
 | bench | every figure beside its budget |
 """
 
@@ -78,6 +79,13 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link is an error."""
     session.install("-e", ".[dev]")
     session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
+
+
+@nox.session
+def agreement(session: nox.Session) -> None:
+    """Ask ten questions about ten million events of two engines; takes minutes, and some GiB for a while. See tests/agreement.py."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.agreement", *session.posargs)
 
 
 @nox.session

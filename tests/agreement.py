@@ -21,6 +21,7 @@ from typing import Any
 from attrs import frozen
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from gatewaycore.journal import Journal, JournalSettings
 from gatewaycore.shipper import Shipper
@@ -33,7 +34,10 @@ _SHIPPED_BYTES = 128 * 1024 * 1024
 
 @frozen
 class Question:
-    """One question, in two languages. `{events}` is the table; what is NULL here is '' or NULL there, and both are asked for as ''.
+    """One question, in two languages; `{events}` stands for the table.
+
+    A column that a row lacks may be NULL in one engine and '' in the other: both are asked for it as ''. Answers of floating point are sums
+    of quarters, which are exact in whatever order they are made.
 
     Attributes:
         name: in words.
@@ -222,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{answer.rows:,}",
                 f"{answer.duckdb_ms:,.0f}",
                 f"{answer.clickhouse_ms:,.0f}",
-                "yes" if not answer.difference else f"no: {answer.difference}",
+                Text(f"no: {answer.difference}" if answer.difference else "yes"),
             )
         out.print(table)
     finally:

@@ -23,7 +23,7 @@ from gatewaycore import journal as room
 from gatewaycore import segments as files
 from gatewaycore.commits import GroupCommit
 from gatewaycore.journal import Journal, JournalSettings, is_closed, read_lines, segments
-from gatewaycore.segments import remove
+from gatewaycore.segments import Span, find_span, remove
 
 LINE = b'{"id":"x"}\n'
 
@@ -570,3 +570,21 @@ def test_read_lines(tmp_path: Path, data: bytes, offset: int, limit: int, expect
     segment = tmp_path / "s"
     segment.write_bytes(data)
     assert read_lines(segment, offset, limit) == expected
+    span = find_span(segment, offset, limit)
+    assert (span.read().splitlines(keepends=True), span.end) == expected
+    assert b"".join(span.pieces(1)) == span.read()
+
+
+def test_the_end_of_a_span_is_looked_for_from_behind(tmp_path: Path) -> None:
+    segment = tmp_path / "s"
+    segment.write_bytes(b"a\n" + b"b" * 300_000 + b"\nc\n")
+    assert find_span(segment, 0, 250_000) == Span(segment, 0, 2)
+    assert find_span(segment, 2, 250_000) == Span(segment, 2, 300_003)
+    assert find_span(segment, 0, 400_000).size == 300_005
+
+
+def test_a_segment_does_not_become_shorter(tmp_path: Path) -> None:
+    segment = tmp_path / "s"
+    segment.write_bytes(b"a\n")
+    with pytest.raises(EOFError, match="shorter"):
+        Span(segment, 0, 3).read()

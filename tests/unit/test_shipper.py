@@ -451,6 +451,19 @@ def test_without_sinks_age_decides(home: Home, today: list[float], keep_days: in
     shipper.close()
 
 
+@pytest.mark.parametrize("keep_days", [None, 1])
+def test_notes_of_what_was_lost_go_after_a_month(home: Home, today: list[float], keep_days: int | None) -> None:
+    old, new = (home.journal.directory / f"n-{number}-1.lost" for number in (1, 2))
+    for note, age in ((old, 30 * 86_400 + 1), (new, 30 * 86_400 - 10)):
+        note.write_bytes(b"3\n")
+        os.utime(note, (today[0] - age, today[0] - age))
+    shipper = Shipper(home.journal.directory, home.cursors, {}, (), JournalSettings(keep_days=keep_days))
+    assert shipper.acquire()
+    shipper.ship()
+    assert (old.exists(), new.exists()) == (False, True)
+    shipper.close()
+
+
 def test_segments_that_vanish_while_they_are_looked_at(home: Home, monkeypatch: pytest.MonkeyPatch, today: list[float]) -> None:
     gone = home.journal.directory / "n-1-1.jsonl"
     monkeypatch.setattr(retention, "segments", lambda _: [gone])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gatewaycore.errors import PoisonError, SinkError
+from gatewaycore.segments import Span
 from gatewaycore.shipper import Shipper, sifting
 from gatewaycore.shipper import set_aside as room
 from gatewaycore.shipper.set_aside import count_lines
@@ -76,6 +77,22 @@ def home(tmp_path: Path) -> Any:
         shipper.close()
 
 
+class Reader(Store):
+    """A sink that reads segments by itself."""
+
+    def __init__(self, error: Callable[[], Exception | None] = lambda: None) -> None:
+        super().__init__()
+        self.error = error
+        self.read: list[list[tuple[str, int, int]]] = []
+
+    def write_spans(self, spans: Sequence[Span]) -> int:
+        error = self.error()
+        if error is not None:
+            raise error
+        self.read.append([(span.path.name, span.start, span.end) for span in spans])
+        return sum(span.read().count(b"\n") for span in spans)
+
+
 # --- batches -------------------------------------------------------------------------------------------------------------
 
 
@@ -112,6 +129,39 @@ def test_a_long_line_waits_for_a_batch_of_its_own(home: Home) -> None:
     store.batch_bytes = 50
     assert home.shipper(store).ship() == 3
     assert [len(batch) for batch in store.batches] == [2, 1]
+
+
+def test_a_sink_that_reads_segments_is_told_where_the_lines_lie(home: Home) -> None:
+    home.write(1, 2)
+    home.put(b'{"torn', segment=1)
+    home.write(3, segment=2)
+    store = Reader()
+    shipper = home.shipper(store)
+    assert shipper.ship() == 3
+    home.write(4, segment=2)
+    assert shipper.ship() == 1
+    assert store.read == [[("n-1-1.jsonl", 0, 24), ("n-1-2.jsonl", 0, 12)], [("n-1-2.jsonl", 12, 24)]]
+    assert store.batches == []
+
+
+@pytest.mark.parametrize("error", [PoisonError((), "x"), ValueError()], ids=repr)
+def test_when_a_line_is_to_be_found_it_gets_the_lines(home: Home, error: Exception) -> None:
+    good = home.write(1)
+    home.put(b"junk\n")
+    good += home.write(2)
+    store = Reader(lambda: error)
+    assert home.shipper(store).ship() == 2
+    assert store.lines == good
+    assert [one["line"] for one in home.aside()] == ["junk"]
+
+
+def test_when_it_is_down_it_gets_them_later(home: Home) -> None:
+    home.write(1)
+    down: list[Exception | None] = [SinkError("no"), None]
+    store = Reader(lambda: down.pop(0))
+    shipper = home.shipper(store)
+    assert (shipper.ship(), shipper.failing) == (0, {"sink a": "SinkError"})
+    assert (shipper.ship(), store.batches) == (1, [])
 
 
 def test_a_cursor_is_saved_once_for_a_batch(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

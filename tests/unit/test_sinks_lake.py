@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from gatewaycore.errors import ConfigError, PoisonError, SinkError
 from gatewaycore.event import Event
 from gatewaycore.recorder import encode
+from gatewaycore.shipper import Shipper
 from gatewaycore.sinks.lake import LakeSink, LakeStorage, house, open_lake, place, reading, sink, spool
 from gatewaycore.sinks.lake.house import days_of
 from gatewaycore.sinks.lake.place import connect
@@ -210,6 +211,65 @@ def test_what_fails_is_said_and_comes_again(lake: Path, opened: Callable[..., La
     assert ids(lake) == ["00000001"]
 
 
+def test_files_that_nobody_knows_are_not_left_behind(lake: Path, opened: Callable[..., LakeSink], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("no room")
+
+    made = opened()
+    made.write([line(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(LakeSink, "_find_known", fail)
+        with pytest.raises(SinkError):
+            made.write([line(2)])
+    assert len(list(lake.glob("day=*/*"))) == 1
+    # The table may know those, whatever was answered.
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", fail)
+    with pytest.raises(SinkError):
+        made.write([line(2)])
+    assert len(list(lake.glob("day=*/*"))) == 2
+
+
+def test_a_day_in_the_middle_of_another_is_found(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    opened().write([line(1), line(2, NOON + timedelta(days=3)), line(3)])
+    assert ask(lake, "SELECT id, day FROM events ORDER BY id") == [
+        ("00000001", date(2026, 11, 22)),
+        ("00000002", date(2026, 11, 25)),
+        ("00000003", date(2026, 11, 22)),
+    ]
+    assert len(list(lake.glob("day=*/*"))) == 2
+
+
+def test_what_files_hold_least_and_most_is_outside_of_no_row(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    opened().write([line(1, NOON.replace(microsecond=1500), package="x"), line(2, NOON.replace(microsecond=999_500), package="ü" * 500)])
+    actions: Any = table(lake).get_add_actions(flatten=True)
+    (row,) = actions.to_struct_array().to_pylist() if hasattr(actions, "to_struct_array") else [actions]
+    assert row["num_records"] == 2
+    assert (row["min.id"], row["max.id"]) == ("00000001", "00000002")
+    assert row["min.time"] <= NOON.replace(microsecond=1500)
+    assert row["max.time"] >= NOON.replace(microsecond=999_500)
+    # Long text is no bound.
+    assert row.get("max.package") is None
+
+
+def test_the_shipper_sets_aside_what_the_lake_does_not_take(lake: Path, opened: Callable[..., LakeSink], tmp_path: Path) -> None:
+    (tmp_path / "journal").mkdir()
+    poison, odd = strange(9, time=None), strange(8, time="2026-W48-1T00:00:00Z")
+    written = [line(1), b"torn\n", poison, line(2), odd, strange(3, shiny="x")]
+    (tmp_path / "journal" / "n-1-1.jsonl").write_bytes(b"".join(written) + b'{"id":')
+    shipper = Shipper(tmp_path / "journal", tmp_path / "cursors", {"lake": opened()})
+    assert shipper.acquire()
+    assert shipper.ship() == 3
+    shipper.close()
+    assert ids(lake) == ["00000001", "00000002", "00000003"]
+    aside = (tmp_path / "set-aside" / "lake.jsonl").read_text().splitlines()
+    assert sorted(json.loads(one)["line"].encode() + b"\n" for one in aside) == sorted([b"torn\n", poison, odd])
+
+
+def test_a_batch_without_lines_is_none(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    assert opened().write_spans([]) == 0
+    assert not lake.exists()
+
+
 # --- lines that are no events, and columns that nobody knows -------------------------------------------------------------
 
 
@@ -312,6 +372,15 @@ def test_a_table_without_a_column_gets_it(lake: Path, opened: Callable[..., Lake
     assert ask(lake, "SELECT id, status, package FROM events ORDER BY id") == [("0", 302, None), ("00000001", 302, "x")]
 
 
+def test_a_table_whose_column_has_another_type_is_left_alone(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    with connect() as connection:
+        old = connection.sql("SELECT '0' AS id, '302' AS status, DATE '2026-11-22' AS day")
+        write_deltalake(str(lake), old, partition_by=["day"])
+    with pytest.raises(SinkError, match="another type for status"):
+        opened().write([line(1)])
+    assert ids(lake) == ["0"]
+
+
 def test_a_table_with_another_column_keeps_it(lake: Path, opened: Callable[..., LakeSink]) -> None:
     opened().write([line(1)])
     with connect() as connection:
@@ -407,6 +476,30 @@ def test_a_closed_day_is_sorted(lake: Path, opened: Callable[..., LakeSink]) -> 
     # What is there is known by its id in the new file too.
     made.write([line(2), line(4), line(5)])
     assert len(ids(lake)) == 5
+
+
+@pytest.mark.usefixtures("at_once")
+def test_days_that_are_due_are_sorted_one_behind_each_batch(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    made = opened(compact_after=2)
+    made._house._looks_at = float("inf")
+    for number in range(2):
+        made.write([line(number), line(number + 2, NOON + timedelta(days=1)), line(number + 4, NOW)])
+    assert [count for _, count in files(lake)] == [2, 2, 2]
+    made._house._looks_at = 0
+    made.write([line(8, NOW)])
+    assert [count for _, count in files(lake)] == [1, 2, 1]
+    made.write([line(9, NOW)])
+    assert [count for _, count in files(lake)] == [1, 1, 1]
+
+
+def test_a_table_can_be_tidied_at_once(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    made = opened(retention_days=3, compact_after=2)
+    made._house._looks_at = float("inf")
+    for number in range(2):
+        made.write([line(10 * number + day, NOW - timedelta(days=day)) for day in range(5)])
+    made.tidy(NOW)
+    assert files(lake) == [("2026-11-22", 1), ("2026-11-23", 1), ("2026-11-24", 1), ("2026-11-25", 1)]
+    assert ids(lake) == [f"{number:08d}" for number in (0, 1, 2, 3, 10, 11, 12, 13)]
 
 
 @pytest.mark.parametrize(("sizes", "most"), [([1], 2), ([64 << 20, 64 << 20], 2), ([128 << 20, 1], 4)])

@@ -79,7 +79,8 @@ class Files:
             if day is not None and not self._write_day(rows, day):
                 self._name, before = uuid4().hex, self._name
                 self.day = None
-                self._write(f"SELECT * FROM {self.source}")
+                # The day that the path told is not that of all.
+                self._write(f"SELECT * REPLACE (CAST(time AS DATE) AS {DAY}) FROM {self.source}")
                 self._delete(before)
             elif day is None:
                 self._write(rows)
