@@ -28,6 +28,8 @@ _COLON = "%(?:25)*3[Aa]"
 _SEEMS_IPV6 = re.compile(f"(?::|{_COLON})[0-9A-Fa-f]{{0,4}}(?::|{_COLON})".encode())
 _ESCAPED_PART = re.compile(rb"%(?:25)*(?:2[Ee]|3[0-9Aa]|[46][1-6])")
 _LONGEST_IPV6 = 45
+REACH = 512
+"""Characters behind a cut in which an address may end: the longest, each character escaped as often as is seen through, has 405."""
 _LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 # An IPv4 address inside an IPv6 one (RFC 4291 §2.5.5.2), whose last part may be in hexadecimal digits.
 _MAPPED = ":ffff:"
@@ -66,16 +68,24 @@ def _hash(key: bytes, person: bytes, *parts: str) -> str:
     return blake2b(text, digest_size=16, key=key, person=person).hexdigest()
 
 
-def redact(text: str, address: str) -> str:
+def redact(text: str, address: str, most: int | None = None) -> str:
     """Return `text` without the client's own `address`, should it have been sent in a path, a query or a field.
 
     It is found with any of its characters percent-escaped, once or more; an IPv6 address also with capitals, with its zeros, as the IPv4
     address inside it, and an IPv4 address also inside an IPv6 one. What merely holds it is another address, or a version, and stays:
     "1.2.3.45" and "1.2.3.4.5" are not "1.2.3.4".
+
+    Args:
+        text: a path, a query or a field.
+        address: the client's.
+        most: characters that are wanted of the text. An address through which that would cut is found whole, for which callers hold `REACH`
+            more.
     """
+    if most is not None:
+        text = text[: most + REACH]
     bare = _bare(address)
     if not bare or (":" not in bare and "%" not in text and bare not in text and _MAPPED not in text.lower()):
-        return text
+        return text[:most]
     own = _ipv6(bare) or _inside_ipv6(bare)
     views = list(_views(text))
     spans = []
@@ -85,7 +95,7 @@ def redact(text: str, address: str) -> str:
             # "1.2.3.4%35" is "1.2.3.45" to whoever looks through the escape.
             if not any(_goes_on(*deeper, span, view[start:end]) for deeper in views[depth:]):
                 spans.append(span)
-    return _without(text, spans)
+    return _without(text, spans, len(text) if most is None else most)[:most]
 
 
 _View: TypeAlias = tuple[str, Sequence[int]]
@@ -161,14 +171,16 @@ def _is_hex(text: str) -> bool:
     return text != "" and text in hexdigits
 
 
-def _without(text: str, spans: list[tuple[int, int]]) -> str:
+def _without(text: str, spans: list[tuple[int, int]], most: int) -> str:
     parts: list[str] = []
     at = 0
     for start, end in sorted(spans):
+        if start >= most:
+            break
         if start >= at:
             parts += text[at:start], REDACTED
         at = max(at, end)
-    return "".join(parts) + text[at:]
+    return "".join(parts) + text[at:most]
 
 
 def seems_to_hold_address(text: str) -> bool:

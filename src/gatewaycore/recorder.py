@@ -26,7 +26,7 @@ from gatewaycore.enrich.geo import Connection
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import endpoint_id, may_hide_address, may_hold, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REACH, endpoint_id, may_hide_address, may_hold, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
 
@@ -39,6 +39,8 @@ _COLUMNS = tuple(column.name for column in fields(Event))
 _CALLERS = 8192
 # Longer ones are cut: thousands of callers, each with as much as a server takes, would fill the memory.
 _AGENT_BYTES = 1024
+# An address that the cut goes through is found whole.
+_AGENT_BYTES_READ = _AGENT_BYTES + REACH
 # The longest that is registered has 17 letters, but a client may send any.
 _METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
@@ -162,8 +164,8 @@ class Recorder:
             if now_ns >= self._salts.until_ns:
                 self._rotate(now_ns)
             agent = headers.first(b"user-agent")
-            if agent is not None and len(agent) > _AGENT_BYTES:
-                agent = agent[:_AGENT_BYTES]
+            if agent is not None and len(agent) > _AGENT_BYTES_READ:
+                agent = agent[:_AGENT_BYTES_READ]
             address, host = request.client_ip, request.host
             who = self._known.get(hash((self._salts.key, address, agent, host))) or self._meet(address, agent, host)
             asked = settled.columns
@@ -228,14 +230,14 @@ class Recorder:
         if seen is None:
             return None
         redirect = decision if isinstance(decision, Redirect) else sent.redirected
-        platform = seen.platform
+        method, platform = outcome.request.method, seen.platform
         return _What(
             SCHEMA,
             outcome.request.host,
             seen.package_type,
             seen.rule,
             seen.kind,
-            outcome.request.method[:_METHOD_CHARACTERS],
+            method if len(method) <= _METHOD_CHARACTERS else redact(method, outcome.request.client_ip, _METHOD_CHARACTERS),
             sent.status,
             # Where a body was collected first, it is what was asked that tells.
             "proxy" if isinstance(decision, Proxy) or sent.upstream else "respond" if redirect is None else "redirect",
@@ -254,7 +256,7 @@ class Recorder:
         if now_ns >= self._salts.until_ns:
             self._rotate(now_ns)
         agent = request.headers.first(b"user-agent")
-        return self._meet(request.client_ip, None if agent is None else agent[:_AGENT_BYTES], request.host)
+        return self._meet(request.client_ip, None if agent is None else agent[:_AGENT_BYTES_READ], request.host)
 
     def _meet(self, address: str, agent: bytes | None, domain: str) -> _Who:
         """Return what is known of a caller, looked up where nothing is yet."""
@@ -317,7 +319,7 @@ class Recorder:
         self._known = {}
 
     def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
-        user_agent = None if agent is None else redact(agent.decode("latin-1"), address)
+        user_agent = None if agent is None else redact(agent.decode("latin-1"), address, _AGENT_BYTES)
         columns = self.columns_of(Caller(address, user_agent, domain), self._salts.key)
         whole = _encode(columns)[1:-1]
         columns.pop("arch", None)

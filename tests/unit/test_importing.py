@@ -597,3 +597,14 @@ def test_counters_are_exact_when_they_spill(monkeypatch: pytest.MonkeyPatch) -> 
     assert counters.get(keys[0]) == 99
     assert counters.get(b"x" * 16) == 0
     counters.close()
+
+
+@pytest.mark.parametrize("address", [ADDRESS, "2001:db8:7::99"])
+def test_a_cut_leaves_no_piece_of_an_address(address: str) -> None:
+    for before in range(1024 - len(address), 1025):
+        long = "x" * before + address + "y" * 3_000
+        event = made({"$remote_address": address, "$user_agent": long, "$version": "x" * 1024 + long})
+        for said, most, found in ((long, 1024, event.user_agent), ("x" * 1024 + long, 2048, event.version)):
+            assert found
+            assert said.replace(address, "[address]").startswith(found)
+            assert most - len(address) <= len(found) <= most

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from gatewaycore.headers import Headers
-from gatewaycore.privacy import REDACTED, endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REACH, REDACTED, endpoint_id, may_hide_address, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
 
 KEY = b"k" * 32
 
@@ -188,3 +188,20 @@ def test_redacting_takes_time_in_proportion_to_the_text(text: str) -> None:
     may_hide_address(text.encode())
     # An expression that went back and forth would take minutes.
     assert time.process_time() - began < 60
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8:7::99"])
+@pytest.mark.parametrize("escape", ["", "%", "%252525"])
+def test_a_cut_goes_through_no_address(address: str, escape: str) -> None:
+    spelled = "".join(f"{escape}{ord(character):02X}" for character in address) if escape else address
+    for before in range(60):
+        text = "x" * before + f"{spelled} {spelled}" + "y" * REACH
+        expected = ("x" * before + f"{REDACTED} {REDACTED}" + "y" * REACH)[:50]
+        # However much of it a caller holds.
+        for held in (text, text[: 50 + REACH]):
+            found = redact(held, address, 50)
+            assert expected.startswith(found)
+            assert found[: before + 1] == expected[: before + 1]
+    assert (f"{REDACTED};" * 50).startswith(redact(f"{spelled};" * 500, address, 50))
+    assert redact("x" * 2_000, address, 50) == "x" * 50
+    assert redact("x" * 20, address, 50) == "x" * 20

@@ -694,6 +694,22 @@ def test_a_user_agent_without_end_is_cut(kept: Kept) -> None:
         assert kept.record(outcome).user_agent == "x" * 1024
 
 
+@pytest.mark.parametrize("address", ["198.51.100.7", "2001:db8:7::99"])
+@pytest.mark.parametrize("escape", ["", "%", "%252525"])
+def test_a_cut_leaves_no_piece_of_an_address(kept: Kept, address: str, escape: str) -> None:
+    spelled = "".join(f"{escape}{ord(character):02X}" for character in address) if escape else address
+    for before in range(1024 - len(spelled), 1025):
+        headers = [("user-agent", "x" * before + spelled + "y" * 600)]
+        for outcome in (ask("/linux/1", headers=headers, address=address), settled("/linux/1", headers=headers, address=address)):
+            agent = kept.record(outcome).user_agent or ""
+            assert ("x" * before + "[address]" + "y" * 1024).startswith(agent)
+            assert 1024 - len(spelled) <= len(agent) <= 1024
+    for before in range(max(32 - len(spelled), 0), 33):
+        method = kept.record(ask("/linux/1", method="x" * before + spelled + "y" * 600, address=address)).method
+        assert ("x" * before + "[address]" + "y" * 32).startswith(method)
+        assert before < len(method) <= 32 or before == len(method) == 32
+
+
 def test_a_method_without_end_is_cut(kept: Kept) -> None:
     assert kept.record(ask("/linux/1", method="X" * 70_000)).method == "X" * 32
 

@@ -26,7 +26,7 @@ from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, RefusedError
 from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import may_hide_address, needle, opted_out, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REACH, may_hide_address, needle, opted_out, redact, seems_to_hold_ipv6
 from gatewaycore.recorder import Recorder, fit
 from gatewaycore.request import normalise_host
 from gatewaycore.rules.variables import MAX_TEXT
@@ -167,8 +167,10 @@ class Maker:
             except ValueError:
                 raise RefusedError("$remote_address is no address") from None
         user_agent = agent
-        if agent is not None and address and not (is_ipv4 and address not in agent and "%" not in agent):
-            user_agent = redact(agent, address)
+        if agent is not None and (
+            len(agent) > _AGENT_CHARACTERS or (address and not (is_ipv4 and address not in agent and "%" not in agent))
+        ):
+            user_agent = redact(agent, address, _AGENT_CHARACTERS)
         program = self._program(user_agent)
         said = self._recorder.columns_of(Caller(address, user_agent, domain), key)
         columns = {**said, **program.columns}
@@ -253,7 +255,7 @@ def _agent(fields: Mapping[str, str], headers: Headers | None) -> str | None:
     agent = fields.get("$user_agent")
     if agent is None and headers is not None:
         agent = headers.get("user-agent")
-    return None if agent is None else agent[:_AGENT_CHARACTERS].encode("utf-8", "replace").decode()
+    return None if agent is None else agent[: _AGENT_CHARACTERS + REACH].encode("utf-8", "replace").decode()
 
 
 def _host(text: str) -> str:
@@ -278,7 +280,7 @@ def _asked(said: Mapping[str, str], variables: dict[str, str], target: Target, d
     # As a request's path would name them: what is reserved has been taken out.
     seen = subject.observe(target.rule, variables, "", page=page)
     if version:
-        seen.version = version[:MAX_TEXT]
+        seen.version = redact(version, said.get("$remote_address", ""), MAX_TEXT)
     asked: dict[str, Any] = {
         "schema": SCHEMA,
         "domain": domain,
