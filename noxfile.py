@@ -65,6 +65,9 @@ def e2e(session: nox.Session) -> None:
     """Run real clients against real servers; CONTRIBUTING.md says what to install."""
     session.install("-e", ".[dev]")
     session.run("pytest", "-m", "e2e", "tests/e2e", *session.posargs)
+    if not session.posargs:
+        # It looks through all that its process holds, so that has run nothing else before.
+        session.run("pytest", "-m", "e2e", "tests/property")
 
 
 @nox.session

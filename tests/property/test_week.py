@@ -440,6 +440,7 @@ def play(week: Week, stores: Stores, sought: set[str]) -> list[Event]:
     return [decode(line) for name, content in kept.items() if name == "data/out.jsonl" for line in content.splitlines()]
 
 
+@pytest.mark.e2e
 def test_a_week_leaves_no_address_anywhere(
     tmp_path_factory: pytest.TempPathFactory,
     postgres: Postgres,
