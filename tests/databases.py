@@ -8,14 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from gatewaycore.event import Event
 from gatewaycore.sinks.rows import COLUMNS
-from tests.e2e.running import DEADLINE_S, environment, missing
+from tests.e2e.running import DEADLINE_S, environment, freeze, missing
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
@@ -59,19 +59,19 @@ class Postgres:
 
     def hang(self) -> None:
         """Let it and its children do nothing more, and keep all connections open."""
-        self._signal(signal.SIGSTOP)
+        self._each(freeze)
 
     def go_on(self) -> None:
         """Let them go on."""
-        self._signal(signal.SIGCONT)
+        self._each(lambda pid: os.kill(pid, signal.SIGCONT))
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _each(self, do: Callable[[int], None]) -> None:
         pid = int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for one in (pid, *map(int, children)):
-            # Some end when they are let go on.
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one, number)
+            # Some end meanwhile, or when they are let go on.
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                do(one)
 
     def create(self, options: str = "") -> str:
         """Make a database, and return its connection string."""

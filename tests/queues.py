@@ -8,7 +8,7 @@ import itertools
 import os
 import signal
 
-from tests.e2e.running import DEADLINE_S, Program, Programs, tool
+from tests.e2e.running import DEADLINE_S, Program, Programs, freeze, tool
 
 _LISTENING = r"Listening for client connections on [0-9.]+:([0-9]+)"
 _PORT, _ROUTES = 4222, 6222
@@ -29,7 +29,7 @@ class Nats:
 
     def hang(self) -> None:
         """Let it do nothing more, and keep its connections open."""
-        os.kill(self.program.pid, signal.SIGSTOP)
+        freeze(self.program.pid)
 
     def go_on(self) -> None:
         """Let it go on."""

@@ -49,6 +49,15 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+def freeze(pid: int) -> None:
+    """Let a program do nothing more, until it gets SIGCONT. Its threads stop one after another: without a look, one may still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + DEADLINE_S
+    while not all(stat.read_text().rpartition(")")[2].split()[0] in "TZ" for stat in Path(f"/proc/{pid}/task").glob("*/stat")):
+        assert time.monotonic() < end, f"{pid} does not stop"
+        time.sleep(_PAUSE_S)
+
+
 def tool(name: str, package: str) -> str:
     """Return the path of a program of a Debian package."""
     path = shutil.which(name)
