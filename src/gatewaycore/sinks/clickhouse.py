@@ -10,12 +10,12 @@ import contextlib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from gatewaycore.errors import ConfigError, Problem, SinkError
 from gatewaycore.sinks.rows import COLUMNS, Intake, Parts, check_name, check_positive, without_extra
+from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -71,7 +71,7 @@ class ClickhouseStorage:
             import clickhouse_connect  # noqa: F401
         except ImportError as error:
             raise without_extra("clickhouse", "clickhouse") from error
-        if not _is_url(self.url):
+        if not is_url(self.url, "http", "https"):
             raise ConfigError([Problem("sinks: clickhouse: url", "is not a URL", "write https://user:password@host:8443/database")])
         return ClickhouseSink(self)
 
@@ -151,11 +151,3 @@ class ClickhouseSink:
                 undone.pop_all()
             self._client = client
         return self._client
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
 
 from attrs import define, field, frozen
 
@@ -22,6 +21,7 @@ from gatewaycore._version import __version__
 from gatewaycore.errors import ConfigError, Problem, SinkError
 from gatewaycore.event import Event
 from gatewaycore.sinks.rows import Intake, Part, Parts, check_positive
+from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
     import httpx
@@ -97,7 +97,7 @@ class WebhookStorage:
         """
         from gatewaycore.connecting import open_client
 
-        if not _is_url(self.url):
+        if not is_url(self.url, "http", "https"):
             raise ConfigError([Problem("sinks: webhook: url", "is not a URL", "write https://host/path")])
         return WebhookSink(open_client(private=self.allow_private), self)
 
@@ -214,14 +214,6 @@ class WebhookSink:
         if answer.status_code in (429, 503):
             self._resumes_at = time.monotonic() + _pause_s(answer.headers.get("retry-after", ""))
         raise SinkError(f"webhook: status {answer.status_code}")
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _pause_s(text: str) -> float:

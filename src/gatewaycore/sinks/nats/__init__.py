@@ -7,7 +7,6 @@ The client lives in an event loop, and that in a thread of its own; everybody el
 from __future__ import annotations
 
 import os
-from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -15,6 +14,7 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.sinks.nats.consumer import consume
 from gatewaycore.sinks.nats.publishing import NatsSink
 from gatewaycore.sinks.rows import check_name, check_positive, without_extra
+from gatewaycore.sinks.urls import is_url
 
 
 @frozen(kw_only=True)
@@ -61,20 +61,12 @@ class NatsStorage:
             import nats  # noqa: F401
         except ImportError as error:
             raise without_extra("nats", "nats") from error
-        if not all(map(_is_url, self.servers)):
+        if not all(is_url(server, "nats", "tls", "ws", "wss") for server in self.servers):
             # The URL holds a password, so it is not shown.
             hint = "write nats://host:4222, and commas between several"
             raise ConfigError([Problem("sinks: nats: url", "is not a list of servers", hint)])
         if self.credentials is not None and not os.access(self.credentials, os.R_OK):
             raise ConfigError([Problem("sinks: nats: credentials", f"{self.credentials!r} cannot be read")])
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in ("nats", "tls", "ws", "wss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 __all__ = ["NatsSink", "NatsStorage", "consume"]
