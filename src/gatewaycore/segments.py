@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 from attrs import frozen
 
+from gatewaycore.locks import is_locked
+
 IMPORTED = ".import.jsonl"
 """What the name of a segment ends in that an import has written: its ids tell when something happened, not when it was recorded here."""
 
@@ -63,17 +65,7 @@ def started_ms(segment: Path) -> int:
 
 def is_closed(segment: Path) -> bool:
     """Tell whether nobody writes to `segment` any more: its process has rotated it away, ended or been killed."""
-    try:
-        fd = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
+    return not is_locked(segment)
 
 
 def remove(segment: Path, is_read: Callable[[int], bool]) -> bool:

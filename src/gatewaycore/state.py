@@ -6,7 +6,6 @@ Both are written in one transaction. So what is counted twice after a crash is c
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from attrs import frozen
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.event import Event
+from gatewaycore.sqlitefile import open_to_look, open_to_write
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,7 +92,7 @@ class State:
         if not self._path.exists():
             return []
         try:
-            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            with closing(open_to_look(self._path)) as connection:
                 # Another process may have made the file a moment ago, and not both tables yet.
                 if connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('packages', 'progress')").fetchone() != (2,):
                     return []
@@ -163,17 +163,9 @@ class State:
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
-        import sqlite3
-
-        # Readable by its owner only, and so are the files that SQLite puts beside it.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         # Closed by another thread than that which writes, after it has ended.
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection = open_to_write(self._path, _SCHEMA)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            for statement in _SCHEMA:
-                connection.execute(statement)
             (self._names,) = connection.execute("SELECT count(*) FROM packages").fetchone()
         except BaseException:
             connection.close()

@@ -6,8 +6,6 @@ that goes on where it was makes the same ids as one that was never interrupted.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -20,6 +18,8 @@ from attrs import define, field
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.importing.counters import SEEN, Counters
+from gatewaycore.locks import Lock, is_locked
+from gatewaycore.sqlitefile import open_to_look, open_to_write
 
 FILE = "imports.sqlite3"
 """Where, under the data-dir, the ledger is."""
@@ -105,36 +105,18 @@ class Ledger:
 
     def __init__(self, data: Path) -> None:
         self._path = data / FILE
-        self._lock = data / "imports.lock"
+        self._lock_path = data / "imports.lock"
+        self._lock = Lock(self._lock_path)
         self._connection: sqlite3.Connection | None = None
-        self._lock_fd = -1
 
     def acquire(self) -> bool:
         """Take the lock of those who import; False when another process has it."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._lock.take():
             return False
-        self._lock_fd = fd
         # Whoever was at it was killed.
         self._opened().execute("UPDATE imports SET status = 'aborted' WHERE status IN ('queued', 'running')")
         return True
-
-    def _is_importing(self) -> bool:
-        try:
-            fd = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(fd)
-        return False
 
     def imports(self) -> list[Import]:
         """Return all imports, the latest first. One whose process was killed is told as aborted.
@@ -145,11 +127,11 @@ class Ledger:
         if not self._path.exists():
             return []
         try:
-            with closing(sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            with closing(open_to_look(self._path)) as connection:
                 found = [_import(row) for row in connection.execute(f"SELECT {_COLUMNS} FROM imports ORDER BY number DESC")]  # noqa: S608
         except sqlite3.Error as error:
             raise GatewayError(f"{self._path} cannot be read: {error}") from error
-        if not self._is_importing():
+        if not is_locked(self._lock_path):
             for one in found:
                 one.status = "aborted" if one.status in ("queued", "running") else one.status
         return found
@@ -219,18 +201,10 @@ class Ledger:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
-            # Readable by its owner only, and so are the files that SQLite puts beside it.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = NORMAL")
-                for statement in _SCHEMA:
-                    connection.execute(statement)
+                self._connection = open_to_write(self._path, _SCHEMA)
             except sqlite3.DatabaseError as error:
-                connection.close()
                 raise GatewayError(f"{self._path} cannot be used: {error}") from error
-            self._connection = connection
         return self._connection
 
     def close(self) -> None:
@@ -238,9 +212,7 @@ class Ledger:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self._lock.let_go()
 
 
 _BEGIN = """INSERT INTO imports

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gatewaycore.callers import Callers
 from gatewaycore.enrich import Enricher
 from gatewaycore.enrich.agent import ClientEnricher
 from gatewaycore.errors import GatewayError
@@ -25,10 +26,9 @@ from gatewaycore.importing.running import ImportOptions, Reader, Run, Watch, fin
 from gatewaycore.importing.segment import ImportSegments
 from gatewaycore.importing.times import AHEAD
 from gatewaycore.journal import JournalSettings
+from gatewaycore.locks import is_locked
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.recorder import Recorder
 from gatewaycore.salts import Rotation, Salts
-from gatewaycore.segments import is_closed
 
 _WAIT_S = 1.0
 _NOBODY_S = 10.0
@@ -142,10 +142,10 @@ class ImportSession:
         salts.rotate(time.time_ns())
         # Those that stand first and look at nothing else.
         count = next((at for at, one in enumerate(self.enrichers) if type(one) is not ClientEnricher), len(self.enrichers))
-        by_agent, recorder = (Recorder(_refuse, some, salts) for some in (self.enrichers[:count], self.enrichers[count:]))
+        by_agent, callers = Callers(self.enrichers[:count]), Callers(self.enrichers[count:])
         latest = now + AHEAD
         key = keys_of_periods(salts.key, now, self.rotation)
-        maker = Maker(self.packages, by_agent, recorder, key, counters.count, latest, self.own)
+        maker = Maker(self.packages, by_agent, callers, key, counters.count, latest, self.own)
         return Run(reader, maker, latest, watch)
 
 
@@ -176,15 +176,10 @@ class _Patience:
         if self._watch.is_stopped():
             raise GatewayError("aborted while waiting for room in the journal: the next run goes on here")
         now = time.monotonic()
-        if not is_closed(self._lock) or now > self._asked_at + _NOBODY_S:
+        if is_locked(self._lock) or now > self._asked_at + _NOBODY_S:
             # Somebody ships, or it is a long time since there was no room.
             self._alone_since = now
         elif now >= self._alone_since + _NOBODY_S:
             raise GatewayError(f"{full}, and nobody ships them: start the server or gatewaycore ship, and run it again to go on")
         self._asked_at = now
         time.sleep(_WAIT_S)
-
-
-def _refuse(_: bytes) -> bool:
-    """Append nothing: of the recorder, only what it knows of callers is wanted."""
-    return False

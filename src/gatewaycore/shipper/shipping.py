@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gatewaycore.journal import JournalSettings
+from gatewaycore.locks import Lock
 from gatewaycore.segments import sizes
 from gatewaycore.shipper.cursor import Cursor, file_name
 from gatewaycore.shipper.feeding import SinkLane
@@ -50,14 +49,13 @@ class Shipper:
         settings: JournalSettings | None = None,
     ) -> None:
         self._journal = journal
-        self._cursors = cursors
         cursors.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._sinks = [_lane(name, sink, cursors) for name, sink in sinks.items()]
         self._first = [Driver(lane, journal) for lane in lanes]
         self._fed = [Driver(lane, journal) for lane in self._sinks]
         self._retention = Retention(journal, cursors / "read", settings or JournalSettings(), bool(sinks))
         self._swept_at = 0.0
-        self._lock_fd = -1
+        self._lock = Lock(cursors / "lock")
 
     @property
     def set_aside(self) -> int:
@@ -81,15 +79,10 @@ class Shipper:
 
     def acquire(self) -> bool:
         """Take the node's shipping lock; False when another process ships already."""
-        if self._lock_fd >= 0:
+        if self._lock.is_ours:
             return True
-        fd = os.open(self._cursors / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
+        if not self._lock.take():
             return False
-        self._lock_fd = fd
         for driver in (*self._first, *self._fed):
             driver.begin()
         self._retention.begin()
@@ -158,9 +151,7 @@ class Shipper:
             driver.close(until)
         for driver in self._first:
             driver.lane.close()
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self._lock.let_go()
 
 
 def _lane(name: str, sink: Sink, cursors: Path) -> SinkLane:
