@@ -6,27 +6,24 @@ Whoever opted out is not recorded, not looked up and not counted: the first line
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
-import weakref
-from binascii import hexlify
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
-from typing import Any, TypeAlias, get_args
+from functools import lru_cache
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 from attrs import define, fields
 
+from gatewaycore.callers import Callers
 from gatewaycore.decision import DecisionName, Proxy, Redirect, Respond
-from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Refreshed
-from gatewaycore.enrich.agent import Agent
-from gatewaycore.enrich.geo import Connection
+from gatewaycore.enrich import Caller, Enricher
 from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
+from gatewaycore.ids import Ids
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import REACH, endpoint_id, may_hide_address, may_hold, needle, opted_out, origin_id, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REACH, may_hide_address, may_hold, needle, opted_out, redact, seems_to_hold_ipv6
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
 
@@ -45,10 +42,6 @@ _AGENT_BYTES_READ = _AGENT_BYTES + REACH
 _METHOD_CHARACTERS = 32
 # The domain too: a client may well write its own address into Host, and a default domain or "*" answers whatever was asked for.
 _SAID = ("domain", "method", "package", "version", "platform", "arch", "page")
-
-# What an enricher says is a word of a few, or a name: whatever a database holds, and whoever wrote the enricher.
-_COLUMN_CHARACTERS = 256
-_WORDS: Mapping[str, frozenset[str]] = {"agent": frozenset(get_args(Agent)), "connection": frozenset(get_args(Connection))}
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -128,12 +121,17 @@ class Recorder:
     ) -> None:
         self._append = append
         self._append_all = append_all or self._one_by_one
-        self._enrichers = tuple(enrichers)
+        self._callers = Callers(enrichers)
         self._salts = salts
-        self.failed = 0
+        self._failed = 0
         # By a hash that Python keys anew in each process, with the salt in it: no address is held when its request has been answered.
         self._known: dict[int, _Who] = {}
-        self._ids = _Ids()
+        self._ids = Ids()
+
+    @property
+    def failed(self) -> int:
+        """How often something went wrong: an event that was not recorded, or an enricher that raised something."""
+        return self._failed + self._callers.failed
 
     def record(self, outcome: Outcome, sent: Sent) -> None:
         """Append the events of one answered request. Never raises: what goes wrong is counted in `failed`, and its type logged."""
@@ -194,7 +192,7 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         # The error's text might quote what must not be kept.
-        self.failed += 1
+        self._failed += 1
         _log.error("an event could not be recorded: %s", type(error).__name__)
 
     def events(self, outcome: Outcome, sent: Sent) -> list[Event]:
@@ -274,12 +272,8 @@ class Recorder:
 
         Another recorder, and not a question in this one: where nothing is left out, leaving out costs nothing.
         """
-        other = (
-            Recorder(self._append, self._enrichers, self._salts, self._append_all)
-            if own is None
-            else _Selective(self._append, self._enrichers, self._salts, own, self._append_all)
-        )
-        other.failed = self.failed
+        other = Recorder(self._append, (), self._salts, self._append_all) if own is None else _Selective(self, own)
+        other._callers, other._failed = self._callers, self._failed
         return other
 
     def keep_house(self, now_ns: int) -> None:
@@ -291,24 +285,8 @@ class Recorder:
             self._rotate(now_ns)
         if self._salts.refresh(now_ns):
             self._forget()
-        # Each of them looks, whatever the first one found.
-        swapped = [self._is_swapped(enricher) for enricher in self._enrichers]
-        if any(swapped):
+        if self._callers.refresh():
             self._forget()
-
-    def _is_swapped(self, enricher: Enricher) -> bool:
-        """Let one look whether its files were replaced, and tell what is wrong with those that cannot be used."""
-        refresh: Callable[[], Refreshed] | None = getattr(enricher, "refresh", None)
-        if refresh is None:
-            return False
-        try:
-            found = refresh()
-        except Exception as error:  # noqa: BLE001 - another's code: it must not end who keeps house; its type is logged
-            _log.error("%s cannot look at its files: %s", type(enricher).__name__, type(error).__name__)
-            return False
-        for problem in found.problems:
-            _log.error("a file was replaced by one that cannot be used, and the old one is asked on: %s", problem)
-        return found.swapped
 
     def _rotate(self, now_ns: int) -> None:
         self._salts.rotate(now_ns)
@@ -320,53 +298,23 @@ class Recorder:
 
     def _identify(self, address: str, agent: bytes | None, domain: str) -> _Who:
         user_agent = None if agent is None else redact(agent.decode("latin-1"), address, _AGENT_BYTES)
-        columns = self.columns_of(Caller(address, user_agent, domain), self._salts.key)
+        columns = self._callers.columns_of(Caller(address, user_agent, domain), self._salts.key)
         whole = _encode(columns)[1:-1]
         columns.pop("arch", None)
         is_odd = ":" not in address and not _LIKE_IPV4.search(address.encode("utf-8", "replace"))
         return _Who(is_odd, whole, _encode(columns)[1:-1])
-
-    def columns_of(self, caller: Caller, key: bytes) -> dict[str, Column]:
-        """Return the columns of an event that tell of a caller: what the enrichers say, and identifiers.
-
-        Args:
-            caller: its User-Agent holds its address no more; see `redact`.
-            key: of the identifiers.
-        """
-        columns: dict[str, Column] = {}
-        for enricher in self._enrichers:
-            for name, value in self._said(enricher, caller).items():
-                if value is not None:
-                    columns.setdefault(name, value)
-        columns.setdefault("agent", "unknown")
-        if caller.user_agent is not None:
-            columns["user_agent"] = caller.user_agent
-        if caller.address:
-            columns["origin_id"] = origin_id(key, caller.address, caller.user_agent or "", caller.domain)
-            columns["endpoint_id"] = endpoint_id(key, caller.address, caller.domain)
-        return columns
-
-    def _said(self, enricher: Enricher, caller: Caller) -> Mapping[str, Column]:
-        """Return what an enricher says, as far as an event may hold it; an enricher that fails costs its columns, and no event."""
-        try:
-            return {name: fit(name, value, caller.address) for name, value in enricher.columns(caller).items()}
-        except Exception as error:  # noqa: BLE001 - another's code; counted, and its type logged
-            self.failed += 1
-            _log.error("%s failed, and its columns stay empty: %s", type(enricher).__name__, type(error).__name__)
-            return _NOTHING
 
 
 class _Selective(Recorder):
     """Records what is no own traffic.
 
     Args:
+        other: appends to the same journal, with the same salts.
         own: tells what is.
     """
 
-    def __init__(
-        self, append: Append, enrichers: Sequence[Enricher], salts: Salts, own: OwnTraffic, append_all: Callable[[Sequence[bytes]], object]
-    ) -> None:
-        super().__init__(append, enrichers, salts, append_all)
+    def __init__(self, other: Recorder, own: OwnTraffic) -> None:
+        super().__init__(other._append, (), other._salts, other._append_all)
         self._own = own
 
     def record(self, outcome: Outcome, sent: Sent) -> None:
@@ -382,72 +330,6 @@ class _Selective(Recorder):
     def events(self, outcome: Outcome, sent: Sent) -> list[Event]:
         request = outcome.request
         return [] if self._own.sent(request.client_ip, request.headers) else super().events(outcome, sent)
-
-
-class _Ids:
-    """Makes UUIDv7s (RFC 9562 §5.7): milliseconds, then 74 random bits; the lower 48 count up within a millisecond (§6.2, method 2)."""
-
-    __slots__ = ("__weakref__", "_count", "_ms", "_prefix")
-
-    def __init__(self) -> None:
-        self._ms = -1
-        self._prefix = b""
-        self._count = 0
-        _makers_of_ids().add(self)
-
-    def make(self, now_ns: int) -> bytes:
-        """Return the next id, as text."""
-        ms = now_ns // 1_000_000
-        if ms != self._ms:
-            self._begin(ms)
-        count = self._count = self._count + 1
-        return self._prefix + hexlify((count & 0xFFFFFFFFFFFF).to_bytes(6, "big"))
-
-    def _begin(self, ms: int) -> None:
-        bits = int.from_bytes(os.urandom(10), "big")
-        time_part = f"{ms:012x}"
-        self._prefix = f"{time_part[:8]}-{time_part[8:]}-7{bits >> 68:03x}-{0x8000 | (bits >> 48) & 0x3FFF:04x}-".encode()
-        self._count = bits & 0x7FFFFFFFFFFF
-        self._ms = ms
-
-    def forget(self) -> None:
-        """Begin anew with the next id."""
-        self._ms = -1
-
-
-@cache
-def _makers_of_ids() -> weakref.WeakSet[_Ids]:
-    """Return all of this process: in a forked child each begins anew, for two children of one parent would otherwise make the same ids.
-
-    One hook serves them all, because a hook cannot be taken back: whoever simulates makes a recorder for every request.
-    """
-    makers: weakref.WeakSet[_Ids] = weakref.WeakSet()
-
-    def begin_anew() -> None:
-        for maker in makers:
-            maker.forget()
-
-    os.register_at_fork(after_in_child=begin_anew)
-    return makers
-
-
-def fit(name: str, value: Any, address: str) -> Column:
-    """Return what an enricher says in one column as an event may hold it; None when it may not.
-
-    A database may hold any text, and the address that was looked up in it too.
-    """
-    if name not in COLUMNS:
-        return None
-    if name == "confidence":
-        # Not-a-number is in no range.
-        return value if isinstance(value, int | float) and 0 <= value <= 1 else None
-    if not isinstance(value, str):
-        return None
-    if name in _WORDS:
-        return value if value in _WORDS[name] else None
-    text = redact(value[: 4 * _COLUMN_CHARACTERS], address)[:_COLUMN_CHARACTERS]
-    # What is no Unicode text could not be written down, and would cost the event.
-    return text.encode("utf-8", "replace").decode() or None
 
 
 def _line(number: bytes, received_at: bytes, asked: bytes, by: bytes) -> bytes:

@@ -17,6 +17,7 @@ from tests.events import make_event
 from tests.examples import many
 from tests.strategies import addresses
 
+from gatewaycore.callers import Callers
 from gatewaycore.event import KINDS, Event
 from gatewaycore.exporting import JournalSource, Selection, write_csv, write_ndjson
 from gatewaycore.exporting.columns import OWN
@@ -27,9 +28,8 @@ from gatewaycore.importing.own import from_cells, from_object
 from gatewaycore.importing.packages import Packages
 from gatewaycore.importing.reading import Source
 from gatewaycore.importing.records import read_objects, read_rows, read_table
-from gatewaycore.recorder import Recorder, decode, encode
+from gatewaycore.recorder import decode, encode
 from gatewaycore.rules import EventRule
-from gatewaycore.salts import Salts
 
 LATEST = datetime(2026, 12, 1, tzinfo=UTC)
 
@@ -83,8 +83,7 @@ def make_maker() -> Maker:
         return seen[key] - 1
 
     packages = Packages([(EventRule(name="usage", domain="in.acme.example", incoming_path="/v1"), "event")], "usage")
-    recorder = Recorder(lambda _: False, (), Salts(None))
-    return Maker(packages, recorder, recorder, keys_of_periods(b"k" * 32, LATEST, "month"), occurrence, LATEST)
+    return Maker(packages, Callers(()), Callers(()), keys_of_periods(b"k" * 32, LATEST, "month"), occurrence, LATEST)
 
 
 values: st.SearchStrategy[Any] = st.recursive(

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gatewaycore.callers import Callers
 from gatewaycore.enrich import Caller, Column
 from gatewaycore.errors import ConfigError, GatewayError
 from gatewaycore.event import Event
@@ -29,9 +30,8 @@ from gatewaycore.importing.reading import LINE_BYTES, Source
 from gatewaycore.importing.records import check_encoding, form_of, read_objects, read_rows, read_table
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTrafficSettings
-from gatewaycore.recorder import Recorder, decode, encode
+from gatewaycore.recorder import decode, encode
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, PixelRule
-from gatewaycore.salts import Salts
 from gatewaycore.sinks.rows import Intake
 from tests.events import make_event
 
@@ -58,8 +58,7 @@ class Everything:
 
 
 def maker(*enrichers: Any, usual: str | None = "usage", own: OwnTrafficSettings | None = None) -> Maker:
-    salts = Salts(None)
-    by_agent, recorder = Recorder(lambda _: False, enrichers[:1], salts), Recorder(lambda _: False, enrichers[1:], salts)
+    by_agent, callers = Callers(enrichers[:1]), Callers(enrichers[1:])
     seen: Counter[bytes] = Counter()
 
     def occurrence(key: bytes) -> int:
@@ -67,7 +66,7 @@ def maker(*enrichers: Any, usual: str | None = "usage", own: OwnTrafficSettings 
         return seen[key] - 1
 
     key = keys_of_periods(b"k" * 32, NOW, "month")
-    return Maker(Packages(RULES, usual), by_agent, recorder, key, occurrence, LATEST, own.compile() if own else None)
+    return Maker(Packages(RULES, usual), by_agent, callers, key, occurrence, LATEST, own.compile() if own else None)
 
 
 def made(fields: Mapping[str, str], using: Maker | None = None) -> Event:

@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +16,6 @@ import msgspec
 import pytest
 from attrs import asdict, field, fields, frozen
 
-from gatewaycore import recorder as room
 from gatewaycore.decision import Collect, Redirect, Respond
 from gatewaycore.enrich import Caller, Column, Enricher, Refreshed
 from gatewaycore.errors import Problem
@@ -26,7 +24,7 @@ from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.headers import Headers
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.privacy import REDACTED, endpoint_id, origin_id
-from gatewaycore.recorder import Recorder, Sent, decode
+from gatewaycore.recorder import Recorder, Sent, decode, encode
 from gatewaycore.request import Request
 from gatewaycore.rules import CatchAllRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule
 from gatewaycore.salts import Salts
@@ -484,7 +482,7 @@ def test_own_traffic_leaves_nothing() -> None:
 
 def test_a_recorder_that_leaves_nothing_out_asks_nothing() -> None:
     kept = Kept()
-    kept.recorder.failed = 3
+    kept.recorder._failed = 3
     own = OwnTrafficSettings(user_agents=("x",)).compile()
     for recorder in (kept.recorder.leaving_out(None), kept.recorder.leaving_out(own).leaving_out(None)):
         assert type(recorder) is Recorder
@@ -597,88 +595,6 @@ def test_what_a_slow_thread_made_with_an_old_salt_is_not_kept(monkeypatch: pytes
     assert kept.record(ask("/linux/1")).endpoint_id == endpoint_id(kept.salts.key, V4, GET)
 
 
-# --- ids -----------------------------------------------------------------------------------------------------------------
-
-
-def test_ids_are_uuids_of_version_7_unique_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = room._Ids()
-    # Ten a millisecond, and then very many in one.
-    texts = [ids.make(1_700_000_000_000_000_000 + number * 100_000) for number in range(100_000)]
-    texts += [ids.make(1_800_000_000_000_000_000) for _ in range(100_000)]
-    assert len(set(texts)) == 200_000
-    assert texts == sorted(texts)
-    for text in texts[::997]:
-        made = uuid.UUID(text.decode())
-        assert str(made) == text.decode()
-        assert (made.version, made.variant) == (7, uuid.RFC_4122)
-    assert uuid.UUID(texts[0].decode()).int >> 80 == 1_700_000_000_000
-    assert uuid.UUID(texts[-1].decode()).int >> 80 == 1_800_000_000_000
-
-
-def test_ids_are_unique_over_recorders_and_clocks_that_go_back() -> None:
-    one, two = room._Ids(), room._Ids()
-    times = [5_000_000, 9_000_000, 5_000_000, 5_000_001]
-    assert len({maker.make(now) for maker in (one, two) for now in times}) == 8
-
-
-def test_ids_are_unique_over_threads() -> None:
-    ids, found = room._Ids(), []
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-
-    def make(name: int) -> None:
-        found.append([ids.make(number // 10 * 1_000_000) for number in range(5_000)])
-
-    try:
-        threads = [threading.Thread(target=make, args=(name,)) for name in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(before)
-    assert len({text for texts in found for text in texts}) == 20_000
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_ids_are_unique_over_a_fork() -> None:
-    ids = room._Ids()
-    now = 1_700_000_000_000_000_000
-    ids.make(now)
-    read, write = os.pipe()
-    children = []
-    for _ in range(3):
-        child = os.fork()
-        if not child:
-            os.write(write, b"".join(ids.make(now) + b"\n" for _ in range(10)))
-            os._exit(0)
-        children.append(child)
-    for child in children:
-        os.waitpid(child, 0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        found = pipe.read().splitlines()
-    found += [ids.make(now) for _ in range(10)]
-    assert len(set(found)) == 40
-
-
-def test_whoever_forgets_begins_anew() -> None:
-    ids = room._Ids()
-    first = ids.make(1_000_000)
-    ids.forget()
-    assert ids.make(1_000_000)[:-12] != first[:-12]
-
-
-def test_a_recorder_leaves_nothing_behind() -> None:
-    """Whoever simulates makes one for every request."""
-    gc.collect()
-    before = len(room._makers_of_ids())
-    for _ in range(100):
-        Recorder(lambda _: True, (), Salts(None))
-    gc.collect()
-    assert len(room._makers_of_ids()) <= before
-
-
 # --- what is odd ---------------------------------------------------------------------------------------------------------
 
 
@@ -785,9 +701,9 @@ def test_an_event_is_encoded_as_the_recorder_writes_it() -> None:
     for request in requests:
         kept.recorder.record(GATEWAY.decide(request), Sent(200, upstream="https://ghcr.example/v2/"))
     for line in kept.lines:
-        event = room.decode(line)
-        assert room.decode(room.encode(event)) == event
+        event = decode(line)
+        assert decode(encode(event)) == event
         # The same columns, none of them empty; the id first, where readers look for it.
-        assert json.loads(room.encode(event)) == json.loads(line)
-        assert room.encode(event)[:43] == line[:43]
-        assert room.encode(event).endswith(b"}\n")
+        assert json.loads(encode(event)) == json.loads(line)
+        assert encode(event)[:43] == line[:43]
+        assert encode(event).endswith(b"}\n")

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from attrs import define, frozen
 
+from gatewaycore.callers import Callers, fit
 from gatewaycore.enrich import Caller, Column
 from gatewaycore.errors import RequestError
 from gatewaycore.event import KINDS, PLATFORMS, SCHEMA, Kind, Observation
@@ -27,7 +28,6 @@ from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.privacy import REACH, may_hide_address, needle, opted_out, redact, seems_to_hold_ipv6
-from gatewaycore.recorder import Recorder, fit
 from gatewaycore.request import normalise_host
 from gatewaycore.rules.variables import MAX_TEXT
 
@@ -78,7 +78,7 @@ class Maker:
     Args:
         packages: that there are.
         by_agent: knows what a User-Agent tells, which is the same whoever sends it.
-        recorder: knows what there is to know of a caller beyond that.
+        callers: knows what there is to know of a caller beyond that.
         key: of the identifiers, by the period that a time lies in.
         occurrence: counts events that keep the same.
         latest: what is later is refused.
@@ -88,15 +88,15 @@ class Maker:
     def __init__(
         self,
         packages: Packages,
-        by_agent: Recorder,
-        recorder: Recorder,
+        by_agent: Callers,
+        callers: Callers,
         key: Callable[[datetime], bytes],
         occurrence: Occurrence,
         latest: datetime,
         own: OwnTraffic | None = None,
     ) -> None:
         self._packages = packages
-        self._recorder = recorder
+        self._callers = callers
         self._by_agent = by_agent
         self._key = key
         self._occurrence = occurrence
@@ -172,7 +172,7 @@ class Maker:
         ):
             user_agent = redact(agent, address, _AGENT_CHARACTERS)
         program = self._program(user_agent)
-        said = self._recorder.columns_of(Caller(address, user_agent, domain), key)
+        said = self._callers.columns_of(Caller(address, user_agent, domain), key)
         columns = {**said, **program.columns}
         if said.keys() <= _OF_EVERY_CALLER:
             # The address brought nothing but identifiers, which need no escapes.
