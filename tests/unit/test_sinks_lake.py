@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -117,6 +119,24 @@ def test_days_are_partitions_and_folders_are_their_owners(lake: Path, opened: Ca
     assert sorted(path.name for path in lake.iterdir()) == ["_delta_log", "day=2026-11-22", "day=2026-11-23"]
     assert lake.stat().st_mode & 0o777 == 0o700
     assert table(lake).metadata().partition_columns == ["day"]
+
+
+def test_what_finds_no_room_in_memory_is_its_owners_and_goes_with_the_connection() -> None:
+    connection = connect()
+    ((folder,),) = connection.sql("SELECT current_setting('temp_directory')").fetchall()
+    spilled = Path(folder)
+    assert spilled.stat().st_mode & 0o777 == 0o700
+    connection.execute("SET memory_limit = '60MB'")
+    many = "SELECT repeat('event', 20) || i AS text FROM range(1500000) AS t(i) ORDER BY text DESC"
+    rows = connection.execute(f"SELECT count(*) FROM ({many})")
+    assert rows.fetchall() == [(1_500_000,)]
+    # Of another process, which a fork has left with the same connection.
+    place._remove(folder, os.getpid() + 1)
+    assert spilled.is_dir()
+    connection.close()
+    del connection, rows
+    gc.collect()
+    assert not spilled.exists()
 
 
 def test_a_lake_without_a_table_or_without_rows_is_empty(lake: Path, opened: Callable[..., LakeSink]) -> None:

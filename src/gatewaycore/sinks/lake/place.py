@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,21 +68,32 @@ def is_installed() -> bool:
 
 
 def connect() -> DuckDBPyConnection:
-    """Return a DuckDB in memory: no more of it than a server can spare, and no extension is downloaded."""
+    """Return a DuckDB in memory: no more of it than a server can spare, and no extension is downloaded.
+
+    What finds no room there lies in a folder of its own, readable by its owner only, and goes with the connection.
+    """
     import duckdb
 
+    spilled = tempfile.mkdtemp(prefix="gatewaycore-lake-")
     connection = duckdb.connect(
         ":memory:",
         config={
             "threads": _THREADS,
             "memory_limit": _MEMORY,
-            "temp_directory": str(Path(tempfile.gettempdir()) / "gatewaycore-lake"),
+            "temp_directory": spilled,
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
     )
+    weakref.finalize(connection, _remove, spilled, os.getpid())
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _remove(folder: str, owner: int) -> None:
+    # A forked child that ends lets go of the connection too, which is its parent's.
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def open_table(place: Place) -> DeltaTable | None:
