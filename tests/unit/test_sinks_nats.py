@@ -93,6 +93,18 @@ def test_whoever_waits_for_a_server_that_dies_is_told_at_once(programs: Programs
     sink.close()
 
 
+def test_credentials_that_are_none_are_a_reason_to_come_again(programs: Programs, tmp_path: Path) -> None:
+    config, file = tmp_path / "nats.conf", tmp_path / "gateway.creds"
+    config.write_text("authorization: {users: [{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4}]}")
+    file.write_text("")
+    # Whatever the client, or what it signs with, makes of such a file.
+    sink = settings(Nats(programs, "-c", str(config)), credentials=str(file)).open()
+    for _ in range(2):
+        with pytest.raises(SinkError, match=r"\Anats: \w+\Z"):
+            sink.write(lines_of(make_events(1)))
+    sink.close()
+
+
 def test_a_stream_of_another_subject_is_not_ours(nats: Nats) -> None:
     storage = settings(nats)
     for made in (storage, NatsStorage(url=storage.url, stream=storage.stream, subject=f"{storage.stream}.other", timeout_s=2)):

@@ -45,12 +45,10 @@ class Session:
         Raises:
             SinkError: it has failed, or was not done in time.
         """
-        import nats.errors
-
         try:
             return asyncio.run_coroutine_threadsafe(self._within(work), self._running()).result()
-        except (nats.errors.Error, OSError) as error:
-            # Words of the client may hold the URL. A time-out is an OSError.
+        except Exception as error:  # noqa: BLE001 - the client raises what it likes, and what it stands on does too: it is tried again
+            # Words of the client may hold the URL.
             code = getattr(error, "err_code", None)
             raise SinkError(f"nats: {type(error).__name__} {code or ''}".rstrip()) from None
 
@@ -93,7 +91,7 @@ class Session:
         raise ConnectionClosedError
 
     async def _connect(self) -> JetStreamContext:
-        import nats
+        from nats.aio.client import Client
         from nats.js.api import StreamConfig
         from nats.js.errors import NotFoundError
 
@@ -104,14 +102,16 @@ class Session:
 
         self._lost = lost
         # A connection that comes back by itself leaves what was under way to its time-out; ours is made anew, to any of the servers.
-        self._client = await nats.connect(
+        # One that gets no further has a socket all the same, which `_drop` closes.
+        self._client = Client()
+        await self._client.connect(
             settings.servers,
             name="gatewaycore",
             allow_reconnect=False,
             connect_timeout=_CONNECT_S,
             closed_cb=lose,
             error_cb=_ignore,
-            **({} if settings.credentials is None else {"user_credentials": settings.credentials}),
+            user_credentials=settings.credentials,
         )
         context = self._client.jetstream(timeout=settings.timeout_s)
         try:
