@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from gatewaycore.sinks.lake.place import connect, open_table, place_of
-from gatewaycore.sinks.lake.schema import COLUMNS, DAY
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, READ_DAY, quoted
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -50,10 +50,9 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
     if table is not None:
         files = table.file_uris()
         if files and place.is_local:
-            names = ", ".join("'" + unquote(file).replace("'", "''") + "'" for file in files)
+            names = ", ".join(f"'{quoted(unquote(file))}'" for file in files)
             # Files that are older than a column do not have it.
-            options = f"hive_partitioning = true, hive_types = {{'{DAY}': DATE}}, union_by_name = true"
-            connection.execute(f"CREATE TEMP VIEW files AS SELECT * FROM read_parquet([{names}], {options})")
+            connection.execute(f"CREATE TEMP VIEW files AS SELECT * FROM read_parquet([{names}], {READ_DAY}, union_by_name = true)")
         elif files:
             connection.register("files", table.to_pyarrow_dataset() if find_spec("pyarrow") else _Scan(table))
         if files:

@@ -17,6 +17,9 @@ from gatewaycore.event import Event
 DAY = "day"
 """The column that the table is partitioned by: the date of `time`, UTC."""
 
+READ_DAY = f"hive_partitioning = true, hive_types = {{'{DAY}': DATE}}"
+"""What DuckDB is told of it: the column that the path holds, not of another type, and not instead of `time`, of which it is made."""
+
 MAP = "MAP(VARCHAR, VARCHAR)"
 _DUCKDB: Mapping[type, str] = {str: "VARCHAR", int: "BIGINT", bool: "BOOLEAN", float: "DOUBLE", datetime: "TIMESTAMPTZ"}
 _DELTA: Mapping[str, str] = {"VARCHAR": "string", "BIGINT": "long", "BOOLEAN": "boolean", "DOUBLE": "double", "TIMESTAMPTZ": "timestamp"}
@@ -71,3 +74,8 @@ def delta_schema() -> Any:
     text = PrimitiveType("string")
     kinds = [(one.name, MapType(text, text) if one.type == MAP else PrimitiveType(_DELTA[one.type])) for one in COLUMNS]
     return Schema([Field(name, kind) for name, kind in (*kinds, (DAY, PrimitiveType("date")))])
+
+
+def quoted(text: str) -> str:
+    """Return text as it stands between the quotes of SQL."""
+    return text.replace("'", "''")

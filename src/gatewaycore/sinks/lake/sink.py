@@ -24,9 +24,9 @@ from gatewaycore.segments import Span
 from gatewaycore.sinks.lake.house import House
 from gatewaycore.sinks.lake.mending import mend
 from gatewaycore.sinks.lake.place import Place, connect, open_table
-from gatewaycore.sinks.lake.schema import DAY, STATISTICS, delta_schema
+from gatewaycore.sinks.lake.schema import DAY, STATISTICS, delta_schema, quoted
 from gatewaycore.sinks.lake.spool import LINE_BYTES, LONG_LINE_BYTES, PIECE_BYTES, Spool
-from gatewaycore.sinks.lake.staging import Files, Rows, Staged, quoted
+from gatewaycore.sinks.lake.staging import Files, Rows, Staged
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from attrs import frozen
 
-from gatewaycore.sinks.lake.schema import COLUMNS, DAY, STATISTICS
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, READ_DAY, STATISTICS, quoted
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -112,8 +112,7 @@ class Files:
 
     def _reading(self) -> str:
         names = ", ".join(f"'{quoted(str(self._folder / file.name))}'" for file in self._files)
-        # The column that the path holds: not of another type, and not instead of `time`, of which it is made.
-        return f"read_parquet([{names}], hive_partitioning = true, hive_types = {{'{DAY}': DATE}})"
+        return f"read_parquet([{names}], {READ_DAY})"
 
     def commit(self, table: DeltaTable) -> None:
         """Name the files in a commit."""
@@ -221,8 +220,3 @@ class Rows:
     def discard(self, offered: bool) -> None:
         """Drop the table; what was committed lies elsewhere."""
         self._connection.execute(f"DROP TABLE IF EXISTS {self.source}")
-
-
-def quoted(text: str) -> str:
-    """Return text as it stands between the quotes of SQL."""
-    return text.replace("'", "''")
