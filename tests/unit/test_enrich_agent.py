@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gatewaycore.enrich import Caller, ClientEnrichment
-from gatewaycore.enrich.agent import Agent, Reason, agent_of, reasoned
+from gatewaycore.enrich.agent import Agent, Reason, reasoned
 from gatewaycore.enrich.client import Client, identify
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -23,7 +23,7 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.
     ],
 )
 def test_who_is_behind_it(user_agent: str, agent: Agent) -> None:
-    assert agent_of(identify(user_agent)) == agent
+    assert reasoned(identify(user_agent))[0] == agent
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_who_is_behind_it(user_agent: str, agent: Agent) -> None:
     ],
 )
 def test_the_most_telling_counts(client: Client, agent: Agent) -> None:
-    assert agent_of(client) == agent
+    assert reasoned(client)[0] == agent
 
 
 @pytest.mark.parametrize(

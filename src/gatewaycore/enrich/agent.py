@@ -33,11 +33,6 @@ def reasoned(client: Client) -> tuple[Agent, Reason]:
     return "unknown", "unreadable" if client.name is None else "program"
 
 
-def agent_of(client: Client) -> Agent:
-    """Return who is behind a client."""
-    return reasoned(client)[0]
-
-
 @frozen
 class ClientEnrichment:
     """Settings of the enrichment `client`: there are none."""

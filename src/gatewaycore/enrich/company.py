@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from gatewaycore.enrich.caller import Caller, Column
 from gatewaycore.enrich.files import Refreshed, Watched, refresh_all
@@ -40,16 +40,17 @@ class _Claim:
         name, domain: of the organisation, clean; one of them may be None.
         connection: what the record says that it is.
         weight: how sure the company would be.
+        trade: what its name and its domain say that it is.
     """
 
     name: str | None
     domain: str | None
     connection: Connection | None
     weight: float
+    trade: Connection | None = field(init=False)
 
-    @property
-    def trade(self) -> Connection | None:
-        """What its name and its domain say that it is."""
+    @trade.default
+    def _trade(self) -> Connection | None:
         return (self.name and trade_of_name(self.name)) or (self.domain and trade_of_domain(self.domain)) or None
 
 

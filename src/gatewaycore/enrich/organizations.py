@@ -48,24 +48,27 @@ _WORDS: Final[tuple[tuple[Trade, re.Pattern[str]], ...]] = (
     (
         "education",
         re.compile(
-            r"universi\w*|univerzit\w*|uniwersytet\w*|yliopisto|universitat|college\w*|school|schools|hochschule\w*|fachhochschule\w*"
+            r"\b(?:universi\w*|univerzit\w*|uniwersytet\w*|yliopisto|universitat|college\w*|school|schools|hochschule\w*|fachhochschule\w*"
             r"|politecnico|polytechni\w*|politechnika|gymnasium|lyceum|nren|academic|institute of technology|ecole|escola|escuela"
+            r")\b"
         ),
     ),
     (
         "hosting",
         re.compile(
-            r"\w*hosting\w*|webhost\w*|hoster\w*|datacent(?:er|re)s?|data cent(?:er|re)s?|dedicated servers?|servers?"
+            r"\b(?:\w*hosting\w*|webhost\w*|hoster\w*|datacent(?:er|re)s?|data cent(?:er|re)s?|dedicated servers?|servers?"
             r"|vps|colo|colocation|coloc\w*|cdn|content delivery|cloud|clouds|vpn|proxy|proxies|rechenzentrum"
+            r")\b"
         ),
     ),
     (
         "isp",
         re.compile(
-            r"\w*telecom\w*|\w*telekom\w*|telefon\w*|telefónica|telco|telcos|tel[eé]communica\w*|telephone|telephony|broadband|isp|wisp"
+            r"\b(?:\w*telecom\w*|\w*telekom\w*|telefon\w*|telefónica|telco|telcos|tel[eé]communica\w*|telephone|telephony|broadband|isp|wisp"
             r"|internet (?:service|services|provider|providers|access|exchange)|\w*cable|cablevision|kabel\w*|fib(?:er|re)\w*|fibra|ftth"
             r"|dsl|adsl|vdsl|wimax|\w*wireless|wifi\w*|cellular|mobile|gsm|lte|communications?|catv|comunica\w*|netcom\w*|satellite|telenet|breitband"
             r"|internet|bredband\w*|dial ?up|carrier|backbone|ixp"
+            r")\b"
         ),
     ),
 )
@@ -232,7 +235,7 @@ def trade_of_name(name: str) -> Trade | None:
     if any(text == one or text.startswith(f"{one} ") for one in _COMPANIES):
         return None
     for trade, pattern in _WORDS:
-        if re.search(rf"\b(?:{pattern.pattern})\b", text):
+        if pattern.search(text):
             return trade
     return None
 
