@@ -74,7 +74,7 @@ def e2e(session: nox.Session) -> None:
 def property(session: nox.Session) -> None:
     """Run the property tests with many more examples."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "tests/property", "tests/contracts", *session.posargs, env={"EXAMPLES": "20"})
+    session.run("pytest", "-m", "not e2e", "tests/property", "tests/contracts", *session.posargs, env={"EXAMPLES": "20"})
 
 
 @nox.session

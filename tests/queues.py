@@ -65,7 +65,6 @@ class Cluster:
         for program in self.programs:
             program.wait_for("Server is ready")
         asyncio.run(asyncio.wait_for(_until_led(self.url.split(",")), DEADLINE_S))
-        self.hosts = hosts
 
     def kill(self, number: int) -> None:
         """Kill a server as nobody can prevent."""

@@ -18,7 +18,7 @@ _HOP = frozenset({"connection", "transfer-encoding", "content-length", "server",
 
 
 class Flaky(ThreadingHTTPServer):
-    """In front of another server: every third request is answered 500, and half of those after it has been done."""
+    """In front of another server: one of `every` requests is answered 500, half of those after it has been done; none while that is 0."""
 
     daemon_threads = True
     every = 0
