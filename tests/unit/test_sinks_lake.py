@@ -249,6 +249,18 @@ def test_files_that_nobody_knows_are_not_left_behind(lake: Path, opened: Callabl
     assert len(list(lake.glob("day=*/*"))) == 2
 
 
+def test_a_file_that_cannot_be_written_leaves_nothing(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    lake.mkdir()
+    in_the_way = lake / "day=2026-11-22"
+    in_the_way.write_text("a file")
+    made = opened()
+    with pytest.raises(SinkError, match="FileExistsError"):
+        made.write([line(1)])
+    in_the_way.unlink()
+    made.write([line(1)])
+    assert len(list(lake.glob("day=*/*"))) == 1
+
+
 def test_a_day_in_the_middle_of_another_is_found(lake: Path, opened: Callable[..., LakeSink]) -> None:
     opened().write([line(1), line(2, NOON + timedelta(days=3)), line(3)])
     assert ask(lake, "SELECT id, day FROM events ORDER BY id") == [
