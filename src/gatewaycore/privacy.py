@@ -30,6 +30,7 @@ _ESCAPED_PART = re.compile(rb"%(?:25)*(?:2[Ee]|3[0-9Aa]|[46][1-6])")
 _LONGEST_IPV6 = 45
 REACH = 512
 """Characters behind a cut in which an address may end: the longest, each character escaped as often as is seen through, has 405."""
+_FOUR = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 # An IPv4 address inside an IPv6 one (RFC 4291 §2.5.5.2), whose last part may be in hexadecimal digits.
 _MAPPED = ":ffff:"
@@ -127,12 +128,23 @@ def _occurrences(view: str, bare: str, own: IPv6Address | None) -> Iterator[tupl
         yield from _everywhere(view, str(own.ipv4_mapped))
     yield from _everywhere(view.translate(_LOWER), bare.lower())
     for found in _RUN.finditer(view):
-        start, end = found.span()
-        # A full stop and a colon may be those of the sentence around it.
-        for first in {start, start + (view[start] in ".:")}:
-            for last in {end, end - (view[end - 1] in ".:")}:
-                if _ipv6(view[first:last]) == own:
-                    yield first, last
+        for first, last in _inside_run(found[0]):
+            if _ipv6(found[0][first:last]) == own:
+                yield found.start() + first, found.start() + last
+
+
+def _inside_run(run: str) -> Iterator[tuple[int, int]]:
+    """Iterate over where in a run of digits, full stops and colons an IPv6 address may begin and end."""
+    colon, last_colon = run.find(":"), run.rfind(":")
+    if colon == last_colon:
+        return
+    # A full stop and a colon may be those of the sentence around it. Numbers of a version may stand before and behind it, and a port.
+    tail = _FOUR.match(run, last_colon + 1)
+    stop = run.find(".", last_colon)
+    ends = {len(run), len(run) - (run[-1] in ".:"), last_colon, *([stop] if stop > 0 else ()), *([tail.end()] if tail else ())}
+    for first in {0, int(run[0] in ".:"), run.rfind(".", 0, colon) + 1}:
+        for last in ends:
+            yield first, last
 
 
 def _everywhere(text: str, wanted: str) -> Iterator[tuple[int, int]]:

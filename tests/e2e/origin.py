@@ -29,11 +29,13 @@ class Origin:
 
     Attributes:
         files: path, percent-decoded -> bytes.
+        types: path -> Content-Type, where there is one.
         cut: paths whose answers end in the middle.
         received: every request, in the order of arrival.
     """
 
     files: dict[str, bytes] = field(factory=dict)
+    types: dict[str, str] = field(factory=dict)
     cut: set[str] = field(factory=set)
     received: list[Received] = field(factory=list)
     _server: ThreadingHTTPServer = field(init=False)
@@ -99,6 +101,8 @@ def _answer(origin: Origin, handler: BaseHTTPRequestHandler) -> None:
         handler.send_header("Content-Range", f"bytes {first}-{last}/{whole}")
     else:
         handler.send_response(200)
+    if path in origin.types:
+        handler.send_header("Content-Type", origin.types[path])
     handler.send_header("Accept-Ranges", "bytes")
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()

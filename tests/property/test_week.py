@@ -1,7 +1,7 @@
 """A week of a gateway: every type of package, every kind of caller, every sink; and afterwards no address, wherever it is looked for.
 
 Time moves by itself: salts are rotated as their days and months end. What real clients and a real server do besides is in
-tests/e2e/test_privacy.py, whose clock is the real one.
+tests/e2e/test_privacy.py and tests/e2e/test_week.py, whose clock is the real one.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from tests.addresses import escapes, found_in, held, lines, packed, spellings, stand_in
 from tests.clickhouse import Clickhouse
-from tests.databases import Postgres, stored
+from tests.databases import Postgres
 from tests.examples import many
 from tests.kafka import Kafka
-from tests.queues import Nats, streamed
-from tests.receiver import SECRET, Receiver
+from tests.queues import Nats
+from tests.receiver import Receiver
+from tests.stores import Stores, files
 from tests.worlds import Asked, Received, Upstream, Write, answered, call, drive, environ_of, plain, scope_of
 
 import gatewaycore_asgi.reading
@@ -38,12 +39,11 @@ import gatewaycore_wsgi.reading
 from gatewaycore.config import read_config
 from gatewaycore.event import Event
 from gatewaycore.privacy import REDACTED
-from gatewaycore.recorder import decode, encode
+from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES
 from gatewaycore.rules.access import hash_token
 from gatewaycore.service import Service
 from gatewaycore.sinks import SINKS
-from gatewaycore.sinks.lake import open_lake
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp as AsgiApp
 from gatewaycore_wsgi import GatewayApp as WsgiApp
@@ -256,43 +256,6 @@ def config(backend: str, week: Week, sinks: Sequence[Mapping[str, Any]]) -> dict
     return {"gateway": gateway, "packages": packages, "collections": [collection], "sinks": list(sinks)}
 
 
-class Stores:
-    """Every store there is, each with a place of this week's own."""
-
-    def __init__(self, folder: Path, postgres: Postgres, nats: Nats, clickhouse: Clickhouse, kafka: Kafka, receiver: Receiver) -> None:
-        self.folder, self.postgres, self.nats, self.clickhouse, self.kafka, self.receiver = (
-            folder,
-            postgres,
-            nats,
-            clickhouse,
-            kafka,
-            receiver,
-        )
-        self.database, self.stream, self.table, self.topic = postgres.create(), nats.name(), clickhouse.create(), kafka.topic()
-        self.sinks: list[dict[str, Any]] = [
-            {"type": "jsonl", "path": str(folder / "out.jsonl")},
-            {"type": "lake", "path": str(folder / "lake")},
-            {"type": "postgres", "url": self.database},
-            {"type": "nats", "url": nats.url, "stream": self.stream, "subject": self.stream},
-            {"type": "clickhouse", "url": self.table},
-            {"type": "kafka", "brokers": kafka.brokers, "topic": self.topic},
-            {"type": "webhook", "url": receiver.url, "secret": SECRET, "allow-private": True},
-        ]
-
-    def contents(self) -> dict[str, bytes]:
-        """Return all that was kept, by store."""
-        with open_lake(str(self.folder / "lake")) as connection:
-            rows = connection.sql("SELECT * FROM events").fetchall()
-        return {
-            "lake": lines(str(row).encode() for row in rows),
-            "postgres": lines(map(encode, stored(self.postgres, self.database))),
-            "nats": lines(streamed(self.nats.url, self.stream)),
-            "clickhouse": self.clickhouse.ask("SELECT * FROM events FORMAT JSONEachRow", self.table.rpartition("/")[2]),
-            "kafka": lines(part for key, value, number in self.kafka.messages(self.topic) for part in (key or b"", value, number.encode())),
-            "webhook": lines(part for one in self.receiver.seen for part in (str(one.headers).encode(), one.body, *one.lines)),
-        }
-
-
 class Clock:
     """The time of the week, wherever the gateway asks for it."""
 
@@ -403,13 +366,6 @@ class Player:
         self._runner.run(self._asgi.aclose())
         self._runner.close()
         self._wsgi.close()
-
-
-def files(folder: Path, since: float = 0) -> dict[str, bytes]:
-    """Return what lies in a folder and was written `since` then, with the names of the files."""
-    there = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_mtime >= since]
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in there}
-    return {**found, "names": "\n".join(found).encode()}
 
 
 def play(week: Week, stores: Stores, sought: set[str]) -> list[Event]:

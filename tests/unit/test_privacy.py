@@ -112,6 +112,11 @@ def test_an_identifier_is_made_of_any_text() -> None:
         ("2001:db8::1 ::10 ::1", "::1", f"2001:db8::1 ::10 {REDACTED}"),
         ("a::1" * 100, "::1", f"a{REDACTED}" * 100),
         ("2001:db8::8", "2001:db8::7", "2001:db8::8"),
+        # With a number before it or behind it, as a version has.
+        ("v1.2001:0DB8::7 1.2.2001:DB8:0:0:0:0:0:7", "2001:db8::7", f"v1.{REDACTED} 1.2.{REDACTED}"),
+        ("2001:0DB8::7.1.2 1.2001:0DB8:0:0:0:0:0:7:8080.1", "2001:db8::7", f"{REDACTED}.1.2 1.{REDACTED}:8080.1"),
+        ("1.::ffff:203.0.113.7.5 1.::FFFF:cb00:7107.2", "203.0.113.7", f"1.{REDACTED}.5 1.{REDACTED}.2"),
+        ("1.2001:0DB8::8 1.2:3.4 1.:.2 :.:.", "2001:db8::7", "1.2001:0DB8::8 1.2:3.4 1.:.2 :.:."),
         ("fe80::1", "fe80::1%eth0", REDACTED),
         ("FE80::1", "fe80::1%eth0", REDACTED),
         # A socket for both families gives an IPv4 caller's address so.
