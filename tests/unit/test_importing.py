@@ -607,3 +607,11 @@ def test_a_cut_leaves_no_piece_of_an_address(address: str) -> None:
             assert found
             assert said.replace(address, "[address]").startswith(found)
             assert most - len(address) <= len(found) <= most
+
+
+@pytest.mark.parametrize("spelled", ["::ffff:cb00:714d", "0:0:0:0:0:FFFF:cb00:714d", "::ffff:203.0.113.77"])
+def test_an_ipv4_address_inside_an_ipv6_one_is_redacted(spelled: str) -> None:
+    event = made({"$remote_address": ADDRESS, "$user_agent": f"curl/8 ({spelled})", "x": f"at {spelled}", "$version": spelled})
+    assert event.user_agent == "curl/8 ([address])"
+    assert event.variables == {"x": "at [address]", "version": "[address]"} or event.variables == {"x": "at [address]"}
+    assert event.version == "[address]"

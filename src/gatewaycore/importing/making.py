@@ -27,7 +27,7 @@ from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, RefusedError
 from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import REACH, may_hide_address, needle, opted_out, redact, seems_to_hold_ipv6
+from gatewaycore.privacy import REACH, may_hold, needle, opted_out, redact
 from gatewaycore.request import normalise_host
 from gatewaycore.rules.variables import MAX_TEXT
 
@@ -138,7 +138,7 @@ class Maker:
         known = self._known(address, agent, domain, self._key(time))
         asked = _asked(said, fields, target, domain, headers)
         encoded = _encode(asked)
-        if known.address in encoded or (known.is_ipv6 and seems_to_hold_ipv6(encoded)) or (b"%" in encoded and may_hide_address(encoded)):
+        if known.address in encoded or may_hold(encoded, address):
             encoded = _encode(_redacted(asked, address))
         has_arch, given = "arch" in asked, _given(said, address)
         if given:
@@ -166,11 +166,7 @@ class Maker:
                 ip_address(address)
             except ValueError:
                 raise RefusedError("$remote_address is no address") from None
-        user_agent = agent
-        if agent is not None and (
-            len(agent) > _AGENT_CHARACTERS or (address and not (is_ipv4 and address not in agent and "%" not in agent))
-        ):
-            user_agent = redact(agent, address, _AGENT_CHARACTERS)
+        user_agent = None if agent is None else redact(agent, address, _AGENT_CHARACTERS)
         program = self._program(user_agent)
         said = self._callers.columns_of(Caller(address, user_agent, domain), key)
         columns = {**said, **program.columns}
