@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,23 +36,30 @@ class JsonlStorage:
         try:
             path = Path(self.path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            # Read, too: how it ends says whether somebody was killed while writing. A pipe that could be read would have a reader always.
+            reading = os.O_WRONLY if path.exists() and not path.is_file() else os.O_RDWR
+            fd = os.open(path, reading | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} cannot be opened: {error.strerror}")]) from error
-        return JsonlSink(os.fdopen(fd, "ab"), owned=True)
+        # Without a buffer: what it held when a disk was full would be written later, in the middle of something else.
+        return JsonlSink(os.fdopen(fd, "ab", buffering=0), owned=True)
 
 
 class JsonlSink:
     """Writes lines as they come. A line may come twice after a crash; its `id` tells.
 
+    In a file of its own every line is whole: what was written of a batch when the disk was full is taken back, and what a kill has left
+    of a line stays a line by itself.
+
     Args:
         file: where to.
-        owned: close it in the end.
+        owned: it is ours alone: close it in the end.
     """
 
     def __init__(self, file: BinaryIO, *, owned: bool) -> None:
         self._file = file
         self._owned = owned
+        self._is_regular = owned and stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Write and flush a batch.
@@ -58,11 +67,38 @@ class JsonlSink:
         Raises:
             SinkError: the file or the pipe is gone or full.
         """
+        data = b"".join(lines)
         try:
-            self._file.write(b"".join(lines))
-            self._file.flush()
+            if self._is_regular:
+                self._append(data)
+            else:
+                self._put(data)
         except (OSError, ValueError) as error:
             raise SinkError(f"jsonl: {error}") from error
+
+    def _append(self, data: bytes) -> None:
+        fd = self._file.fileno()
+        size = os.fstat(fd).st_size
+        if data and size and os.pread(fd, 1, size - 1) != b"\n":
+            data = b"\n" + data
+        try:
+            self._put(data)
+        except OSError:
+            # A file that may only be appended to cannot be cut, and one that others write to must not be: the next batch mends it.
+            with contextlib.suppress(OSError):
+                if data.startswith(os.pread(fd, len(data) + 1, size)):
+                    os.ftruncate(fd, size)
+            raise
+
+    def _put(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            written = self._file.write(left)
+            if not written:
+                # A pipe that does not block; a buffered one raises this by itself.
+                raise BlockingIOError("it is full")
+            left = left[written:]
+        self._file.flush()
 
     def close(self) -> None:
         """Close the file, if it is ours."""
