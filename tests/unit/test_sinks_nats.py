@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import nats
 import pytest
+from nats.js.api import StreamConfig
 
 from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.nats import NatsStorage, consume
 from gatewaycore.sinks.nats import consumer as room
@@ -45,17 +49,32 @@ def test_a_batch_that_comes_again_with_more_behind_it_is_there_once(nats: Nats) 
     assert sink.skipped == 1
 
 
-def test_a_server_that_takes_small_messages_only(programs: Programs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whose", ["server", "stream"])
+def test_small_messages_only(programs: Programs, tmp_path: Path, whose: str) -> None:
     config = tmp_path / "nats.conf"
-    config.write_text("max_payload: 3000\n")
+    config.write_text("max_payload: 3000\n" if whose == "server" else "")
     server = Nats(programs, "-c", str(config))
     storage = settings(server)
-    lines = lines_of(make_events(20))
+    if whose == "stream":
+        make_stream(storage, max_msg_size=3000)
+    lines = lines_of(make_events(300))
+    large = lines_of([make_event(version="x" * 3000), make_event(version="y" * 3000)])
     sink = storage.open()
-    sink.write([*lines, *lines_of([make_event(version="x" * 3000)])])
+    refused = Sieve(sink).write([*lines[:120], large[0], *lines[120:280], large[1], *lines[280:]])
     sink.close()
+    assert [one.line for one in refused] == large
+    assert {one.reason for one in refused} == {"larger than a message may be (the server's max_payload, the stream's max_msg_size)"}
+    # Each once: what there is of a batch when a line of it is found to be too large is not sent again in other messages.
     assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
-    assert sink.skipped == 1
+
+
+def make_stream(storage: NatsStorage, **limits: int) -> None:
+    async def make() -> None:
+        client = await nats.connect(storage.url)
+        await client.jetstream().add_stream(StreamConfig(name=storage.stream, subjects=[storage.subject], **limits))  # type: ignore[arg-type]
+        await client.close()
+
+    asyncio.run(make())
 
 
 def test_a_server_that_hangs_or_is_gone_is_a_reason_to_come_again(programs: Programs, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gatewaycore.errors import PoisonError
 from gatewaycore.sinks.nats.session import Session
-from gatewaycore.sinks.rows import Intake, Part, Parts
+from gatewaycore.sinks.rows import Intake, Part, Parts, batch_key
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -19,6 +20,8 @@ _EVENTS = 100
 # Half of what a server takes in a message, if nobody told it otherwise.
 _BYTES = 512 * 1024
 _IN_FLIGHT = 256
+# What JetStream says to a message that is larger than the stream's `max_msg_size` (JSStreamMessageExceedsMaximumErr).
+_TOO_LARGE = 10054
 
 
 class NatsSink:
@@ -35,6 +38,7 @@ class NatsSink:
         self._session = Session(settings)
         self._intake = Intake("nats")
         self._parts = Parts(_EVENTS, _BYTES)
+        self._too_large: set[bytes] = set()
 
     @property
     def skipped(self) -> int:
@@ -46,10 +50,17 @@ class NatsSink:
 
         Raises:
             SinkError: no server is there, or the stream does not take everything in time.
+            PoisonError: lines are larger than a message may be; the stream has the others, and is not sent them again.
         """
+        self._too_large.clear()
         parts = [part for part in self._parts.cut(self._intake.pair(lines)) if not part.taken]
         if parts:
             self._session.run(partial(self._publish, parts))
+        if self._too_large:
+            for part in parts:
+                self._leave_out(part)
+            named = [number for number, line in enumerate(lines) if line in self._too_large]
+            raise PoisonError(named, "larger than a message may be (the server's max_payload, the stream's max_msg_size)")
         self._parts.forget()
         self._intake.settle()
 
@@ -66,20 +77,28 @@ class NatsSink:
             part.taken = True
 
     async def _send(self, part: Part, context: JetStreamContext) -> None:
-        """Publish a message, or two of half the size where the server takes no larger ones."""
+        """Publish a message, or two of half the size where the server or the stream takes no larger ones."""
         from nats.errors import MaxPayloadError
+        from nats.js.errors import APIError
 
         settings, headers = self._session.settings, {"Nats-Msg-Id": part.key}
         payload = b"".join(line for line, _ in part.pairs)
         try:
             await context.publish(settings.subject, payload, stream=settings.stream, headers=headers, timeout=settings.timeout_s)
-        except MaxPayloadError:
+        except (MaxPayloadError, APIError) as error:
+            if isinstance(error, APIError) and error.err_code != _TOO_LARGE:
+                raise
             middle = len(part.pairs) // 2
             if not middle:
-                self._intake.skip(1, "they are larger than the server's max_payload")
+                self._too_large.add(payload)
                 return
             await self._send(Part(part.pairs[:middle]), context)
             await self._send(Part(part.pairs[middle:]), context)
+
+    def _leave_out(self, part: Part) -> None:
+        """Take what is too large out of a part, so that the rest of it is known when it comes again."""
+        part.pairs = [(line, event) for line, event in part.pairs if line not in self._too_large]
+        part.key = batch_key([event.id for _, event in part.pairs])
 
     def close(self) -> None:
         """Close the connection."""
