@@ -6,6 +6,7 @@ checked is the address that is used, so that nobody answers differently the seco
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import time
@@ -29,8 +30,11 @@ _LIMITS: dict[str, Any] = {"max_connections": 512, "max_keepalive_connections": 
 _MOST_TRIES = 8
 # Less than this is no time to connect in; and none at all would mean, to a socket, not to wait.
 _LEAST_S = 0.001
+# What is written between two looks at the clock.
+_PIECE_BYTES = 64 * 1024
 
 _Options: TypeAlias = Iterable[Any]
+_Found: TypeAlias = Sequence[tuple[Any, ...]]
 _Share: TypeAlias = Callable[[int], float | None]
 
 
@@ -38,7 +42,29 @@ class ForbiddenAddressError(httpcore.ConnectError):
     """A host has no address that may be connected to."""
 
 
-def open_client(*, private: bool) -> httpx.Client:
+class Deadline:
+    """When all that a client does for a request is to be over. A timeout is for one step, and a server may take any number of them."""
+
+    def __init__(self) -> None:
+        self._ends_at = math.inf
+
+    def begin(self, seconds: float) -> None:
+        """Let everything from now on be over in so many seconds; before each request, of which there is one at a time."""
+        self._ends_at = time.monotonic() + seconds
+
+    def cut(self, timeout: float | None, over: type[Exception]) -> float:
+        """Return how long the next step may take, of which somebody else thinks that it may take `timeout`.
+
+        Raises:
+            Exception: `over`, when no time is left.
+        """
+        left = self._ends_at - time.monotonic()
+        if left <= 0:
+            raise over("the request takes too long")
+        return left if timeout is None else min(timeout, left)
+
+
+def open_client(*, private: bool, deadline: Deadline | None = None) -> httpx.Client:
     """Return a client that connects to permitted addresses only.
 
     It follows no redirect, keeps no cookie and knows no proxy of the environment: what is asked is what the conversation says, and nothing
@@ -48,10 +74,11 @@ def open_client(*, private: bool) -> httpx.Client:
 
     Args:
         private: whether addresses of private networks and of this machine are permitted.
+        deadline: holds for whole requests, of a client that nobody shares.
     """
     transport = httpx.HTTPTransport(trust_env=False, verify=_tls())
     # The one thing that httpx does not hand down: it makes its pool itself. A test holds that the guard is where it should be.
-    transport._pool = httpcore.ConnectionPool(ssl_context=_tls(), network_backend=_Guard(private), **_LIMITS)
+    transport._pool = httpcore.ConnectionPool(ssl_context=_tls(), network_backend=_Guard(private, deadline), **_LIMITS)
     return httpx.Client(transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False, cookies=_no_cookies())
 
 
@@ -79,8 +106,9 @@ def _no_cookies() -> CookieJar:
 
 
 class _Guard(httpcore.SyncBackend):
-    def __init__(self, private: bool) -> None:
+    def __init__(self, private: bool, deadline: Deadline | None) -> None:
         self._private = private
+        self._deadline = deadline
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None, socket_options: _Options | None = None
@@ -90,6 +118,14 @@ class _Guard(httpcore.SyncBackend):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError("the name has no address") from error
+        if self._deadline is None:
+            return self._connect(found, port, share, local_address, socket_options)
+        share = _shares(self._deadline.cut(share(1), httpcore.ConnectTimeout))
+        return _Timed(self._connect(found, port, share, local_address, socket_options), self._deadline)
+
+    def _connect(
+        self, found: _Found, port: int, share: _Share, local_address: str | None, socket_options: _Options | None
+    ) -> httpcore.NetworkStream:
         left = _permitted(found, self._private)
         while True:
             address = left.pop(0)
@@ -98,6 +134,39 @@ class _Guard(httpcore.SyncBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if not left:
                     raise
+
+
+class _Timed(httpcore.NetworkStream):
+    """A connection whose steps all end before a deadline.
+
+    Args:
+        stream: the connection.
+        deadline: of what it is used for now.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, self._deadline.cut(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # In pieces: what is beneath waits as long as this for whatever part of a buffer the other side takes.
+        for start in range(0, len(buffer), _PIECE_BYTES):
+            self._stream.write(buffer[start : start + _PIECE_BYTES], self._deadline.cut(timeout, httpcore.WriteTimeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.cut(timeout, httpcore.ConnectTimeout)
+        return _Timed(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class _AsyncGuard(httpcore.AnyIOBackend):
@@ -125,7 +194,7 @@ class _AsyncGuard(httpcore.AnyIOBackend):
                     raise
 
 
-def _permitted(found: Sequence[tuple[Any, ...]], private: bool) -> list[str]:
+def _permitted(found: _Found, private: bool) -> list[str]:
     """Return the first few addresses that may be connected to, in the resolver's order (RFC 6724), each once.
 
     Raises:

@@ -21,7 +21,7 @@ import trustme
 from attrs import define, field
 
 from gatewaycore import connecting
-from gatewaycore.connecting import open_async_client, open_client
+from gatewaycore.connecting import Deadline, open_async_client, open_client
 from gatewaycore.upstreams import failure
 from tests.worlds import Upstream, plain
 
@@ -275,6 +275,48 @@ def test_no_timeout(ask: Ask, names: Names, tries: list[tuple[str, Any]]) -> Non
     assert [timeout for _, timeout in tries] == [None, None]
 
 
+@contextmanager
+def sipping() -> Iterator[int]:
+    """Take a little of what comes now and then; yield the port."""
+    enough = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while not enough.wait(0.01) and self.request.recv(4096):
+                pass
+
+    with serving(Handler) as port:
+        try:
+            yield port
+        finally:
+            enough.set()
+
+
+def test_a_server_that_takes_a_little_now_and_then() -> None:
+    deadline = Deadline()
+    with sipping() as port, open_client(private=True, deadline=deadline) as client:
+        deadline.begin(0.3)
+        with pytest.raises(httpx.WriteTimeout):
+            client.post(f"http://127.0.0.1:{port}/", content=b"x" * 32_000_000)
+
+
+def test_a_deadline_is_of_one_request(names: Names) -> None:
+    names.say("kept.example", "127.0.0.1")
+    deadline = Deadline()
+    with keeping() as (port, counts, _), open_client(private=True, deadline=deadline) as client:
+        url = f"http://kept.example:{port}/"
+        assert client.get(url).status_code == 200
+        deadline.begin(-1)
+        with pytest.raises(httpx.WriteTimeout):
+            client.get(url)
+        with pytest.raises(httpx.ConnectTimeout):
+            client.get(url)
+        deadline.begin(10)
+        for _ in range(2):
+            assert client.get(url, timeout=None).status_code == 200
+    assert counts == [1, 2]
+
+
 # --- TLS -----------------------------------------------------------------------------------------------------------------
 
 
@@ -326,6 +368,19 @@ class TestTls:
         assert failure(caught.value) == "connect"
         assert wanted == ["registry.example", "other.example"]
         assert [host for host, _ in tries] == ["127.0.0.1", "127.0.0.1"]
+
+    def test_a_deadline(self, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        authority, deadline = trustme.CA(), Deadline()
+        authority.cert_pem.write_to_path(str(tmp_path / "ours.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ours.pem"))
+        names.say("registry.example", "127.0.0.1")
+        with tls_server(authority, "registry.example") as (port, _), open_client(private=True, deadline=deadline) as client:
+            deadline.begin(10)
+            assert client.get(f"https://registry.example:{port}/").status_code == 200
+        with sipping() as port, open_client(private=True, deadline=deadline) as client:
+            deadline.begin(0.2)
+            with pytest.raises(httpx.ConnectTimeout):
+                client.get(f"https://registry.example:{port}/")
 
     def test_an_authority_that_nobody_knows(self, ask: Ask, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SSL_CERT_FILE", raising=False)
