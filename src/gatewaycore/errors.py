@@ -5,7 +5,8 @@
      ├── TemplateError    a URL template that RFC 6570 (or matching) does not allow, with the place
      ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
      └── SinkError        a sink that cannot take events now
-          └── PoisonError  a sink that will never take some of them
+          ├── PoisonError   a sink that will never take some of them
+          └── RefusedError  a sink that does not take some of them, and does not know which
 
 Foreign exceptions are chained where they cross into this tree.
 """
@@ -99,3 +100,10 @@ class PoisonError(SinkError):
         self.lines = tuple(lines)
         self.reason = reason
         super().__init__(reason)
+
+
+class RefusedError(SinkError, ValueError):
+    """A store refuses a batch for what it holds, and does not say which lines it is: the shipper looks for them.
+
+    They are set aside when others are taken. A store that refuses everything may be set up wrongly, and is tried again.
+    """

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from gatewaycore.errors import ConfigError, GatewayError, Problem, RequestError, SinkError, TemplateError
+from gatewaycore.errors import ConfigError, GatewayError, PoisonError, Problem, RefusedError, RequestError, SinkError, TemplateError
 
 
 @pytest.mark.parametrize(
-    "error", [ConfigError([]), TemplateError("x", "/{", (1, 2)), RequestError("x"), SinkError("x")], ids=lambda error: type(error).__name__
+    "error",
+    [ConfigError([]), TemplateError("x", "/{", (1, 2)), RequestError("x"), SinkError("x"), PoisonError([0], "x"), RefusedError("x")],
+    ids=lambda error: type(error).__name__,
 )
 def test_everything_raised_on_purpose_is_one_tree(error: Exception) -> None:
     assert isinstance(error, GatewayError)

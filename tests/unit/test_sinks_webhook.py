@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.errors import ConfigError, RefusedError, SinkError
+from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import webhook
 from gatewaycore.sinks.webhook import WebhookSink, WebhookStorage, sign, verify
 from tests.events import lines_of, make_event, make_events
@@ -119,21 +123,17 @@ def test_how_long_a_receiver_may_want_to_be_left_alone() -> None:
     assert [webhook._pause_s(text) for text in ("", "soon", "-5", "9" * 40, "Thu, 01 Jan 1970 00:00:00 GMT")] == [0, 0, 0, 3600, 0]
 
 
-def test_an_event_that_is_refused_is_skipped_when_others_are_taken(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    events = make_events(20)
-    events[3] = make_event(version="bad")
-    events[17] = make_event(version="bad")
-    lines = lines_of(events)
+@pytest.mark.parametrize(
+    "bad", [{3, 17, 999}, set(range(15)), set(range(1, 40)), set(range(985, 1000))], ids=["few", "first", "many", "last"]
+)
+def test_events_that_are_refused_are_found_and_no_others(receiver: Receiver, bad: set[int]) -> None:
+    lines = lines_of([make_event(version="bad") if number in bad else make_event() for number in range(1000)])
     receiver.answer = lambda delivery: (422, {}) if any(b'"version":"bad"' in line for line in delivery.lines) else None
-    sink = open_to(receiver)
-    sink.write([*lines, b"{torn\n"])
+    sink = open_to(receiver, batch=400)
+    refused = Sieve(sink).write(lines)
     sink.close()
+    assert sorted(one.line for one in refused) == sorted(line for line in lines if b'"version":"bad"' in line)
     assert sorted(receiver.events.values()) == sorted(line for line in lines if b'"version":"bad"' not in line)
-    assert sink.skipped == 3
-    assert [record.getMessage() for record in caplog.records if record.name.startswith("gatewaycore")] == [
-        "webhook: 2 lines are skipped: the receiver refuses them",
-        "webhook: 1 lines are skipped: they are not events",
-    ]
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -141,8 +141,8 @@ def test_a_receiver_that_refuses_everything_loses_nothing(receiver: Receiver, co
     lines = lines_of(make_events(count))
     receiver.answer = lambda delivery: (400, {})
     sink = open_to(receiver)
-    with pytest.raises(SinkError, match="refuses everything"):
-        sink.write(lines)
+    with pytest.raises(RefusedError, match="webhook: status 400"):
+        Sieve(sink).write(lines)
     assert len(receiver.seen) < 100
     receiver.answer = lambda delivery: None
     # With another one, as it comes: the part is not the same any more.
@@ -179,6 +179,45 @@ def test_a_receiver_that_says_nothing(receiver: Receiver, monkeypatch: pytest.Mo
     with pytest.raises(SinkError, match="webhook: ReadTimeout"):
         sink.write(lines_of(make_events(1)))
     sink.close()
+
+
+@contextmanager
+def trickle(answer: bytes) -> Iterator[tuple[str, list[int]]]:
+    """Answer one request with a byte now and then; yield the URL, and how many were sent before the client had enough."""
+    sent: list[int] = []
+
+    def serve() -> None:
+        client, _ = listener.accept()
+        with client:
+            client.recv(65_536)
+            for position in range(len(answer)):
+                try:
+                    client.sendall(answer[position : position + 1])
+                except OSError:
+                    break
+                sent.append(position)
+                # As slow as this, all of it would take far longer than a request may.
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/", sent
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 500, b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"a" * 500],
+    ids=["head", "body"],
+)
+def test_a_receiver_that_answers_a_byte_now_and_then(answer: bytes) -> None:
+    with trickle(answer) as (url, sent):
+        sink = WebhookStorage(url=url, allow_private=True, timeout_s=0.5).open()
+        with pytest.raises(SinkError, match="webhook: ReadTimeout"):
+            sink.write(lines_of(make_events(1)))
+        sink.close()
+    assert 0 < len(sent) < 500
 
 
 def test_an_address_inside_wants_to_be_allowed(receiver: Receiver) -> None:

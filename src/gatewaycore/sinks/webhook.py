@@ -13,18 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from gatewaycore._version import __version__
-from gatewaycore.errors import ConfigError, Problem, SinkError
-from gatewaycore.event import Event
+from gatewaycore.errors import ConfigError, Problem, RefusedError, SinkError
 from gatewaycore.sinks.rows import Intake, Part, Parts, check_positive
 from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
     import httpx
+
+    from gatewaycore.connecting import Deadline
 
 SIGNATURE = "gateway-signature"
 """``v1=`` and HMAC-SHA256 of timestamp, "." and body, in hexadecimal digits."""
@@ -40,10 +41,6 @@ _ANSWER_BYTES = 64 * 1024
 # They speak of the body (RFC 9110 §15.5.1, §15.5.14, §15.5.21): something in it will never be taken. All others speak of the place, the
 # password or the moment, which somebody will mend.
 _OF_THE_BODY = frozenset({400, 413, 422})
-# To find one event in a batch, halves are refused as often as the batch can be halved. After this many, everything is.
-_MOST_REFUSALS = 32
-
-_Pairs: TypeAlias = Sequence[tuple[bytes, Event]]
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, *, now_s: float | None = None, tolerance_s: float = _TOLERANCE_S) -> bool:
@@ -77,7 +74,7 @@ class WebhookStorage:
         url: where to; ``https://…``. It may hold a token, so it is shown nowhere.
         secret: signs; None signs nothing.
         batch: the most events in a request.
-        timeout_s: for each step of a request.
+        timeout_s: for each request, from its beginning to the end of the answer.
         gzip: whether the body is compressed.
         allow_private: whether the receiver may be in a private network or on this machine.
     """
@@ -95,20 +92,12 @@ class WebhookStorage:
         Raises:
             ConfigError: the URL is none.
         """
-        from gatewaycore.connecting import open_client
+        from gatewaycore.connecting import Deadline, open_client
 
         if not is_url(self.url, "http", "https"):
             raise ConfigError([Problem("sinks: webhook: url", "is not a URL", "write https://host/path")])
-        return WebhookSink(open_client(private=self.allow_private), self)
-
-
-@define
-class _Found:
-    """What has become of the pieces of a part that was refused."""
-
-    taken: int = 0
-    refusals: int = 0
-    refused: int = 0
+        deadline = Deadline()
+        return WebhookSink(open_client(private=self.allow_private, deadline=deadline), deadline, self)
 
 
 class WebhookSink:
@@ -116,14 +105,16 @@ class WebhookSink:
 
     Args:
         client: connects to permitted addresses only.
+        deadline: of the client's requests.
         settings: the rest.
     """
 
     batch_bytes = 4 * 1024 * 1024
     linger_s = 1.0
 
-    def __init__(self, client: httpx.Client, settings: WebhookStorage) -> None:
+    def __init__(self, client: httpx.Client, deadline: Deadline, settings: WebhookStorage) -> None:
         self._client = client
+        self._deadline = deadline
         self._settings = settings
         self._intake = Intake("webhook")
         self._resumes_at = 0.0
@@ -139,13 +130,14 @@ class WebhookSink:
 
         Raises:
             SinkError: the receiver is not there, or does not take it now; it is not asked before it wants to be.
+            RefusedError: it refuses some of it for what it holds.
         """
         if time.monotonic() < self._resumes_at:
             raise SinkError("webhook: the receiver wants to be left alone for now")
         for part in self._parts.cut(self._intake.pair(lines)):
             if not part.taken:
                 part.sent = True
-                self._deliver(part)
+                self._post(part)
                 part.taken = True
         self._parts.forget()
         self._intake.settle()
@@ -154,34 +146,7 @@ class WebhookSink:
         """Close the connections."""
         self._client.close()
 
-    def _deliver(self, part: Part) -> None:
-        """Send a part; an event that is refused for what it holds is skipped, if others beside it are taken."""
-        found = _Found()
-        self._try(part.pairs, found)
-        if found.refused and not found.taken:
-            # Nobody knows whether it is the events, or a receiver that is set up wrongly: nothing is lost, and more events may tell.
-            part.sent = False
-            raise SinkError("webhook: the receiver refuses everything")
-        if found.refused:
-            self._intake.skip(found.refused, "the receiver refuses them")
-
-    def _try(self, pairs: _Pairs, found: _Found) -> None:
-        if self._post(Part(pairs)):
-            found.taken += 1
-            return
-        found.refusals += 1
-        if len(pairs) == 1:
-            found.refused += 1
-            return
-        if found.refusals > _MOST_REFUSALS and not found.taken:
-            found.refused += len(pairs)
-            return
-        middle = len(pairs) // 2
-        self._try(pairs[:middle], found)
-        self._try(pairs[middle:], found)
-
-    def _post(self, part: Part) -> bool:
-        """Send one request; False when it is refused for what it holds."""
+    def _post(self, part: Part) -> None:
         import httpx
 
         body = b"".join(line for line, _ in part.pairs)
@@ -197,6 +162,7 @@ class WebhookSink:
         if self._settings.secret is not None:
             headers[TIMESTAMP] = str(int(time.time()))
             headers[SIGNATURE] = sign(self._settings.secret, headers[TIMESTAMP], body)
+        self._deadline.begin(self._settings.timeout_s)
         try:
             with self._client.stream("POST", self._settings.url, content=body, headers=headers, timeout=self._settings.timeout_s) as answer:
                 # Read, so that the connection can be used again.
@@ -208,9 +174,11 @@ class WebhookSink:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SinkError(f"webhook: {type(error).__name__}") from None
         if answer.is_success:
-            return True
+            return
         if answer.status_code in _OF_THE_BODY:
-            return False
+            # Nobody has it, and what comes again may be cut otherwise.
+            part.sent = False
+            raise RefusedError(f"webhook: status {answer.status_code}")
         if answer.status_code in (429, 503):
             self._resumes_at = time.monotonic() + _pause_s(answer.headers.get("retry-after", ""))
         raise SinkError(f"webhook: status {answer.status_code}")
