@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gatewaycore.errors import SinkError
+from gatewaycore.errors import SinkError, words_of
 from gatewaycore.shipper.cursor import file_name
 from gatewaycore.shipper.set_aside import SetAside
 from gatewaycore.shipper.shipping import SET_ASIDE
@@ -62,9 +62,7 @@ class Sifted:
             if junk or refused:
                 self.set_aside.add([*junk, *refused])
         except Exception as error:  # noqa: BLE001 - a sink of another distribution may raise anything; it is told, and the batch comes again
-            # What others say of a batch may quote a line of it.
-            words = error if type(error) is SinkError else type(error).__name__
-            raise SinkError(f"sink {self._name} takes nothing now: {words}") from None
+            raise SinkError(f"sink {self._name} takes nothing now: {words_of(error)}") from None
         self.taken += len(good) - len(refused)
 
     def close(self) -> None:

@@ -85,11 +85,16 @@ class RequestError(GatewayError):
 
 
 class SinkError(GatewayError):
-    """A sink that cannot take events now; the shipper keeps them and tries again."""
+    """A sink that cannot take events now; the shipper keeps them and tries again.
+
+    What it says is logged: no word of it is a secret, an address or a piece of an event.
+    """
 
 
 class PoisonError(SinkError):
-    """A sink will never take some lines of a batch, and has kept none of it: the shipper sets them aside, and sends the others again.
+    """A sink will never take some lines of a batch: the shipper sets them aside, and sends the others again.
+
+    So the sink has kept none of the batch; or, where its store does not tell by `id` what comes again, it knows the others itself.
 
     Args:
         lines: their positions in the batch, from 0.
@@ -107,3 +112,10 @@ class RefusedError(SinkError, ValueError):
 
     They are set aside when others are taken. A store that refuses everything may be set up wrongly, and is tried again.
     """
+
+
+def words_of(error: BaseException) -> str:
+    """Return what may be logged of an error: our own sentences. Of others, and of what a sink says of a line, only the name."""
+    if isinstance(error, GatewayError) and not isinstance(error, PoisonError):
+        return str(error) or type(error).__name__
+    return type(error).__name__

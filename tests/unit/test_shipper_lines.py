@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gatewaycore.errors import PoisonError, SinkError
+from gatewaycore.errors import PoisonError, RefusedError, SinkError
 from gatewaycore.segments import Span
 from gatewaycore.shipper import Shipper, sifting
 from gatewaycore.shipper import set_aside as room
@@ -160,7 +160,7 @@ def test_when_it_is_down_it_gets_them_later(home: Home) -> None:
     down: list[Exception | None] = [SinkError("no"), None]
     store = Reader(lambda: down.pop(0))
     shipper = home.shipper(store)
-    assert (shipper.ship(), shipper.failing) == (0, {"sink a": "SinkError"})
+    assert (shipper.ship(), shipper.failing) == (0, {"sink a": "no"})
     assert (shipper.ship(), store.batches) == (1, [])
 
 
@@ -328,6 +328,18 @@ def test_a_sink_that_refuses_everything_says_nothing_of_the_lines(home: Home) ->
     assert shipper.ship() == 99
 
 
+@pytest.mark.parametrize("bad_ones", [range(15), range(16), range(40), [*range(16), 98], [*range(17), *range(30, 99)]], ids=str)
+def test_many_bad_lines_at_the_front_do_not_stop_a_sink(home: Home, bad_ones: Sequence[int]) -> None:
+    lines = home.write(*range(99))
+    store = Store(bad(*bad_ones))
+    shipper = home.shipper(store)
+    # Where few are good, it is chance that meets one, the next time at the latest but a few.
+    for _ in range(50):
+        shipper.ship()
+    assert sorted(store.lines) == [line for number, line in enumerate(lines) if number not in bad_ones]
+    assert sorted(one["line"].encode() + b"\n" for one in home.aside()) == [lines[number] for number in bad_ones]
+
+
 def test_a_line_by_itself_waits_for_others_to_be_compared_with(home: Home) -> None:
     home.write(1)
     store = Store(bad(1))
@@ -337,6 +349,12 @@ def test_a_line_by_itself_waits_for_others_to_be_compared_with(home: Home) -> No
     home.write(2)
     assert shipper.ship() == 1
     assert shipper.set_aside == 1
+
+
+def test_the_words_of_a_refusal_are_kept_where_they_are_our_own(home: Home) -> None:
+    home.write(1, 2)
+    home.shipper(Store(bad(1, error=lambda: RefusedError("store: 22003")))).ship()
+    assert [one["reason"] for one in home.aside()] == ["store: 22003"]
 
 
 def test_a_bad_moment_is_no_bad_line(home: Home) -> None:
@@ -387,7 +405,7 @@ def test_a_file_that_cannot_be_written_delays_its_sink(home: Home) -> None:
     store = Store()
     shipper = home.shipper(store)
     shipper.ship()
-    assert shipper.failing == {"sink a": "FileExistsError"}
+    assert shipper.failing == {"sink a": "what it refuses cannot be set aside in a.jsonl: File exists"}
     (home.root / "set-aside").unlink()
     shipper.ship()
     assert (store.lines[-1:], shipper.set_aside) == (lines, 1)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from gatewaycore.errors import GatewayError
+
 _log = logging.getLogger("gatewaycore.shipper")
 
 
@@ -59,13 +61,19 @@ class Cursor:
         self._is_saved = True
 
     def load(self) -> None:
-        """Read the file."""
+        """Read the file.
+
+        Raises:
+            GatewayError: it cannot be read. If it is another file than ours, it begins anew instead.
+        """
         try:
             self._offsets = read_numbers(self._path)
         except ValueError:
             # Everything is sent again; sinks recognise what they have by its id.
-            _log.warning("the cursor of %s cannot be read and begins anew", self._name)
+            _log.warning("the cursor of %s is damaged and begins anew", self._name)
             self._offsets = {}
+        except OSError as error:
+            raise GatewayError(f"its cursor, {self._path.name}, cannot be read: {error.strerror}") from error
         self._is_saved = True
 
     def __getitem__(self, segment: str) -> int:
@@ -86,8 +94,11 @@ class Cursor:
         """Write the file, if something has changed.
 
         Raises:
-            OSError: it cannot be written.
+            GatewayError: it cannot be written.
         """
         if not self._is_saved:
-            write_numbers(self._path, self._offsets)
+            try:
+                write_numbers(self._path, self._offsets)
+            except OSError as error:
+                raise GatewayError(f"its cursor, {self._path.name}, cannot be saved: {error.strerror}") from error
             self._is_saved = True

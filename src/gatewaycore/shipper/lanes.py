@@ -12,6 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
+from gatewaycore.errors import words_of
 from gatewaycore.segments import segments
 
 _log = logging.getLogger("gatewaycore.shipper")
@@ -71,7 +72,7 @@ class Driver:
         journal: the folder of segments.
 
     Attributes:
-        failure: the name of what the lane raised when it was last asked; "" when it went well.
+        failure: what was wrong when the lane was last asked; "" when it went well.
     """
 
     def __init__(self, lane: Lane, journal: Path) -> None:
@@ -84,11 +85,20 @@ class Driver:
         self._asked_at = 0.0
         self._is_told = False
         self._is_ending = False
+        self._has_begun = False
 
     def begin(self) -> None:
-        """Take up the lane's cursor."""
-        self._is_ending = False
-        self.lane.begin()
+        """Take up the lane's cursor; where that cannot be done, each turn tries it again before anything else."""
+        self._is_ending = self._has_begun = False
+        try:
+            self._begin()
+        except Exception as error:  # noqa: BLE001 - as below: one lane's trouble delays that lane alone
+            self._fail(error)
+
+    def _begin(self) -> None:
+        if not self._has_begun:
+            self.lane.begin()
+            self._has_begun = True
 
     def is_due(self) -> bool:
         """Tell whether the lane is neither at work nor paused."""
@@ -104,23 +114,25 @@ class Driver:
         lane, before = self.lane, self.lane.shipped
         self._asked_at = time.monotonic()
         try:
+            self._begin()
             began_ms = time.time_ns() // 1_000_000
             more = lane.ship(Turn(began_ms, segments(self._journal), is_last))
         except Exception as error:  # noqa: BLE001 - whatever a sink of another distribution raises delays that sink alone
             if lane.shipped > before:
                 self._pause_s = 0.0
-            self._postpone()
-            self.failure = type(error).__name__
-            _log.warning("%s takes nothing now, and is tried again in %.0f s: %s", lane.name, self._pause_s, self.failure)
+            self._fail(error)
             return False
         self._pause_s = 0.0
         self.failure = ""
         return more
 
-    def _postpone(self) -> None:
+    def _fail(self, error: Exception) -> None:
+        """Say what is wrong, and let the lane pause."""
         self._pause_s = min(max(self._pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
         # Nodes that lost the same store at the same time would come back to it at the same time.
         self._resumes_at = time.monotonic() + self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - nobody guesses it
+        self.failure = words_of(error)
+        _log.warning("%s takes nothing now, and is tried again in %.0f s: %s", self.lane.name, self._pause_s, self.failure)
 
     def drain(self, is_last: bool = False) -> None:
         """Let the lane get everything done, or until it fails or is told to end."""
@@ -174,4 +186,4 @@ class Driver:
         try:
             self.lane.close()
         except Exception as error:  # noqa: BLE001 - as above; its batches are safe, or are sent again
-            _log.warning("%s cannot be closed: %s", self.lane.name, type(error).__name__)
+            _log.warning("%s cannot be closed: %s", self.lane.name, words_of(error))

@@ -40,7 +40,7 @@ class Retention:
         """Read the notes of whoever did this last."""
         try:
             self._read_at = read_numbers(self._notes)
-        except ValueError:
+        except (OSError, ValueError):
             # Then the time begins anew, and they are kept longer.
             self._read_at = {}
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from gatewaycore.errors import GatewayError
+
 _log = logging.getLogger("gatewaycore.shipper")
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -54,8 +56,22 @@ class SetAside:
         """Keep lines; return when they are on disk.
 
         Raises:
-            OSError: the file cannot be written.
+            GatewayError: the file cannot be written.
         """
+        try:
+            dropped = self._write(refused)
+        except OSError as error:
+            raise GatewayError(f"what it refuses cannot be set aside in {self._path.name}: {error.strerror}") from error
+        self.count += len(refused)
+        # Neither the line nor what its store says of it: this is a log.
+        _log.error("%s cannot take %d lines, which are set aside in %s", self._name, len(refused), self._path.name)
+        if dropped:
+            if not self.dropped:
+                _log.error("%s is full: further lines that %s cannot take are lost", self._path.name, self._name)
+            self.dropped += dropped
+
+    def _write(self, refused: Sequence[Refused]) -> int:
+        """Write lines, and return for how many there is no room."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -70,14 +86,7 @@ class SetAside:
                 kept += 1
             file.flush()
             os.fsync(fd)
-        dropped = len(refused) - kept
-        self.count += len(refused)
-        # Neither the line nor what its store says of it: this is a log.
-        _log.error("%s cannot take %d lines, which are set aside in %s", self._name, len(refused), self._path.name)
-        if dropped:
-            if not self.dropped:
-                _log.error("%s is full: further lines that %s cannot take are lost", self._path.name, self._name)
-            self.dropped += dropped
+        return len(refused) - kept
 
 
 def _text(line: bytes) -> str:

@@ -64,7 +64,7 @@ class Shipper:
 
     @property
     def failing(self) -> Mapping[str, str]:
-        """The lanes that could not go on when they were last asked, and why: the name of an error."""
+        """The lanes that could not go on when they were last asked, and why."""
         return {driver.lane.name: driver.failure for driver in (*self._first, *self._fed) if driver.failure}
 
     @property

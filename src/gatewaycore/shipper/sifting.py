@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import msgspec
 
-from gatewaycore.errors import PoisonError
+from gatewaycore.errors import PoisonError, words_of
 from gatewaycore.segments import UNREADABLE
 from gatewaycore.shipper.set_aside import Refused
 from gatewaycore.sinks import Sink
@@ -12,7 +14,7 @@ from gatewaycore.sinks import Sink
 REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, PoisonError)
 """What speaks of the lines rather than of the store; only where the store takes other lines is it believed."""
 
-# So many lines are refused one by one, and none is taken: then it is the store.
+# So many lines are refused one by one, and none is taken, and as many from all over the rest: then it is the store.
 _MOST_SUSPECTS = 16
 
 
@@ -74,18 +76,35 @@ class Sieve:
                     left += _halves(piece)
                     continue
                 suspects.append(piece)
-                if len(suspects) >= _MOST_SUSPECTS and not is_taken:
-                    break
+                if not is_taken and len(suspects) >= _MOST_SUSPECTS:
+                    is_taken = self._try_elsewhere(left)
+                    if not is_taken:
+                        break
         if not is_taken:
             raise error
         return [one for piece in suspects for one in self._again(piece)]
+
+    def _try_elsewhere(self, left: list[list[bytes]]) -> bool:
+        """Write single lines from all over `left`; True when one is taken, which is not left any more.
+
+        Other ones each time: a batch in which nearly every line is bad comes again until a good one is met.
+        """
+        rest = [line for piece in reversed(left) for line in piece]
+        for at in random.sample(range(len(rest)), min(len(rest), _MOST_SUSPECTS)):
+            try:
+                self._sink.write([rest[at]])
+            except REFUSALS:
+                continue
+            left[:] = [piece for piece in (rest[at + 1 :], rest[:at]) if piece]
+            return True
+        return False
 
     def _again(self, piece: list[bytes]) -> list[Refused]:
         """Write a line again, after others were taken: it may have been a bad moment."""
         try:
             self._sink.write(piece)
         except REFUSALS as error:
-            return [Refused(piece[0], error.reason if isinstance(error, PoisonError) else type(error).__name__)]
+            return [Refused(piece[0], error.reason if isinstance(error, PoisonError) else words_of(error))]
         return []
 
 
