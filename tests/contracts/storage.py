@@ -24,6 +24,7 @@ from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.rules import EventRule
 from gatewaycore.salts import Salts
+from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import Storage
 
 
@@ -48,6 +49,9 @@ class StorageContract:
 
     exactly_once: bool = False
     """Whether a line that is written twice is held once."""
+
+    takes_any_line: bool = False
+    """Whether lines are held as they come, events or not."""
 
     def make(self, folder: Path) -> Storage:
         """Make settings that keep everything in `folder`, where they keep anything in files."""
@@ -101,6 +105,14 @@ class StorageContract:
             sink.write([line])
             sink.close()
         assert len(set(self.ids(tmp_path))) == 2
+
+    def test_what_is_no_event_is_named_and_the_others_are_held_once(self, tmp_path: Path) -> None:
+        lines, poison = make_lines(4), b'{"id":"x","not":"an event"}\n'
+        sink = self.make(tmp_path).open()
+        refused = Sieve(sink).write([poison, *lines[:2], poison, *lines[2:]])
+        sink.close()
+        assert [one.line for one in refused] == ([] if self.takes_any_line else [poison, poison])
+        assert sorted(one for one in self.ids(tmp_path) if one != "x") == sorted(json.loads(line)["id"] for line in lines)
 
     def test_nothing_and_very_much_may_be_written(self, tmp_path: Path) -> None:
         lines = make_lines(5_000)

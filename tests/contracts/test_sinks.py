@@ -31,6 +31,8 @@ from tests.receiver import Receiver
 
 
 class TestJsonl(StorageContract):
+    takes_any_line = True
+
     def make(self, folder: Path) -> Storage:
         return JsonlStorage(str(folder / "out.jsonl"))
 

@@ -32,7 +32,7 @@ from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.recorder import decode, encode
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, PixelRule
-from gatewaycore.sinks.rows import Intake
+from gatewaycore.sinks.rows import pair
 from tests.events import make_event
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -75,7 +75,7 @@ def made(fields: Mapping[str, str], using: Maker | None = None) -> Event:
     event = decode(found[1])
     assert event.time == found[0]
     # As every sink takes it.
-    assert Intake("test").read([found[1]]) == [event]
+    assert pair([found[1]]) == [(found[1], event)]
     return event
 
 

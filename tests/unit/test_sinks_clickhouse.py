@@ -38,13 +38,12 @@ def test_an_event_that_comes_again_in_another_batch_is_merged_away(clickhouse: C
     lines = lines_of(make_events(50))
     sink = ClickhouseStorage(url=url).open()
     sink.write(lines)
-    sink.write([*lines, *lines_of(make_events(1)), b"{torn\n"])
+    sink.write([*lines, *lines_of(make_events(1))])
     sink.close()
     database = url.rpartition("/")[2]
     assert clickhouse.ask("SELECT count() FROM events FINAL", database) == b"51\n"
     clickhouse.ask("OPTIMIZE TABLE events FINAL", database)
     assert count(clickhouse, url) == 51
-    assert sink.skipped == 1
 
 
 def test_how_the_table_is_laid_out(clickhouse: Clickhouse) -> None:

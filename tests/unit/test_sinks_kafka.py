@@ -9,6 +9,7 @@ from attrs import evolve
 
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks.kafka import KafkaStorage
 from tests.events import lines_of, make_event, make_events
 from tests.kafka import Kafka
@@ -18,7 +19,7 @@ def test_a_message_is_an_event_under_its_package(kafka: Kafka) -> None:
     topic = kafka.topic()
     events = [*make_events(3), make_event(package=None)]
     sink = KafkaStorage(brokers=kafka.brokers, topic=topic).open()
-    sink.write([*lines_of(events), b"{torn\n"])
+    sink.write(lines_of(events))
     sink.close()
     assert sorted(kafka.messages(topic), key=lambda message: message[2]) == sorted(
         [
@@ -27,17 +28,19 @@ def test_a_message_is_an_event_under_its_package(kafka: Kafka) -> None:
         ],
         key=lambda message: message[2],
     )
-    assert sink.skipped == 1
 
 
-def test_an_event_that_is_too_large_is_skipped(kafka: Kafka) -> None:
+def test_events_that_are_too_large_are_named_and_the_others_are_there_once(kafka: Kafka) -> None:
     topic = kafka.topic()
-    lines = lines_of([make_event(version="x" * 3000), *make_events(2)])
+    large = [make_event(version=letter * 3000) for letter in "xy"]
+    good = make_events(5)
     sink = KafkaStorage(brokers=kafka.brokers, topic=topic, options={"message.max.bytes": "2000"}).open()
-    sink.write(lines)
+    refused = Sieve(sink).write(lines_of([large[0], *good[:3], large[1], *good[3:]]))
+    sink.write(lines_of(make_events(1)))
     sink.close()
-    assert len(kafka.messages(topic)) == 2
-    assert sink.skipped == 1
+    assert [one.line for one in refused] == lines_of(large)
+    assert {one.reason for one in refused} == {"larger than a message may be (message.max.bytes)"}
+    assert len(kafka.messages(topic)) == 6
 
 
 def test_more_than_the_queue_holds(kafka: Kafka) -> None:

@@ -17,7 +17,7 @@ from attrs import evolve
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from gatewaycore.errors import ConfigError, PoisonError, SinkError
+from gatewaycore.errors import ConfigError, PoisonError, SinkError, words_of
 from gatewaycore.event import Event
 from gatewaycore.recorder import encode
 from gatewaycore.shipper import Shipper
@@ -259,6 +259,27 @@ def test_a_file_that_cannot_be_written_leaves_nothing(lake: Path, opened: Callab
     in_the_way.unlink()
     made.write([line(1)])
     assert len(list(lake.glob("day=*/*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError("Generic S3 error: status code: 403, <Code>AccessDenied</Code> https://hunter2@x/"), "OSError: 403: AccessDenied"),
+        (OSError(28, "No space left on device", "/hunter2"), "OSError: No space left on device"),
+        (RuntimeError("cannot write hunter2 (os error 13)"), "RuntimeError: Permission denied"),
+        (RuntimeError('{"user_agent":"hunter2"}'), "RuntimeError"),
+    ],
+)
+def test_of_an_engines_words_only_the_answer_is_told(
+    opened: Callable[..., LakeSink], monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(DeltaTable, "create_write_transaction", fail)
+    with pytest.raises(SinkError) as caught:
+        opened().write([line(1)])
+    assert words_of(caught.value) == f"lake: {told}"
 
 
 def test_a_day_in_the_middle_of_another_is_found(lake: Path, opened: Callable[..., LakeSink]) -> None:

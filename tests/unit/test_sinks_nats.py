@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
 from gatewaycore.errors import ConfigError, SinkError
@@ -18,6 +19,7 @@ from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.nats import NatsStorage, consume
 from gatewaycore.sinks.nats import consumer as room
+from gatewaycore.sinks.rows import Part
 from tests.e2e.running import DEADLINE_S, Programs
 from tests.events import lines_of, make_event, make_events
 from tests.queues import Nats, streamed
@@ -43,10 +45,9 @@ def test_a_batch_that_comes_again_with_more_behind_it_is_there_once(nats: Nats) 
     sink.write(lines[:250])
     for part in sink._parts._before:
         part.taken = False
-    sink.write([*lines, b"{torn\n"])
+    sink.write(lines)
     sink.close()
     assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
-    assert sink.skipped == 1
 
 
 @pytest.mark.parametrize("whose", ["server", "stream"])
@@ -65,6 +66,34 @@ def test_small_messages_only(programs: Programs, tmp_path: Path, whose: str) -> 
     assert [one.line for one in refused] == large
     assert {one.reason for one in refused} == {"larger than a message may be (the server's max_payload, the stream's max_msg_size)"}
     # Each once: what there is of a batch when a line of it is found to be too large is not sent again in other messages.
+    assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
+
+
+def test_what_is_too_large_is_not_forgotten_when_something_else_goes_wrong(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "nats.conf"
+    config.write_text("max_payload: 3000\n")
+    storage = settings(Nats(programs, "-c", str(config)))
+    lines = lines_of(make_events(150))
+    (large,) = lines_of([make_event(version="x" * 3000)])
+    sink = storage.open()
+    send = sink._send
+
+    async def fail_late(part: Part, context: JetStreamContext) -> None:
+        if lines[149] in [line for line, _ in part.pairs]:
+            # When the first message, with the large one in it, has been dealt with.
+            while not sink._parts._before[0].taken:
+                await asyncio.sleep(0.01)
+            raise OSError
+        await send(part, context)
+
+    monkeypatch.setattr(sink, "_send", fail_late)
+    with pytest.raises(SinkError, match="OSError"):
+        Sieve(sink).write([large, *lines])
+    monkeypatch.undo()
+    assert [one.line for one in Sieve(sink).write([large, *lines])] == [large]
+    sink.close()
     assert sorted(streamed(storage.url, storage.stream)) == sorted(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,6 +12,8 @@ import pytest
 
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, SinkError
+from gatewaycore.shipper import Shipper
+from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks.postgres import PostgresStorage
 from tests.databases import Postgres, stored
 from tests.events import lines_of, make_event, make_events
@@ -79,20 +82,24 @@ def test_text_is_held_as_it_is_but_for_nul(postgres: Postgres, url: str, text: s
     (found,) = stored(postgres, url)
     said = text.replace("\0", "\ufffd")
     assert (found.version, found.variables) == (said, {said: said, "x": f"'{said}"})
-    assert sink.skipped == 0
 
 
-def test_what_the_database_refuses_is_skipped_and_nothing_else(postgres: Postgres, url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_the_database_refuses_is_set_aside_and_nothing_else(postgres: Postgres, url: str, tmp_path: Path) -> None:
     events = make_events(50)
-    lines = [*lines_of(events[:25]), b"{torn\n", *lines_of([make_event(bytes=2**62 * 2 - 1, status=2**40)]), *lines_of(events[25:])]
-    sink = PostgresStorage(url=url).open()
-    sink.write(lines)
-    sink.close()
+    poison = [b'{"id":"x","not":"an event"}\n', *lines_of([make_event(bytes=2**62 * 2 - 1, status=2**40)])]
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    (journal / "n-1-1.jsonl").write_bytes(b"".join([*lines_of(events[:25]), *poison, *lines_of(events[25:])]))
+    shipper = Shipper(journal, tmp_path / "cursors", {"postgres": PostgresStorage(url=url).open()})
+    assert shipper.acquire()
+    assert shipper.ship() == 50
+    assert (shipper.set_aside, shipper.failing) == (2, {})
+    shipper.close()
     assert stored(postgres, url) == events
-    assert sink.skipped == 2
-    assert [record.getMessage() for record in caplog.records] == [
-        "postgres: 1 lines are skipped: PostgreSQL refuses them (22003)",
-        "postgres: 1 lines are skipped: they are not events",
+    told = [json.loads(line) for line in (tmp_path / "set-aside" / "postgres.jsonl").read_text().splitlines()]
+    assert [(one["line"].encode() + b"\n", one["reason"]) for one in told] == [
+        (poison[0], "no event: a column is missing that every event has, or is of another type"),
+        (poison[1], "postgres: NumericValueOutOfRange 22003"),
     ]
 
 
@@ -100,10 +107,9 @@ def test_characters_that_the_database_has_not(postgres: Postgres) -> None:
     url = postgres.create("ENCODING latin1 LOCALE 'C' TEMPLATE template0")
     events = [make_event(version="ü"), make_event(version="\U0001f6fc")]
     sink = PostgresStorage(url=url).open()
-    sink.write(lines_of(events))
+    assert [one.line for one in Sieve(sink).write(lines_of(events))] == lines_of(events[1:])
     sink.close()
     assert stored(postgres, url) == events[:1]
-    assert sink.skipped == 1
 
 
 def test_a_partition_that_was_dropped_is_made_again(postgres: Postgres, url: str) -> None:

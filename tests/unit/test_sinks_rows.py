@@ -1,13 +1,12 @@
-"""What the sinks share: lines -> events, and a count of what is none."""
+"""What the sinks share: lines -> events, and parts of a batch."""
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
+from gatewaycore.errors import PoisonError
 from gatewaycore.recorder import encode
-from gatewaycore.sinks.rows import Intake, Parts, batch_key, check_name, check_positive, without_extra
+from gatewaycore.sinks.rows import Parts, batch_key, check_name, check_positive, pair, without_extra
 from tests.events import lines_of, make_event, make_events
 
 GOOD = make_event()
@@ -23,19 +22,13 @@ TORN = [
 
 def test_events_come_in_their_order() -> None:
     other = make_event()
-    assert Intake("x").read([encode(other), encode(GOOD)]) == [other, GOOD]
+    assert pair([encode(other), encode(GOOD)]) == [(encode(other), other), (encode(GOOD), GOOD)]
 
 
-def test_what_is_no_event_is_counted_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
-    intake = Intake("store")
-    with caplog.at_level(logging.ERROR):
-        for _ in range(2):
-            assert intake.read([*TORN[:3], encode(GOOD), *TORN[3:]]) == [GOOD]
-        assert intake.skipped == 0
-        for _ in range(2):
-            intake.settle()
-    assert intake.skipped == len(TORN)
-    assert [record.getMessage() for record in caplog.records] == ["store: 6 lines are skipped: they are not events"]
+def test_what_is_no_event_is_named_and_never_shown() -> None:
+    with pytest.raises(PoisonError, match=r"^no event: a column is missing that every event has, or is of another type$") as caught:
+        pair([*TORN[:3], encode(GOOD), *TORN[3:]])
+    assert caught.value.lines == (0, 1, 2, *range(4, len(TORN) + 1))
 
 
 def test_a_batch_has_a_key_of_its_own() -> None:
@@ -44,7 +37,7 @@ def test_a_batch_has_a_key_of_its_own() -> None:
 
 
 def test_a_batch_that_comes_again_is_cut_as_before() -> None:
-    pairs = Intake("x").pair(lines_of(make_events(12)))
+    pairs = pair(lines_of(make_events(12)))
     parts = Parts(4, 1_000_000)
     first = parts.cut(pairs[:10])
     assert [len(part.pairs) for part in first] == [4, 4, 2]
@@ -59,7 +52,7 @@ def test_a_batch_that_comes_again_is_cut_as_before() -> None:
 
 
 def test_parts_are_as_large_as_they_may_be() -> None:
-    pairs = Intake("x").pair(lines_of([make_event(), make_event(version="x" * 1000), make_event(), make_event()]))
+    pairs = pair(lines_of([make_event(), make_event(version="x" * 1000), make_event(), make_event()]))
     assert [len(part.pairs) for part in Parts(3, 1000).cut(pairs)] == [1, 1, 1, 1]
     assert [len(part.pairs) for part in Parts(3, 10_000).cut(pairs)] == [3, 1]
 

@@ -150,7 +150,6 @@ def test_a_receiver_that_refuses_everything_loses_nothing(receiver: Receiver, co
     sink.write(lines)
     sink.close()
     assert len(receiver.events) == count + 1
-    assert sink.skipped == 0
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 410, 500])

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from gatewaycore.errors import ConfigError, PoisonError, Problem, RefusedError, SinkError
 from gatewaycore.event import Event
 from gatewaycore.sinks.quiet import quiet
-from gatewaycore.sinks.rows import COLUMNS, Intake, Part, Parts, check_name, check_positive, without_extra
+from gatewaycore.sinks.rows import COLUMNS, Part, Parts, check_name, check_positive, pair, without_extra
 from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
@@ -130,27 +130,21 @@ class ClickhouseSink:
 
     def __init__(self, settings: ClickhouseStorage) -> None:
         self._settings = settings
-        self._intake = Intake("clickhouse")
         self._parts = Parts(_EVENTS, self.batch_bytes)
         self._client: Client | None = None
         self._columns: Sequence[str] = ()
-
-    @property
-    def skipped(self) -> int:
-        """Lines that the table will never have."""
-        return self._intake.skipped
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Insert a batch.
 
         Raises:
             SinkError: the server is not there, or does not take it now.
-            PoisonError: lines hold numbers that it would store as others.
+            PoisonError: some lines are no events, or hold numbers that it would store as others.
             RefusedError: the server refuses what some line holds.
         """
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        pairs = self._intake.pair(lines)
+        pairs = pair(lines)
         unfit = {line for line, event in pairs if not _fits(event)}
         if unfit:
             raise PoisonError([number for number, line in enumerate(lines) if line in unfit], "a number that its column does not hold")
@@ -170,7 +164,6 @@ class ClickhouseSink:
             self.close()
             raise SinkError(words) from None
         self._parts.forget()
-        self._intake.settle()
 
     def _insert(self, part: Part) -> None:
         self._connected().raw_insert(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, Problem, SinkError
+from gatewaycore.errors import ConfigError, PoisonError, Problem, SinkError
 from gatewaycore.event import Event
-from gatewaycore.sinks.rows import Intake, check_positive, without_extra
+from gatewaycore.sinks.rows import check_positive, pair, without_extra
 
 if TYPE_CHECKING:
     from confluent_kafka import Message, Producer
@@ -71,16 +71,11 @@ class KafkaSink:
 
     def __init__(self, settings: KafkaStorage) -> None:
         self._settings = settings
-        self._intake = Intake("kafka")
         self._producer: Producer | None = None
-        # Of the batch that is under way: ids of what the brokers have, and how many have failed.
+        # Of the batch that is under way: ids of what the brokers have and of what is too large for them, and how the others have failed.
         self._taken: set[str] = set()
+        self._too_large: set[str] = set()
         self._failed: list[str] = []
-
-    @property
-    def skipped(self) -> int:
-        """Lines that the topic will never have."""
-        return self._intake.skipped
 
     def connect(self) -> Producer:
         """Return the producer, which connects by itself.
@@ -110,9 +105,11 @@ class KafkaSink:
 
         Raises:
             SinkError: some of it could not be delivered in time.
+            PoisonError: some lines are no events, or larger than a message may be; the topic has the others, and is not sent them again.
         """
-        pairs = self._intake.pair(lines)
+        pairs = pair(lines)
         self._taken &= {event.id for _, event in pairs}
+        self._too_large.clear()
         self._failed.clear()
         left = [(line, event) for line, event in pairs if event.id not in self._taken]
         if left and not self._produce(left):
@@ -121,8 +118,10 @@ class KafkaSink:
             # Messages in its queue would be delivered later, behind our back; and one that has failed for good stays so.
             self._drop()
             raise SinkError(f"kafka: {reason}")
+        if self._too_large:
+            named = [number for number, (_, event) in enumerate(pairs) if event.id in self._too_large]
+            raise PoisonError(named, "larger than a message may be (message.max.bytes)")
         self._taken.clear()
-        self._intake.settle()
 
     def _produce(self, pairs: Sequence[tuple[bytes, Event]]) -> bool:
         """Produce messages, and tell whether all were delivered."""
@@ -145,7 +144,7 @@ class KafkaSink:
             if error is None:
                 self._taken.add(number)
             else:
-                # Never a reason to skip: what a broker finds too large is a whole batch of messages.
+                # Never a fault of this one: what a broker finds too large is a whole batch of messages.
                 self._failed.append(error.name())
 
         try:
@@ -155,8 +154,7 @@ class KafkaSink:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
                 # Larger than the producer's own `message.max.bytes`: it is told at once.
-                self._taken.add(number)
-                self._intake.skip(1, "they are larger than a message may be")
+                self._too_large.add(number)
             else:
                 self._failed.append(error.args[0].name())
         return True

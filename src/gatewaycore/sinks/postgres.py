@@ -17,9 +17,9 @@ import msgspec
 from attrs import field, frozen
 
 from gatewaycore.deadlines import cut_after
-from gatewaycore.errors import ConfigError, Problem, SinkError
+from gatewaycore.errors import ConfigError, Problem, RefusedError, SinkError
 from gatewaycore.event import Event
-from gatewaycore.sinks.rows import COLUMNS, Intake, check_name, check_positive, without_extra
+from gatewaycore.sinks.rows import COLUMNS, check_name, check_positive, pair, without_extra
 
 if TYPE_CHECKING:
     import psycopg
@@ -122,7 +122,6 @@ class PostgresSink:
     def __init__(self, parameters: dict[str, Any], settings: PostgresStorage) -> None:
         self._parameters = parameters
         self._settings = settings
-        self._intake = Intake("postgres")
         self._connection: psycopg.Connection | None = None
         self._months: set[tuple[int, int]] = set()
         self._names = {
@@ -133,28 +132,28 @@ class PostgresSink:
             "timeout_ms": str(round(settings.timeout_s * 1000)),
         }
 
-    @property
-    def skipped(self) -> int:
-        """Lines that the database will never have."""
-        return self._intake.skipped
-
     def write(self, lines: Sequence[bytes]) -> None:
         """Store a batch.
 
         Raises:
             SinkError: the database is not there, does not answer in time, or does not let us.
+            PoisonError: some lines are no events.
+            RefusedError: the database refuses what some line holds; it has none of them.
         """
         import psycopg
 
-        events = self._intake.read(list(map(_without_nul, lines)))
+        events = [event for _, event in pair(list(map(_without_nul, lines)))]
         try:
             if events:
                 self._store(events)
-            self._intake.settle()
         except psycopg.Error as error:
-            # Whatever went wrong: a new connection looks at everything anew. The server's words may quote what was to be stored.
+            # The server's words may quote what was to be stored.
+            words = f"postgres: {type(error).__name__} {error.sqlstate or ''}".rstrip()
+            if (error.sqlstate or "")[:2] in _REFUSED:
+                raise RefusedError(words) from None
+            # Whatever went wrong: a new connection looks at everything anew.
             self.close()
-            raise SinkError(f"postgres: {type(error).__name__} {error.sqlstate or ''}".rstrip()) from None
+            raise SinkError(words) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -164,30 +163,16 @@ class PostgresSink:
         self._months.clear()
 
     def _store(self, events: Sequence[Event]) -> None:
-        """Store events; what the database refuses for what it holds is looked for by halves, and skipped."""
-        import psycopg
-
         connection = self._connected()
         months = {(time.year, time.month) for time in (event.time.astimezone(UTC) for event in events)}
-        try:
-            with self._deadline(connection), connection.transaction():
-                for month in sorted(months - self._months):
-                    self._partition(connection, *month)
-                with connection.cursor() as cursor:
-                    with cursor.copy(self._sql(_COPY)) as copy:
-                        for event in events:
-                            copy.write_row(_row(event))
-                    cursor.execute(self._sql(_INSERT))
-        except psycopg.Error as error:
-            if (error.sqlstate or "")[:2] not in _REFUSED:
-                raise
-            if len(events) == 1:
-                self._intake.skip(1, f"PostgreSQL refuses them ({error.sqlstate})")
-                return
-            middle = len(events) // 2
-            self._store(events[:middle])
-            self._store(events[middle:])
-            return
+        with self._deadline(connection), connection.transaction():
+            for month in sorted(months - self._months):
+                self._partition(connection, *month)
+            with connection.cursor() as cursor:
+                with cursor.copy(self._sql(_COPY)) as copy:
+                    for event in events:
+                        copy.write_row(_row(event))
+                cursor.execute(self._sql(_INSERT))
         self._months |= months
 
     def _connected(self) -> psycopg.Connection:

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from gatewaycore._version import __version__
 from gatewaycore.errors import ConfigError, Problem, RefusedError, SinkError
-from gatewaycore.sinks.rows import Intake, Part, Parts, check_positive
+from gatewaycore.sinks.rows import Part, Parts, check_positive, pair
 from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
@@ -116,31 +116,25 @@ class WebhookSink:
         self._client = client
         self._deadline = deadline
         self._settings = settings
-        self._intake = Intake("webhook")
         self._resumes_at = 0.0
         self._parts = Parts(settings.batch, self.batch_bytes)
-
-    @property
-    def skipped(self) -> int:
-        """Lines that the receiver will never have."""
-        return self._intake.skipped
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Send a batch, in parts.
 
         Raises:
             SinkError: the receiver is not there, or does not take it now; it is not asked before it wants to be.
+            PoisonError: some lines are no events.
             RefusedError: it refuses some of it for what it holds.
         """
         if time.monotonic() < self._resumes_at:
             raise SinkError("webhook: the receiver wants to be left alone for now")
-        for part in self._parts.cut(self._intake.pair(lines)):
+        for part in self._parts.cut(pair(lines)):
             if not part.taken:
                 part.sent = True
                 self._post(part)
                 part.taken = True
         self._parts.forget()
-        self._intake.settle()
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,7 +11,9 @@ them.
 
 from __future__ import annotations
 
+import os
 import random
+import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 _TRIES = 12
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _LINES = 100
+# What an object store or the system has answered, as the engines' words have it.
+_ANSWER = re.compile(r"\bstatus(?: code)?:? (?P<status>\d{3})\b|<Code>(?P<code>[A-Za-z]{1,60})</Code>|\(os error (?P<number>\d{1,5})\)")
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     # A commit every few seconds makes thousands of files a day of the table's log.
@@ -117,7 +121,7 @@ class LakeSink:
             raise
         except Exception as error:  # two engines and a cloud raise what they like: it is tried again
             self._table = None
-            raise SinkError(f"lake: {type(error).__name__}: {str(error)[:400]}") from error
+            raise SinkError(f"lake: {_words_of(error)}") from error
         if self._table is not None:
             self._house.keep(self._table, self._connected(), datetime.now(UTC))
         return spool.lines
@@ -250,3 +254,13 @@ class LakeSink:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _words_of(error: Exception) -> str:
+    """Return what may be logged of an engine's error: its words may hold a URL, or a piece of a line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    answers = [
+        os.strerror(int(found["number"])) if found["number"] else found["status"] or found["code"] for found in _ANSWER.finditer(str(error))
+    ]
+    return ": ".join([type(error).__name__, *answers[:2]])

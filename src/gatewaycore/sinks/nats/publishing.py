@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gatewaycore.errors import PoisonError
 from gatewaycore.sinks.nats.session import Session
-from gatewaycore.sinks.rows import Intake, Part, Parts, batch_key
+from gatewaycore.sinks.rows import Part, Parts, batch_key, pair
 
 if TYPE_CHECKING:
     from nats.js import JetStreamContext
@@ -36,33 +36,28 @@ class NatsSink:
 
     def __init__(self, settings: NatsStorage) -> None:
         self._session = Session(settings)
-        self._intake = Intake("nats")
         self._parts = Parts(_EVENTS, _BYTES)
         self._too_large: set[bytes] = set()
-
-    @property
-    def skipped(self) -> int:
-        """Lines that the stream will never have."""
-        return self._intake.skipped
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Publish a batch, and wait until the stream has all of it.
 
         Raises:
             SinkError: no server is there, or the stream does not take everything in time.
-            PoisonError: lines are larger than a message may be; the stream has the others, and is not sent them again.
+            PoisonError: some lines are no events, or larger than a message may be; the stream has the others, and is not sent them again.
         """
-        self._too_large.clear()
-        parts = [part for part in self._parts.cut(self._intake.pair(lines)) if not part.taken]
-        if parts:
-            self._session.run(partial(self._publish, parts))
+        parts = self._parts.cut(pair(lines))
+        left = [part for part in parts if not part.taken]
+        # Those of a part that was taken when another one was not are remembered until all are.
+        self._too_large &= {line for part in parts if part.taken for line, _ in part.pairs}
+        if left:
+            self._session.run(partial(self._publish, left))
         if self._too_large:
             for part in parts:
                 self._leave_out(part)
             named = [number for number, line in enumerate(lines) if line in self._too_large]
             raise PoisonError(named, "larger than a message may be (the server's max_payload, the stream's max_msg_size)")
         self._parts.forget()
-        self._intake.settle()
 
     async def _publish(self, parts: Sequence[Part], context: JetStreamContext) -> None:
         room = asyncio.Semaphore(_IN_FLIGHT)
