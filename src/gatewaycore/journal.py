@@ -98,7 +98,7 @@ class Journal:
         self._commits = GroupCommit(self._lock, self._uncommitted) if self.settings.durable == "disk" else None
 
     def append_all(self, lines: Sequence[bytes]) -> bool:
-        """Append the lines of one request: all of them or, when they are lost, none."""
+        """Append the lines of one request; False when some are lost: all of them, or those that a full disk had no room for."""
         return self.append(b"".join(lines), len(lines))
 
     def append(self, line: bytes, count: int = 1) -> bool:
@@ -116,7 +116,7 @@ class Journal:
                     self._make_sure(len(line))
                 written = os.write(self._fd, line)
                 if written != len(line):
-                    self._cut()
+                    count -= self._keep_whole(line[:written], count)
                     raise OSError(errno.ENOSPC, "short write")
             except OSError as error:
                 self._lose(count, error)
@@ -169,13 +169,23 @@ class Journal:
         with suppress(OSError), open(path, "wb", opener=_for_us, buffering=0) as file:
             file.write(b"%d\n" % self.tally.lost)
 
-    def _cut(self) -> None:
-        """Cut half a line back to where it began: it would swallow the next event."""
+    def _keep_whole(self, part: bytes, most: int) -> int:
+        """Cut half a line back to where it began: it would swallow the next event. Return how many are whole.
+
+        Those stay: somebody may have read them, who would come back to a place where something else stands, or nothing.
+        """
+        kept = min(part.count(b"\n"), most)
+        self._size += part.rfind(b"\n") + 1
+        self.tally.appended += kept
+        if self._commits is not None:
+            # Nobody waits for them: they are committed with the next ones.
+            self._commits.group.lines += kept
         try:
             os.ftruncate(self._fd, self._size)
         except OSError:
             # Then it must be the last of its segment, where readers skip it.
             self._close()
+        return kept
 
     def _make_sure(self, more: int) -> None:
         """Count the other segments again, for shipped ones are removed, but not at every lost event.

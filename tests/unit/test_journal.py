@@ -177,6 +177,34 @@ def test_half_a_line_that_cannot_be_cut_back_ends_its_segment(make: Callable[...
     assert second.read_bytes() == LINE
 
 
+@pytest.mark.parametrize("durable", ["process", "disk"])
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_what_a_reader_has_seen_of_a_short_write_stays(
+    make: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch, durable: str, can_cut: bool
+) -> None:
+    journal = make(durable=durable)
+    assert journal.append(LINE)
+    write, seen = os.write, []
+
+    def short(fd: int, data: bytes) -> int:
+        written = write(fd, data[: 2 * len(LINE) + 4])
+        # Somebody reads before it is cut back.
+        seen.append(read_lines(segments(journal.directory)[0]))
+        return written
+
+    monkeypatch.setattr(os, "write", short)
+    if not can_cut:
+        monkeypatch.setattr(os, "ftruncate", failing(errno.EIO))
+    assert not journal.append_all([b"%d\n" % number for number in range(100_000_000, 100_000_004)])
+    monkeypatch.undo()
+    assert (journal.tally.appended, journal.tally.lost) == (3, 2)
+    assert journal.append_all([b"later\n", b"last\n"])
+    journal.close()
+    (read, offset), found = seen[0], segments(journal.directory)
+    rest = read_lines(found[0], offset)[0] + (read_lines(found[1])[0] if len(found) > 1 else [])
+    assert read + rest == [LINE, b"100000000\n", b"100000001\n", b"later\n", b"last\n"]
+
+
 def failing(number: int) -> Callable[..., Any]:
     def fail(*_: Any) -> Any:
         raise OSError(number, os.strerror(number))
