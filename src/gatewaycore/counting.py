@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import heapq
 import logging
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +27,7 @@ from gatewaycore.event import Event
 from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
-from gatewaycore.segments import UNREADABLE, is_at_end, is_imported, recorded_ms
+from gatewaycore.segments import UNREADABLE, is_at_end, is_imported, recorded_ms, segments
 from gatewaycore.state import State
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _PIECE_BYTES = 256 * 1024
 # Between two looks at the sinks; and, without an event of a container in it, between two notes of how far this has come.
 _SHARE_BYTES = 64 * 1024 * 1024
 _UNSAVED_BYTES = 16 * 1024 * 1024
+# Whoever asks how far this has come is told the truth of a minute ago.
+_SAVE_S = 60.0
 
 
 class _Progress(msgspec.Struct):
@@ -80,6 +84,7 @@ class PullCounter:
         self._pulls = Pulls()
         self._offsets: dict[str, int] = {}
         self._unsaved = 0
+        self._saves_at = 0.0
         self._is_loaded = False
 
     def begin(self) -> None:
@@ -112,14 +117,18 @@ class PullCounter:
             for pull in found:
                 if not self._append(encode(pull)):
                     raise OSError("the journal takes nothing")
-            if found or is_news or self._unsaved >= _UNSAVED_BYTES:
+            if found or is_news or self._unsaved >= _UNSAVED_BYTES or (self._unsaved and not more and self._is_due(turn)):
                 self._save(found)
         except BaseException:
             # What is in memory has gone on without what was saved.
             self._is_loaded = False
             raise
         self.shipped += len(found)
-        return more
+        # What was appended is to be read, too.
+        return more or bool(found)
+
+    def _is_due(self, turn: Turn) -> bool:
+        return turn.is_last or time.monotonic() >= self._saves_at
 
     def _read(self, turn: Turn) -> tuple[list[Event], bool, bool]:
         """Return pulls, whether there is more to read, and whether anything was read that counts."""
@@ -173,6 +182,7 @@ class PullCounter:
     def _save(self, found: Sequence[Event]) -> None:
         self._state.save(_NAME, msgspec.msgpack.encode(_Progress(self._offsets, self._pulls.dump())), found)
         self._unsaved = 0
+        self._saves_at = time.monotonic() + _SAVE_S
 
     def has_read(self, segment: Path, size: int) -> bool:
         """Tell whether `segment` has nothing left to read. What counts of what was read has been saved by then."""
@@ -197,14 +207,16 @@ def _events(block: bytes) -> Iterator[Event]:
         at = block.find(_MARK, end)
 
 
-def saved_offsets(state: State) -> Mapping[str, int]:
-    """Return how far the counting has come in each segment, in bytes; nothing where another version wrote it.
+def saved_offsets(state: State, journal: Path) -> Mapping[str, int]:
+    """Return how far the counting has come in each segment of a journal, in bytes; nothing where another version wrote it.
 
     Raises:
         GatewayError: the state is broken.
     """
     saved = state.peek(_NAME)
     try:
-        return {} if saved is None else msgspec.msgpack.decode(saved, type=_Progress).offsets
+        offsets = {} if saved is None else msgspec.msgpack.decode(saved, type=_Progress).offsets
     except msgspec.DecodeError:
-        return {}
+        offsets = {}
+    # It need not read them, so it is at their end, wherever that may be by now.
+    return offsets | {segment.name: sys.maxsize for segment in segments(journal) if is_imported(segment)}

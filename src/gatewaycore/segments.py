@@ -24,6 +24,9 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a line that is no event: no JSON, no text, or brackets without end. A crash leaves anything in a file."""
 
 _LOOK_BYTES = 64 * 1024
+_OURS = re.compile(rb'\{"id":"([0-9a-f]{8})-([0-9a-f]{4})-7')
+# The end of the year 9999.
+_LAST_MS = 253_402_300_799_999
 _NAME = re.compile(r"(?P<node>[A-Za-z0-9_.]+)-(?P<process>\d+)-(?P<start>\d+)(?:\.import)?\.jsonl")
 
 
@@ -175,8 +178,10 @@ def is_at_end(segment: Path, offset: int, size: int) -> bool:
 
 
 def recorded_ms(block: bytes, at: int) -> int:
-    """Return when the line at `at` was recorded, by its id; 0 when that is not where the recorder writes it."""
-    try:
-        return int(block[at + 7 : at + 15] + block[at + 16 : at + 20], 16)
-    except ValueError:
-        return 0
+    """Return when the line at `at` was recorded, by its id; 0 when that is not where the recorder writes it, or none of its ids.
+
+    Theirs are of version 7 (RFC 9562 §5.7), and of a time that a calendar has.
+    """
+    match = _OURS.match(block, at)
+    found = int(match[1] + match[2], 16) if match else 0
+    return found if found <= _LAST_MS else 0

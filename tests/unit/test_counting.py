@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from gatewaycore import counting as room
-from gatewaycore.counting import LATENESS_MS, PullCounter
+from gatewaycore.counting import LATENESS_MS, PullCounter, saved_offsets
 from gatewaycore.event import Event
 from gatewaycore.journal import Journal, JournalSettings, read_block, read_lines, segments, started_ms
 from gatewaycore.pulls import QUIET_MS, derive
@@ -221,15 +221,43 @@ def test_what_is_no_containers_is_not_decoded(node: Node, monkeypatch: pytest.Mo
         patch.setattr(room, "_MARK", b"\x00")
         patch.setattr(room, "decode", never)
         node.turn(60_000)
+        node.write(files)
+        node.turn(61_000)
     # Nor is it noted each second how far that was.
-    assert saved == []
+    assert len(saved) == 1
     monkeypatch.setattr(room, "_UNSAVED_BYTES", 1)
     node.start()
     monkeypatch.setattr(node.state, "save", lambda *arguments: saved.append(arguments))
-    node.turn(61_000)
     node.turn(62_000)
-    assert len(saved) == 1
+    node.turn(63_000)
+    assert len(saved) == 2
     assert node.pulls == []
+
+
+def test_how_far_it_has_come_is_saved_once_a_minute_whatever_it_has_read(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    segment = node.segment(1)
+
+    def behind() -> int:
+        return segment.stat().st_size - saved_offsets(node.state, node.journal.directory).get(segment.name, 0)
+
+    def turn(is_last: bool = False) -> None:
+        with segment.open("ab") as file:
+            file.write(b'{"id":"x"}\n')
+        node.counter.ship(Turn(START_MS, segments(node.journal.directory), is_last))
+
+    turn()
+    assert behind() == 0
+    now[0] += 59
+    turn()
+    assert behind() == 11
+    now[0] += 1
+    node.turn(0)
+    assert behind() == 0
+    turn()
+    turn(is_last=True)
+    assert behind() == 0
 
 
 def test_segments_that_vanish_are_forgotten(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

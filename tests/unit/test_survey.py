@@ -85,3 +85,8 @@ def test_what_vanishes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_when_a_line_was_recorded() -> None:
     assert recorded_ms(b"x\n" + line(7), 2) == START_MS + 7
     assert recorded_ms(b"", 0) == recorded_ms(b'{"id":"not one of ours"}\n', 0) == 0
+    ours = b'{"id":"e677d21f-dbff-7000-8000-000000000000"}\n'
+    assert recorded_ms(ours, 0) == 253_402_300_799_999
+    # Of a year that no calendar has; of another version, which tells no time; of no number.
+    for other in (ours.replace(b"dbff", b"dc00"), ours.replace(b"-7", b"-4"), ours.replace(b"e677", b"e_77"), ours.replace(b"e6", b"-6")):
+        assert recorded_ms(other, 0) == 0

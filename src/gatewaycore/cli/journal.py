@@ -52,7 +52,7 @@ def stat(file: Path, data_dir: Path | None, exact: bool, as_json: bool) -> None:
 
 def _readers(config: Config, data: Path, sinks: list[str]) -> Iterator[tuple[str, Mapping[str, int]]]:
     if serves_images(config):
-        yield _COUNTER, saved_offsets(State(data / STATE))
+        yield _COUNTER, saved_offsets(State(data / STATE), data / "journal")
     for name in sinks:
         try:
             yield f"sink {name}", read_numbers(data / "cursors" / f"{file_name(name)}.json")
