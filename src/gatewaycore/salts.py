@@ -6,9 +6,11 @@ overwritten and removed: from then on nobody can. Nodes may share theirs through
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -175,7 +177,7 @@ def _read(path: Path) -> bytes:
     """Return the key in a file.
 
     Raises:
-        ValueError: it was cut short.
+        ValueError: it was cut short, or is none.
     """
     key = path.read_bytes()
     if len(key) != _BYTES:
@@ -195,21 +197,41 @@ def _keep(path: Path, key: bytes) -> bool:
 
 
 def _first(path: Path, fresh: bytes) -> bytes:
-    """Return the key in a file: the first process to come makes it."""
+    """Return the key in a file: the first process to come makes it, or makes it anew where it was cut short."""
     draft = path.with_name(f".{path.stem}.{os.getpid()}.{os.urandom(4).hex()}")
     draft.touch(mode=0o600)
     try:
-        draft.write_bytes(fresh)
+        with draft.open("wb") as file:
+            file.write(fresh)
+            file.flush()
+            # Else a power cut may leave the name, and nothing behind it. Where it cannot be done, the node has the key all the same.
+            with suppress(OSError):
+                os.fsync(file.fileno())
         # link() fails when the name is taken, and never shows a half-written key.
         os.link(draft, path)
     except FileExistsError:
-        pass
+        _mend(path, draft)
     finally:
-        draft.unlink()
-    try:
-        return _read(path)
-    except ValueError:
-        return fresh
+        draft.unlink(missing_ok=True)
+    return _read(path)
+
+
+def _mend(path: Path, draft: Path) -> None:
+    """Put `draft` in the place of a key that was cut short; nothing where there is a whole one."""
+    with suppress(ValueError):
+        _read(path)
+        return
+    with path.open("r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # Another process of this node may have been faster: there is another file then.
+        with suppress(ValueError):
+            _read(path)
+            return
+        _log.error("%s holds no whole key and is made anew: identifiers change within their period", path.name)
+        # What there is of it, if the node has ever used it.
+        file.write(bytes(os.fstat(file.fileno()).st_size))
+        os.fsync(file.fileno())
+        draft.replace(path)
 
 
 def _destroy_all(directory: Path, kept: tuple[str, ...], now_ns: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -122,11 +123,38 @@ def test_without_a_folder_a_key_lives_in_memory_only() -> None:
     assert one.key != two.key
 
 
-def test_a_key_that_was_cut_short_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "2026-11-01.salt").write_bytes(b"short")
+@pytest.mark.parametrize("left", [b"", b"short", bytes(33)], ids=len)
+def test_a_key_that_was_cut_short_is_made_anew_by_one_for_all(tmp_path: Path, left: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "2026-11-01.salt"
+    file.write_bytes(left)
+    every = [Salts(tmp_path) for _ in range(8)]
+    began = threading.Barrier(len(every))
+
+    def rotate(salts: Salts) -> None:
+        began.wait()
+        salts.rotate(ns(2026, 11, 22))
+
+    threads = [threading.Thread(target=rotate, args=(salts,)) for salts in every]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {salts.key for salts in every} == {file.read_bytes()}
+    assert len(every[0].key) == 32
+    assert caplog.messages == ["2026-11-01.salt holds no whole key and is made anew: identifiers change within their period"]
+    assert (file.stat().st_mode & 0o777, list(tmp_path.iterdir())) == (0o600, [file])
+
+
+def test_whoever_waited_to_make_a_key_anew_takes_the_one_that_is_there_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, made = tmp_path / "2026-11-01.salt", bytes(range(32))
+    file.write_bytes(b"")
+    monkeypatch.setattr(fcntl, "flock", lambda *_: file.write_bytes(made))
     salts = Salts(tmp_path)
     salts.rotate(ns(2026, 11, 22))
-    assert len(salts.key) == 32
+    assert (salts.key, file.read_bytes(), list(tmp_path.iterdir())) == (made, made, [file])
+    assert caplog.messages == []
 
 
 def test_a_failing_disk_costs_no_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
