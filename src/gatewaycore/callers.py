@@ -84,6 +84,8 @@ class Callers:
             return False
         for problem in found.problems:
             _log.error("a file was replaced by one that cannot be used, and the old one is asked on: %s", problem)
+        for problem in found.damaged:
+            _log.error("a file is damaged, and columns stay empty where it cannot be read: %s", problem)
         return found.swapped
 
 

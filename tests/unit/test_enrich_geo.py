@@ -10,9 +10,10 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet  # type: ignore[import-untyped,unused-ignore]
 
-from gatewaycore.enrich import Caller
+from gatewaycore.enrich import Caller, CloudEnrichment, CompanyEnrichment, Enrichment, Refreshed
 from gatewaycore.enrich.geo import GeoDatabase, GeoEnrichment, Place
 from gatewaycore.errors import ConfigError
+from tests.networks import replace, write_database
 
 Write = Callable[..., Path]
 
@@ -158,22 +159,57 @@ def test_files_that_are_no_database_are_refused_by_name(tmp_path: Path, write: W
         GeoDatabase.open(tmp_path)
 
 
-def test_damage_costs_the_answer_and_is_counted(tmp_path: Path, write: Write) -> None:
+def test_damage_is_found_when_a_file_is_opened_or_costs_the_answer_and_is_counted(tmp_path: Path, write: Write) -> None:
     whole = write({f"203.0.{number}.0/24": {**CITY, "n": number} for number in range(64)}).read_bytes()
     # One byte after another, from the end of the search tree up to the metadata: pointers, types and lengths are all hit.
-    data = range(whole.rindex(b"\0" * 16) + 16, whole.rindex(b"\xab\xcd\xefMaxMind.com"), 3)
-    unreadable = 0
+    data = range(whole.rindex(b"\0" * 16) + 16, whole.rindex(b"\xab\xcd\xefMaxMind.com"), 7)
+    refused = []
     for position in data:
-        path = tmp_path / "damaged.mmdb"
-        path.unlink(missing_ok=True)
-        path.write_bytes(whole[:position] + b"\xff" + whole[position + 1 :])
-        database = GeoDatabase.open(path)
+        path = replace(tmp_path / "damaged.mmdb", whole[:position] + b"\xff" + whole[position + 1 :])
+        try:
+            database = GeoDatabase.open(path)
+        except ConfigError as error:
+            # Other damage makes another text of a text, and nobody can tell.
+            refused += error.problems
+            continue
         for address in ("203.0.0.7", "203.0.63.7", "2001:db8::1"):
             found = database.lookup(address)
             assert found is None or isinstance(found, Place)
-        unreadable += database.unreadable
+        assert not database.unreadable
         database.close()
-    assert unreadable
+    assert {problem.where for problem in refused} == {str(path)}
+    assert {problem.what.partition(":")[0] for problem in refused} == {"is damaged"}
+
+
+def with_a_hidden_fault(path: Path) -> Path:
+    """Write a database in which one network cannot be read, behind so many others that nobody looks at it beforehand."""
+    records: dict[str, Any] = {f"1.{number // 200}.{number % 200}.1/32": {"country": {"iso_code": "JP"}} for number in range(1100)}
+    write_database(path, {**records, "203.0.113.0/24": {"country": "GB", "mark": "here it is"}}, ip_version=4)
+    content = path.read_bytes()
+    mark = content.index(b"here it is")
+    return replace(path, content[: mark - 1] + b"\xff" + content[mark:])
+
+
+@pytest.mark.parametrize("kind", ["geo", "company", "cloud"])
+def test_damage_that_shows_later_is_told_ever_more_rarely(tmp_path: Path, kind: str) -> None:
+    path = str(with_a_hidden_fault(tmp_path / "x.mmdb"))
+    settings: dict[str, Enrichment] = {
+        "geo": GeoEnrichment(database=path),
+        "company": CompanyEnrichment(databases=(path,)),
+        "cloud": CloudEnrichment(databases=(path,)),
+    }
+    enricher: Any = settings[kind].open()
+    assert enricher.refresh() == Refreshed()
+    told = []
+    for _ in range(40):
+        assert enricher.columns(caller("203.0.113.7")) == {}
+        enricher.columns(caller("1.0.0.1"))
+        told += enricher.refresh().damaged
+    assert [problem.what for problem in told] == [f"is damaged: {count} look-ups have failed" for count in (1, 2, 4, 8, 16, 32)]
+    assert {problem.where for problem in told} == {path}
+    write_database(tmp_path / "x.mmdb", {"203.0.113.0/24": {"country": "GB"}})
+    assert enricher.refresh() == Refreshed(swapped=True)
+    enricher.close()
 
 
 def caller(address: str) -> Caller:

@@ -448,10 +448,12 @@ def test_what_was_looked_up_is_forgotten_when_a_file_was_replaced() -> None:
 
 def test_a_file_that_cannot_be_used_is_told_and_whoever_fails_to_look_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     problem = Problem("/srv/x.mmdb", "is damaged", "download it again")
-    kept = Kept(Replaced(RuntimeError("secret"), Refreshed()), Replaced(Refreshed(problems=(problem,)), Refreshed()))
+    damaged = Problem("/srv/y.mmdb", "is damaged: 2 look-ups have failed", "download it again")
+    kept = Kept(Replaced(RuntimeError("secret"), Refreshed()), Replaced(Refreshed(problems=(problem,), damaged=(damaged,)), Refreshed()))
     kept.recorder.keep_house(0)
     assert "Replaced cannot look at its files: RuntimeError" in caplog.text
     assert "the old one is asked on: /srv/x.mmdb: is damaged (download it again)" in caplog.text
+    assert "stay empty where it cannot be read: /srv/y.mmdb: is damaged: 2 look-ups have failed (download it again)" in caplog.text
     assert "secret" not in caplog.text
     caplog.clear()
     kept.recorder.keep_house(0)

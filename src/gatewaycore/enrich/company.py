@@ -13,8 +13,18 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from gatewaycore.enrich.caller import Caller, Column
-from gatewaycore.enrich.files import Refreshed, Watched, refresh_all
-from gatewaycore.enrich.geo import Connection, GeoDatabase, first_text, is_hosting, line_type, open_database, traits_of, user_type
+from gatewaycore.enrich.files import Refreshed, Watched
+from gatewaycore.enrich.geo import (
+    Connection,
+    GeoDatabase,
+    first_text,
+    is_hosting,
+    line_type,
+    open_database,
+    refresh_databases,
+    traits_of,
+    user_type,
+)
 from gatewaycore.enrich.organizations import agrees, clean_domain, clean_name, trade_of_domain, trade_of_name
 from gatewaycore.errors import ConfigError, Problem
 
@@ -98,7 +108,7 @@ class CompanyEnricher:
 
     def refresh(self) -> Refreshed:
         """Open the files that have replaced databases."""
-        return refresh_all(self._databases)
+        return refresh_databases(self._databases)
 
     def close(self) -> None:
         """Close the databases."""

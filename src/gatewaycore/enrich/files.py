@@ -1,7 +1,7 @@
 """Files that an enrichment was made of, and that are replaced while it is asked.
 
-The one room of this floor that looks at the disk: when settings are opened, and when somebody who has a clock says that it is time to look
-again. Nothing here is called for a request.
+The disk is looked at when settings are opened, and when somebody who has a clock says that it is time to look again. Nothing here is called
+for a request.
 """
 
 from __future__ import annotations
@@ -32,10 +32,12 @@ class Refreshed:
     Attributes:
         swapped: something is known from another file now: what was concluded before may no longer hold.
         problems: files that were replaced by what cannot be used, told once for each such file; what was there before goes on being asked.
+        damaged: files that are asked although some of what they hold cannot be read, told when that has become much more.
     """
 
     swapped: bool = False
     problems: tuple[Problem, ...] = ()
+    damaged: tuple[Problem, ...] = ()
 
 
 _UNCHANGED: Final = Refreshed()

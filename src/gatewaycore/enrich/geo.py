@@ -9,15 +9,18 @@ decided here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import islice
 from os import PathLike, fspath
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
 
 from gatewaycore.enrich.caller import Caller, Column
-from gatewaycore.enrich.files import Refreshed, Watched
+from gatewaycore.enrich.copies import open_copy
+from gatewaycore.enrich.files import Refreshed, Watched, refresh_all
 from gatewaycore.errors import ConfigError, Problem
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "line_type",
     "open_database",
     "parse_address",
+    "refresh_databases",
     "traits_of",
     "user_type",
 ]
@@ -40,6 +44,12 @@ Connection: TypeAlias = Literal["business", "isp", "hosting", "education", "unkn
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _AS_NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE)
 _NOBODY: Final[Mapping[str, Any]] = {}
+# What is looked up before a database is believed: its first networks, and addresses all over the place.
+_FIRST_NETWORKS: Final = 1000
+_PROBES: Final = 256
+# 2^32 divided by the golden ratio: multiples of it are spread evenly.
+_STEP: Final = 2654435769
+_DAMAGED: Final = "download it again; a compressed file must be unpacked first"
 
 # Who is at the other end. MaxMind's `user_type`, IPinfo's `type`; what is listed by neither is "unknown".
 _USERS: Final[Mapping[str, Connection]] = {
@@ -103,33 +113,41 @@ class GeoDatabase:
         unreadable: lookups that failed because the file is corrupt.
     """
 
-    __slots__ = ("_reader", "unreadable")
+    __slots__ = ("_name", "_reader", "_told", "unreadable")
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, reader: Any, name: str = "") -> None:
         self._reader = reader
+        self._name = name
+        self._told = 0
         self.unreadable = 0
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> GeoDatabase:
-        """Open a file. It is mapped into memory: replace it by renaming another one over it, never by writing into it.
+        """Open a file: a copy of it is mapped into memory, so that it may be replaced or written to. See `gatewaycore.enrich.copies`.
 
         Args:
             path: of an ``.mmdb`` file.
 
         Raises:
-            ConfigError: it is missing, not readable, or no such database.
+            ConfigError: it is missing, not readable, or no such database; or some of what is looked up to try it cannot be read.
         """
         import maxminddb
 
         name = fspath(path)
         try:
-            return cls(maxminddb.open_database(name))
+            with open_copy(name) as copy:
+                reader = maxminddb.open_database(copy)
         except OSError as error:
             raise ConfigError([Problem(name, f"cannot be read: {error.strerror or error}", "the path of an .mmdb file")]) from error
         except Exception as error:
             # On a corrupt file the reader raises whatever it trips over.
-            hint = "download it again; a compressed file must be unpacked first"
-            raise ConfigError([Problem(name, f"is not a MaxMind DB file, or is damaged ({type(error).__name__})", hint)]) from error
+            raise ConfigError([Problem(name, f"is not a MaxMind DB file, or is damaged ({type(error).__name__})", _DAMAGED)]) from error
+        try:
+            _probe(reader)
+        except Exception as error:
+            reader.close()
+            raise ConfigError([Problem(name, f"is damaged: some of it cannot be read ({type(error).__name__})", _DAMAGED)]) from error
+        return cls(reader, name)
 
     def lookup(self, ip: str) -> Place | None:
         """Return what is known of an address; None when nothing is. Total: never raises, whatever `ip` and the file hold."""
@@ -148,6 +166,14 @@ class GeoDatabase:
             self.unreadable += 1
             return None
         return record if isinstance(record, dict) else None
+
+    def damage(self) -> Problem | None:
+        """Return what is wrong when much more has turned out to be unreadable than was told before: a few dozen times at most."""
+        unreadable = self.unreadable
+        if unreadable < max(1, 2 * self._told):
+            return None
+        self._told = unreadable
+        return Problem(self._name, f"is damaged: {unreadable} look-ups have failed", _DAMAGED)
 
     def close(self) -> None:
         """Let go of the file; later lookups find nothing."""
@@ -199,7 +225,7 @@ class GeoEnricher:
 
     def refresh(self) -> Refreshed:
         """Open the file that has replaced the database, if one has."""
-        return self._database.refresh()
+        return refresh_databases([self._database])
 
     def close(self) -> None:
         """Close the database."""
@@ -209,6 +235,38 @@ class GeoEnricher:
 def open_database(paths: Sequence[str]) -> GeoDatabase:
     """Open the one file that `paths` names, as a `Watched` wants it."""
     return GeoDatabase.open(paths[0])
+
+
+def refresh_databases(databases: Iterable[Watched[GeoDatabase]]) -> Refreshed:
+    """Refresh each; return what came of it all, and which of them are damaged."""
+    every = list(databases)
+    found = refresh_all(every)
+    damaged = [problem for one in every if (problem := one.value.damage()) is not None]
+    return Refreshed(found.swapped, found.problems, tuple(damaged))
+
+
+def _probe(reader: Any) -> None:
+    """Look something up.
+
+    Raises:
+        Exception: what the reader trips over.
+    """
+    # Python's own reader, where the one in C is not there, trips over networks of some whole databases.
+    with suppress(ValueError):
+        for _ in islice(reader, _FIRST_NETWORKS):
+            pass
+    for address in _probes():
+        # There is no IPv6 in a database of IPv4.
+        with suppress(ValueError):
+            reader.get(address)
+
+
+def _probes() -> Iterator[IPv4Address | IPv6Address]:
+    for number in range(_PROBES):
+        spread = number * _STEP & 0xFFFFFFFF
+        yield IPv4Address(spread)
+        # Global unicast (RFC 4291 §2.5.4): 2000::/3.
+        yield IPv6Address((0x20000000 | spread >> 3) << 96)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address:
