@@ -79,6 +79,15 @@ class Served:
             found += [json.loads(line) for line in whole.splitlines()]
         return found
 
+    def workers(self) -> list[int]:
+        """Return its workers, among its children."""
+        parent, found = self.process.pid, []
+        for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+                    found.append(int(number))
+        return found
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process that was started."""
         self.process.send_signal(number)

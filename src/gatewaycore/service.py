@@ -137,12 +137,13 @@ class Service:
         self._source: str | Path | None = None
 
     @classmethod
-    def open(cls, config: Config, data_dir: str | Path | None = None) -> Self:
+    def open(cls, config: Config, data_dir: str | Path | None = None, *, lenient: bool = False) -> Self:
         """Compile the rules and open everything that lies under the data-dir.
 
         Args:
             config: what to run.
             data_dir: keep everything here, whatever the config says.
+            lenient: enrichments whose files cannot be used are logged, say nothing, and are opened as soon as they can be.
 
         Raises:
             ConfigError: rules, sinks, enrichments or the data-dir cannot be used.
@@ -154,7 +155,7 @@ class Service:
         own = settings.own_traffic.compile()
         sinks: dict[str, Sink] = {}
         with ExitStack() as opened:
-            enrichers = open_enrichers(config)
+            enrichers = open_enrichers(config, lenient=lenient)
             opened.callback(close_enrichers, enrichers)
             for name, storage in storages(config, data):
                 sink = sinks[name] = storage.open()
@@ -173,17 +174,18 @@ class Service:
         return cls(config, gateway, recorder, journal, state, counter, shipper)
 
     @classmethod
-    def from_file(cls, path: str | Path, data_dir: str | Path | None = None) -> Self:
+    def from_file(cls, path: str | Path, data_dir: str | Path | None = None, *, lenient: bool = False) -> Self:
         """Open the service that a gateway.yaml describes.
 
         Args:
             path: the file; `reload` reads it again.
             data_dir: keep everything here, whatever the file says.
+            lenient: as in `open`: for a process that is started in the place of another, when the files were looked at before.
 
         Raises:
             ConfigError: with every problem found.
         """
-        service = cls.open(read_config(path, rosters=rosters()), data_dir)
+        service = cls.open(read_config(path, rosters=rosters()), data_dir, lenient=lenient)
         service._source = path
         return service
 

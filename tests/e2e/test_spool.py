@@ -69,16 +69,6 @@ def stored(data: Path) -> dict[str, str]:
 # --- a worker that is killed -------------------------------------------------------------------------------------------------
 
 
-def workers(parent: int) -> list[int]:
-    """Return the server's workers, among its children."""
-    found = []
-    for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
-                found.append(int(number))
-    return found
-
-
 class Patient:
     """Clients that ask for the same again until they are answered, whoever dies meanwhile."""
 
@@ -110,9 +100,9 @@ class Patient:
     async def _kill(self) -> None:
         while self.kills < self._most_kills:
             before = len(self.acknowledged)
-            while len(self.acknowledged) < before + 200 or not workers(self._served.process.pid):
+            while len(self.acknowledged) < before + 200 or not self._served.workers():
                 await asyncio.sleep(0.005)
-            os.kill(workers(self._served.process.pid)[0], signal.SIGKILL)
+            os.kill(self._served.workers()[0], signal.SIGKILL)
             self.kills += 1
 
 

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from click.testing import CliRunner, Result
 
 from gatewaycore.cli.commands import commands
 from gatewaycore.recorder import encode
+from tests.networks import replace, write_database
 from tests.pulling import START_MS, Clock
 from tests.served import Served, environment
 
@@ -615,6 +616,70 @@ def test_a_worker_that_dies_is_replaced(config: Path, tmp_path: Path) -> None:
         _until(replaced)
         assert {get(served, "/install.sh").status for _ in range(6)} == {302}
         assert served.stop() == 0
+
+
+def _write(served: Served) -> int:
+    """Ask for something, of whichever worker; return how many of them have written by now."""
+    with contextlib.suppress(OSError):
+        get(served, "/install.sh")
+    return len(_writers(served.data_dir))
+
+
+@contextlib.contextmanager
+def _with_a_worker_killed(path: Path, data: Path, change: Callable[[], object]) -> Iterator[Served]:
+    """Serve with two workers; change something, and kill one of them."""
+    with Served(path, data, ["--workers", "2"]) as served:
+        # Both have written something, so both are ready.
+        _until(lambda: _write(served) == 2)
+        change()
+        os.kill(served.workers()[0], signal.SIGKILL)
+        yield served
+        assert served.stop() == 0
+
+
+def test_files_that_were_damaged_since_keep_no_worker_from_being_replaced(tmp_path: Path) -> None:
+    database, ranges, data = tmp_path / "x.mmdb", tmp_path / "aws.json", tmp_path / "data"
+    write_database(database, {"127.0.0.0/8": {"country": {"iso_code": "AT"}}})
+    replace(ranges, '{"prefixes": [{"ip_prefix": "127.0.0.0/8"}]}')
+    enrich = f"enrich:\n  - client\n  - {{type: geo, database: {database}}}\n  - {{type: cloud, ranges: [{ranges}]}}\n"
+    path = write(tmp_path / "gateway.yaml", CONFIG + enrich)
+
+    def damage() -> None:
+        replace(database, database.read_bytes()[:400])
+        replace(ranges, "{")
+
+    with _with_a_worker_killed(path, data, damage) as served:
+        _until(lambda: _write(served) == 3)
+        assert {(event.get("country"), event.get("cloud")) for event in served.events()} == {("AT", "aws"), (None, None)}
+        for said in (f"enrich[1].database: {database} is not a MaxMind DB", f"enrich[2].ranges[0]: {ranges} is no JSON"):
+            assert served.errors.count(said) == 1
+        assert served.errors.count("an enrichment cannot be used yet") == 2
+    refused = run("serve", path, "--port", "0", "--data-dir", data)
+    assert (refused.exit_code, "is no JSON" in refused.output) == (2, True)
+
+
+def test_a_configuration_that_was_broken_since_stops_no_other_worker(config: Path, tmp_path: Path) -> None:
+    whole, data = config.read_text(), tmp_path / "data"
+    with _with_a_worker_killed(config, data, lambda: config.write_text("packages: 3")) as served:
+        _until(lambda: "it is tried again" in served.errors)
+        assert "this worker cannot start" in served.errors
+        assert {get(served, "/install.sh").status for _ in range(4)} == {302}
+        # It reaches those that are there, and stumbles over nobody who is not.
+        served.send(signal.SIGHUP)
+        _until(lambda: "the old one stays" in served.errors)
+        config.write_text(whole)
+        _until(lambda: _write(served) == 3)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_serve_says_that_it_could_not_start(config: Path, tmp_path: Path, workers: int) -> None:
+    # Nothing that can be seen without making it: a folder that nobody can make.
+    path = write(tmp_path / "unwritable.yaml", CONFIG.replace("sinks: []", "sinks: [{type: jsonl, path: /proc/nowhere/out.jsonl}]"))
+    command = [sys.executable, "-m", "gatewaycore", "serve", str(path), "--port", "0", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run([*command, "--workers", str(workers)], capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert done.returncode == 2
+    assert "this worker cannot start: sinks: jsonl: path: '/proc/nowhere/out.jsonl' cannot be opened" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_serve_speaks_tls(config: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from attrs import field, frozen
 
 from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, close_enrichers, open_enrichers, read_config
-from gatewaycore.enrich import ENRICHMENTS, ClientEnrichment
+from gatewaycore.enrich import ENRICHMENTS, Caller, ClientEnrichment, Refreshed
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.request import Request
@@ -20,6 +20,7 @@ from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.sinks import JsonlStorage, LakeStorage, Sink
+from tests.networks import write_database
 
 HASHED = "sha256:" + "0a" * 32
 
@@ -821,6 +822,55 @@ def test_enrichments_that_cannot_be_opened_have_their_line() -> None:
     Path("gateway.yaml").unlink()
     with pytest.raises(ConfigError, match=r"^gateway.yaml: enrich\[1\].database: "):
         open_enrichers(config)
+
+
+def test_enrichments_that_cannot_be_opened_are_postponed_where_that_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    Path("gateway.yaml").write_text(
+        "enrich:\n- {type: geo, database: x.mmdb}\n- {type: odd, how: fine}\n- {type: moon, how: extra}\n- {type: cloud, ranges: [c.csv]}\n"
+    )
+    moon = {"now": "extra"}
+
+    @frozen(kw_only=True)
+    class Moon(Odd):
+        def open(self) -> Any:
+            return Odd(how=moon["now"]).open()
+
+    config = read_config("gateway.yaml", rosters=Rosters(enrichments={**ENRICHMENTS, "odd": Odd, "moon": Moon}))
+    geo, _, later, cloud = enrichers = open_enrichers(config, lenient=True)
+    assert [record.getMessage().partition(" (")[0] for record in caplog.records] == [
+        f"an enrichment cannot be used yet, and its columns stay empty: gateway.yaml:{said}"
+        for said in (
+            "2: enrich[0].database: x.mmdb cannot be read: No such file or directory",
+            "4: enrich[2]: cannot be used: needs moon[full]",
+            "5: enrich[3].ranges[0]: c.csv cannot be read: No such file or directory",
+        )
+    ]
+    assert len(opened) == 1
+    caplog.clear()
+    caller = Caller("203.0.113.7", None, "x")
+    for _ in range(2):
+        for one in (geo, later, cloud):
+            assert one.refresh() == Refreshed()  # type: ignore[attr-defined]
+            assert one.columns(caller) == {}
+    assert caplog.text == ""
+    write_database(Path("x.mmdb"), {"203.0.113.0/24": {"country": "JP"}})
+    Path("c.csv").write_text("203.0.113.0/24\n")
+    moon["now"] = "fine"
+    for one in (geo, later, cloud):
+        assert [one.refresh(), one.refresh()] == [Refreshed(swapped=True), Refreshed()]  # type: ignore[attr-defined]
+    assert geo.columns(caller)["country"] == "JP"
+    assert cloud.columns(caller)["cloud"] == "cloudflare"
+    assert [record.getMessage() for record in caplog.records] == [
+        "GeoEnricher can be used now", "Odd can be used now", "CloudEnricher can be used now"
+    ]  # fmt: skip
+    write_database(Path("x.mmdb"), {"203.0.113.0/24": {"country": "KR"}})
+    assert geo.refresh() == Refreshed(swapped=True)  # type: ignore[attr-defined]
+    assert geo.columns(caller)["country"] == "KR"
+    close_enrichers(enrichers)
+    assert opened == []
+    Path("x.mmdb").unlink()
+    close_enrichers(open_enrichers(config, lenient=True))
+    assert opened == []
 
 
 def test_enrichments_of_a_mapping_have_a_place_too() -> None:

@@ -30,6 +30,9 @@ _GRACE_S = 30
 
 _NAMED_DOMAINS = 8
 
+_UNUSABLE = 2
+"""The status when something cannot be used; see `gatewaycore.cli`."""
+
 
 @frozen
 class _Settings:
@@ -154,11 +157,17 @@ def _run(settings: _Settings, listener: socket.socket) -> None:
     )
     if settings.workers > 1:
         _supervise(config, listener)
-    else:
-        # uvicorn raises the signal that ended it again when everything is answered and closed: that is the end, and a good one.
-        signal.signal(signal.SIGTERM, _end)
+        return
+    # uvicorn raises the signal that ended it again when everything is answered and closed: that is the end, and a good one.
+    signal.signal(signal.SIGTERM, _end)
+    try:
         with serving.patient():
             uvicorn.Server(config).run([listener])
+    except SystemExit as error:
+        if error.code != serving.STARTUP_FAILURE:
+            raise
+        # It has been told what.
+        raise click.exceptions.Exit(_UNUSABLE) from error
 
 
 def _end(_: int, __: FrameType | None) -> None:
@@ -166,33 +175,11 @@ def _end(_: int, __: FrameType | None) -> None:
 
 
 def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
-    from uvicorn.supervisors import Multiprocess
+    from gatewaycore.cli.supervising import Supervisor
 
-    from gatewaycore.cli.serving import patient
-
-    class Supervisor(Multiprocess):
-        """Passes SIGHUP on, where uvicorn would start every worker anew, with a file that may be broken."""
-
-        interrupted = False
-
-        def init_processes(self) -> None:
-            with patient():
-                super().init_processes()
-
-        def keep_subprocess_alive(self) -> None:
-            with patient():
-                super().keep_subprocess_alive()
-
-        def handle_hup(self) -> None:
-            for process in self.processes:
-                if process.pid is not None:
-                    os.kill(process.pid, signal.SIGHUP)
-
-        def handle_int(self) -> None:
-            self.interrupted = True
-            super().handle_int()
-
-    supervisor = Supervisor(config, sockets=[listener])
+    supervisor = Supervisor(config, [listener])
     supervisor.run()
     if supervisor.interrupted:
         raise KeyboardInterrupt
+    if supervisor.failed:
+        raise click.exceptions.Exit(_UNUSABLE)

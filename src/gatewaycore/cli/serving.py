@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from gatewaycore.errors import GatewayError
@@ -21,8 +20,8 @@ from gatewaycore_asgi import GatewayApp
 CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
 """How worker processes, which share nothing with their parent, are told what to serve."""
 
-# What uvicorn takes for a failure that starting the worker again would not mend.
-_STARTUP_FAILURE = 3
+STARTUP_FAILURE = 3
+"""The status of a worker that cannot start; what uvicorn takes for a failure that starting it again would not mend."""
 
 _log = logging.getLogger("gatewaycore.serve")
 
@@ -70,11 +69,12 @@ def log_config(level: str) -> dict[str, Any]:
 def make_app() -> GatewayApp:
     """Make the application of this process, as the environment says; SIGHUP then reads its rules again."""
     try:
-        service = Service.from_file(os.environ[CONFIG], Path(os.environ[DATA_DIR]) if os.environ.get(DATA_DIR) else None)
+        # The parent has refused files that cannot be used. One that was damaged since is no reason to serve nothing.
+        service = Service.from_file(os.environ[CONFIG], os.environ.get(DATA_DIR) or None, lenient=True)
     except (GatewayError, OSError) as error:
-        # The parent has tried it a moment ago: the file has been changed since.
+        # The parent has tried most of it: the configuration has been changed since, or the disk is full.
         _log.error("this worker cannot start: %s", error)
-        sys.exit(_STARTUP_FAILURE)
+        sys.exit(STARTUP_FAILURE)
     _Reloader(service)
     # The collector need not walk through the rules again and again: they live as long as the process, and answers come sooner (7 %).
     gc.collect()

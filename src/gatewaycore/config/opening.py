@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gatewaycore.config.faults import Fault, Path, parse_path
 from gatewaycore.config.model import Config
 from gatewaycore.config.reading import place_faults
 from gatewaycore.config.structure import keys_of
-from gatewaycore.enrich import Enricher, Enrichment
+from gatewaycore.enrich import Caller, Column, Enricher, Enrichment, Refreshed
 from gatewaycore.errors import ConfigError, GatewayError
 
 _UNUSABLE = (GatewayError, OSError, ImportError, ValueError)
 """What opening may raise: a file that is missing or damaged, an extra that is not installed."""
 
 
-def open_enrichers(config: Config) -> list[Enricher]:
+_log = logging.getLogger("gatewaycore.config")
+
+
+class Postponed:
+    """An enricher that cannot be opened yet: it says nothing, and is tried again whenever somebody looks at files.
+
+    Args:
+        enrichment: its settings.
+    """
+
+    def __init__(self, enrichment: Enrichment) -> None:
+        self._enrichment = enrichment
+        self._enricher: Enricher | None = None
+
+    def columns(self, caller: Caller) -> Mapping[str, Column]:
+        """Return what is known of a caller: nothing, before it is opened."""
+        return {} if self._enricher is None else self._enricher.columns(caller)
+
+    def refresh(self) -> Refreshed:
+        """Open it, if that is possible by now; let it look at its files, if it is open."""
+        if self._enricher is None:
+            try:
+                self._enricher = self._enrichment.open()
+            except _UNUSABLE:
+                # It was told when the process started.
+                return Refreshed()
+            _log.warning("%s can be used now", type(self._enricher).__name__)
+            return Refreshed(swapped=True)
+        refresh: Callable[[], Refreshed] | None = getattr(self._enricher, "refresh", None)
+        return Refreshed() if refresh is None else refresh()
+
+    def close(self) -> None:
+        """Let go of its files, if it has any."""
+        if self._enricher is not None:
+            close_enrichers([self._enricher])
+
+
+def open_enrichers(config: Config, *, lenient: bool = False) -> list[Enricher]:
     """Open the enrichments of `config`, in its order.
+
+    Args:
+        config: what to run.
+        lenient: those that cannot be opened are logged and `Postponed`.
 
     Raises:
         ConfigError: some cannot be; all that is wrong, each with its place, and nothing is left open.
@@ -30,9 +72,13 @@ def open_enrichers(config: Config) -> list[Enricher]:
         except _UNUSABLE as error:
             first = first or error
             faults += _faults(enrichment, ("enrich", position), error)
-    if faults:
+            enrichers.append(Postponed(enrichment))
+    problems = place_faults(config, faults) if faults else []
+    if problems and not lenient:
         close_enrichers(enrichers)
-        raise ConfigError(place_faults(config, faults)) from first
+        raise ConfigError(problems) from first
+    for problem in problems:
+        _log.error("an enrichment cannot be used yet, and its columns stay empty: %s", problem)
     return enrichers
 
 
