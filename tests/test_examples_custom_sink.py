@@ -53,6 +53,8 @@ def test_a_file_that_cannot_be_opened_or_is_gone(tmp_path: Path) -> None:
     module = load()
     with pytest.raises(ConfigError, match="cannot be opened"):
         module.SqliteStorage(path=str(tmp_path)).open()
+    with pytest.raises(ConfigError, match="is in no folder"):
+        module.SqliteStorage(path=str(tmp_path / "none" / "events.sqlite3")).check()
     sink = module.SqliteStorage(path=str(tmp_path / "events.sqlite3")).open()
     (tmp_path / "events.sqlite3").unlink()
     with pytest.raises(SinkError, match="no such table"):

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from attrs import frozen
 
@@ -27,12 +28,18 @@ class SqliteStorage:
 
     def open(self) -> SqliteSink:
         """Make the sink; whatever it needs is imported and looked at here."""
+        self.check()
         try:
             with closing(sqlite3.connect(self.path)) as database:
                 database.execute(_TABLE)
         except sqlite3.Error as error:
             raise ConfigError([Problem("sinks: sqlite: path", f"{self.path!r} cannot be opened", str(error))]) from error
         return SqliteSink(self.path)
+
+    def check(self) -> None:
+        """Find out whether the settings can be used, and make nothing: `gatewaycore check` asks, and `serve` before it starts workers."""
+        if not Path(self.path).absolute().parent.is_dir():
+            raise ConfigError([Problem("sinks: sqlite: path", f"{self.path!r} is in no folder")])
 
 
 class SqliteSink:

@@ -2,6 +2,7 @@
 
     GatewayError
      ├── ConfigError      a configuration that cannot be used, with every problem found in it
+     │    └── MissingExtraError  it could be, if an extra were installed here
      ├── TemplateError    a URL template that RFC 6570 (or matching) does not allow, with the place
      ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
      └── SinkError        a sink that cannot take events now
@@ -57,6 +58,10 @@ class ConfigError(GatewayError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class MissingExtraError(ConfigError):
+    """A configuration that needs what is not installed here: nothing is wrong with it, and another machine may well have it."""
 
 
 class TemplateError(GatewayError):

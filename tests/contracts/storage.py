@@ -71,6 +71,11 @@ class StorageContract:
             with pytest.raises(FrozenInstanceError):
                 setattr(made, field.name, None)
 
+    def test_a_check_makes_nothing(self, tmp_path: Path) -> None:
+        check = getattr(self.make(tmp_path), "check", None)
+        assert check is None or check() is None
+        assert list(tmp_path.iterdir()) == []
+
     def test_what_is_written_is_held_when_write_returns(self, tmp_path: Path) -> None:
         lines = make_lines(5)
         sink = self.make(tmp_path).open()

@@ -135,3 +135,4 @@ class TestWebhook(StorageContract):
 def test_the_whole_roster_is_held_to_the_contract(tmp_path: Path) -> None:
     held = (TestClickhouse, TestJsonl, TestKafka, TestLake, TestNats, TestPostgres, TestWebhook)
     assert {type(contract().make(tmp_path)) for contract in held} == set(SINKS.values())
+    assert all(callable(getattr(storage, "check", None)) for storage in SINKS.values())

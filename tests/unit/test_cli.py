@@ -535,6 +535,80 @@ def test_token_hash_and_new() -> None:
         assert run("token", "hash", stdin=wrong).exit_code == 2
 
 
+# --- sinks that cannot be used ---------------------------------------------------------------------------------------------
+
+WRONG_SINKS = {
+    "{type: webhook, url: 'ftp://x'}": "url: error: is not a URL",
+    "{type: clickhouse, url: x}": "url: error: is not a URL",
+    "{type: postgres, url: 'postgresql://h?x=y'}": "url: error: is not a connection string",
+    "{type: nats, url: 'nats://x', replicas: 9}": "replicas: error: 9 are too many",
+    "{type: nats, url: 'nats://x', subject: 'a b.*'}": "subject: error: 'a b.*' is no subject to publish to",
+    "{type: nats, url: 'nats://x', subject: a..b}": "subject: error: 'a..b' is no subject to publish to",
+    "{type: nats, url: 'nats://x', credentials: /nope}": "credentials: error: '/nope' cannot be read",
+    "{type: nats, url: x}": "url: error: is not a list of servers",
+    "{type: kafka, brokers: 'x:1', options: {nope: x}}": "options: error: librdkafka does not take them",
+    "{type: kafka, brokers: ' ,'}": "brokers: error: is not a list of brokers",
+    "{type: lake, compact-after: 0}": "compact-after: error: 0 is too small",
+    "{type: lake, path: 'a*b'}": "path: error: 'a*b' cannot be used",
+    "{type: jsonl, path: /}": "path: error: '/' cannot be opened: it is no file",
+    '{type: jsonl, path: "a\\0b"}': "path: error: 'a\\x00b' cannot be opened: it is no file",
+    "{type: jsonl, path: /etc/passwd/out.jsonl}": "path: error: '/etc/passwd/out.jsonl' cannot be opened: '/etc/passwd' is no folder",
+}
+
+
+@pytest.mark.parametrize("sink", WRONG_SINKS)
+@pytest.mark.parametrize("command", ["check", "serve --port 0 --data-dir"])
+def test_a_sink_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, sink: str, command: str) -> None:
+    data = tmp_path / "data"
+    path = write(tmp_path / "gateway.yaml", CONFIG.replace("sinks: []", f"sinks:\n  - jsonl\n  - {sink}"))
+    result = run(*command.split(), *([data] if "data-dir" in command else []), path)
+    assert result.exit_code == 2
+    assert f"{path}:11: sinks[1].{WRONG_SINKS[sink]}" in result.output
+    assert "journal" not in result.output
+    assert not data.exists()
+
+
+def test_all_that_is_wrong_outside_is_told_at_once(tmp_path: Path) -> None:
+    sinks = "sinks:\n  - {type: webhook, url: x}\n  - {type: nats, url: x, replicas: 9}\n"
+    path = write(tmp_path / "gateway.yaml", f"{sinks}enrich:\n  - {{type: geo, database: missing.mmdb}}\n")
+    assert re.findall(r"yaml:\d+: (\S+): error", run("check", path).output) == [
+        "enrich[0].database", "sinks[0].url", "sinks[1].url", "sinks[1].replicas"
+    ]  # fmt: skip
+
+
+EXTRAS = {
+    "clickhouse": ("clickhouse_connect", "{type: clickhouse, url: 'https://x/events'}"),
+    "kafka": ("confluent_kafka", "{type: kafka, brokers: 'x:1'}"),
+    "lake": ("duckdb", "{type: lake, path: lake}"),
+    "nats": ("nats", "{type: nats, url: 'nats://x'}"),
+    "postgres": ("psycopg", "{type: postgres, url: 'postgresql://x'}"),
+}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_an_extra_that_is_missing_is_a_warning_of_check_and_an_error_of_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: str
+) -> None:
+    module, sink = EXTRAS[extra]
+    path = write(tmp_path / "gateway.yaml", CONFIG.replace("sinks: []", f"sinks:\n  - {sink}"))
+    assert "nothing wrong, nothing odd" in run("check", path).output
+    if extra == "lake":
+        monkeypatch.setattr("gatewaycore.sinks.lake.place.find_spec", lambda _: None)
+    else:
+        monkeypatch.setitem(sys.modules, module, None)
+    told = f"{path}:10: sinks[0]: %s: needs .*\n    pip install 'gatewaycore[{extra}]'\n"
+    warning, error = (re.escape(told % word).replace(r"\.\*", ".*") for word in ("warning: missing-extra", "error"))
+    for strict in ([], ["--strict"]):
+        result = run("check", *strict, path)
+        assert result.exit_code == 0
+        assert re.match(warning, result.output)
+    (noted,) = json.loads(run("check", "--json", path).stdout)["warnings"]
+    assert (noted["kind"], noted["hint"]) == ("missing-extra", f"pip install 'gatewaycore[{extra}]'")
+    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", path)
+    assert refused.exit_code == 2
+    assert re.fullmatch(error, refused.output)
+
+
 # --- serve ---------------------------------------------------------------------------------------------------------------
 
 

@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Literal
 import pytest
 from attrs import field, frozen
 
-from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, check_sinks, close_enrichers, open_enrichers, read_config
 from gatewaycore.enrich import ENRICHMENTS, Caller, ClientEnrichment, Refreshed
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, MissingExtraError, Problem
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.request import Request
 from gatewaycore.route import Api
@@ -890,6 +890,43 @@ def test_files_of_several_have_their_lines() -> None:
         "gateway.yaml:7: enrich[1].ranges[0]: c.json cannot be read: No such file or directory",
         "gateway.yaml:8: enrich[2].ranges: names no file",
     ]
+
+
+def test_sinks_of_others_are_checked_where_they_can_be() -> None:
+    @frozen(kw_only=True)
+    class Shy:
+        def open(self) -> Sink:
+            raise AssertionError
+
+    @frozen(kw_only=True)
+    class Store(Shy):
+        how: str
+
+        def check(self) -> None:
+            if self.how == "where":
+                raise ConfigError([Problem("sinks: store: how", "is odd", "mend it"), Problem("the moon", "is not full")])
+            if self.how == "extra":
+                raise MissingExtraError([Problem("sinks: store", "needs store", "pip install store")])
+            if self.how == "import":
+                raise ImportError("no store")
+
+    rosters = Rosters(sinks={"shy": Shy, "store": Store})
+
+    def checked(*hows: str, extras: bool = True) -> list[str]:
+        sinks = ["shy", *({"type": "store", "how": how} for how in hows)]
+        return [str(problem) for problem in check_sinks(read_config({"sinks": sinks}, rosters=rosters), extras=extras)]
+
+    assert checked("fine") == []
+    assert checked("extra", "fine", extras=False) == ["sinks[1]: needs store (pip install store)"]
+    with pytest.raises(ConfigError) as caught:
+        checked("fine", "where", "extra", "import")
+    assert [str(problem) for problem in caught.value.problems] == [
+        "sinks[2].how: is odd (mend it)",
+        "sinks[2]: the moon: is not full",
+        "sinks[3]: needs store (pip install store)",
+        "sinks[4]: cannot be used: no store",
+    ]
+    assert check_sinks(Config()) == []
 
 
 def test_own_traffic_is_read() -> None:

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_problems, words, write_json
-from gatewaycore.config import Config, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, check_sinks, close_enrichers, open_enrichers, read_config
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
 from gatewaycore.router import Router
@@ -28,9 +28,9 @@ _STRICT = frozenset({"ambiguous", "shadowed"})
 def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     """Tell what is wrong with FILE, all at once, and what is odd about it.
 
-    Errors have their line; the files that enrichments read are opened too. Warnings: rules that can never win, rules that no order can
-    tell apart, variables that stay empty, targets without TLS, proxies that anybody can be, credentials that nobody checks. Ends with
-    status 2 when there are errors.
+    Errors have their line; the files that enrichments read are opened too, and sinks are asked whether they could be. Warnings: rules that
+    can never win, rules that no order can tell apart, variables that stay empty, targets without TLS, proxies that anybody can be,
+    credentials that nobody checks, extras that are not installed here. Ends with status 2 when there are errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
@@ -38,20 +38,42 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     try:
         config = read_config(file, rosters=rosters())
         router = config.compile().router
-        # Only they are opened: a sink may make what it writes to.
-        close_enrichers(open_enrichers(config))
+        lacking = _look_outside(config)
     except ConfigError as error:
         problems = error.problems
     else:
+        findings = [("missing-extra", problem) for problem in lacking]
         counted = {"packages": len(config.packages), "collections": len(config.collections)}
         summary = {**counted, "routes": router.count, "domains": len(router.domains)}
-        findings = list(_findings(file, config, router))
+        findings += _findings(file, config, router)
     refused = bool(problems) or (strict and any(kind in _STRICT for kind, _ in findings))
     if as_json:
         write_json(_as_json(file, refused, problems, findings, summary))
     else:
         _print(file, problems, findings, summary, strict)
     ctx.exit(2 if refused else 0)
+
+
+def _look_outside(config: Config) -> list[Problem]:
+    """Look at what the file names; return which extras are not installed here, which is no fault of the file's.
+
+    Raises:
+        ConfigError: something cannot be used; all of it.
+    """
+    problems: list[Problem] = []
+    lacking: list[Problem] = []
+    try:
+        close_enrichers(open_enrichers(config))
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        # They are not opened: a sink may make what it writes to.
+        lacking = check_sinks(config, extras=False)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return lacking
 
 
 def _findings(file: Path, config: Config, router: Router) -> Iterator[tuple[str, Problem]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gatewaycore.config.faults import Fault, Path, parse_path
@@ -10,11 +11,14 @@ from gatewaycore.config.model import Config
 from gatewaycore.config.reading import place_faults
 from gatewaycore.config.structure import keys_of
 from gatewaycore.enrich import Caller, Column, Enricher, Enrichment, Refreshed
-from gatewaycore.errors import ConfigError, GatewayError
+from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
+from gatewaycore.sinks import Storage
 
 _UNUSABLE = (GatewayError, OSError, ImportError, ValueError)
 """What opening may raise: a file that is missing or damaged, an extra that is not installed."""
 
+
+_ITSELF = re.compile(r"sinks: [a-z0-9-]+")
 
 _log = logging.getLogger("gatewaycore.config")
 
@@ -82,6 +86,36 @@ def open_enrichers(config: Config, *, lenient: bool = False) -> list[Enricher]:
     return enrichers
 
 
+def check_sinks(config: Config, *, extras: bool = True) -> list[Problem]:
+    """Find out what is wrong with the settings of the sinks, as far as that can be told without opening one.
+
+    Args:
+        config: what to run.
+        extras: whether an extra that is not installed here is wrong.
+
+    Returns:
+        The extras that are not installed here, each with the place of what needs it, when that is not wrong.
+
+    Raises:
+        ConfigError: some settings cannot be used; all that is wrong, each with its place.
+    """
+    wrong: list[Fault] = []
+    lacking: list[Fault] = []
+    for position, storage in enumerate(config.sinks or ()):
+        # Those of other distributions need not have it.
+        check: Callable[[], None] | None = getattr(storage, "check", None)
+        if check is None:
+            continue
+        try:
+            check()
+        except _UNUSABLE as error:
+            found = wrong if extras or not isinstance(error, MissingExtraError) else lacking
+            found += _faults(storage, ("sinks", position), error)
+    if wrong:
+        raise ConfigError(place_faults(config, wrong))
+    return place_faults(config, lacking) if lacking else []
+
+
 def close_enrichers(enrichers: Iterable[Enricher]) -> None:
     """Let go of the files of those that hold some."""
     for enricher in enrichers:
@@ -90,14 +124,17 @@ def close_enrichers(enrichers: Iterable[Enricher]) -> None:
             close()
 
 
-def _faults(enrichment: Enrichment, path: Path, error: Exception) -> Iterator[Fault]:
+def _faults(settings: Enrichment | Storage, path: Path, error: Exception) -> Iterator[Fault]:
     if not isinstance(error, ConfigError):
         yield Fault(path, f"cannot be used: {str(error)[:400] or type(error).__name__}")
         return
-    known = keys_of(type(enrichment))
+    known = keys_of(type(settings))
     for problem in error.problems:
+        # A sink that is opened by itself names its key as "sinks: kafka: options", and itself as "sinks: kafka".
         key = parse_path(problem.where)
-        if key and key[0] in known:
+        if _ITSELF.fullmatch(problem.where):
+            yield Fault(path, problem.what, problem.hint)
+        elif key and key[0] in known:
             yield Fault(path + key, problem.what, problem.hint)
         else:
             yield Fault(path, f"{problem.where}: {problem.what}", problem.hint)

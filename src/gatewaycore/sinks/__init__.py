@@ -39,7 +39,12 @@ class Sink(Protocol):
 
 
 class Storage(Protocol):
-    """Settings of a sink. Frozen; its fields are the keys of the configuration."""
+    """Settings of a sink. Frozen; its fields are the keys of the configuration.
+
+    A storage may have one more verb, as all of ours do: ``check()`` raises what `open` would raise for the settings themselves, and makes,
+    writes and connects to nothing. ``gatewaycore check`` asks it, and ``serve`` before it starts workers. What is not installed is a
+    `MissingExtraError`, raised when nothing else is wrong.
+    """
 
     def open(self) -> Sink:
         """Make the sink.

@@ -109,13 +109,21 @@ class ClickhouseStorage:
         Raises:
             ConfigError: clickhouse-connect is not installed, or the URL is none.
         """
+        self.check()
+        return ClickhouseSink(self)
+
+    def check(self) -> None:
+        """Find out whether the settings can be used.
+
+        Raises:
+            ConfigError: as `open`.
+        """
+        if not is_url(self.url, "http", "https"):
+            raise ConfigError([Problem("sinks: clickhouse: url", "is not a URL", "write https://user:password@host:8443/database")])
         try:
             import clickhouse_connect  # noqa: F401
         except ImportError as error:
             raise without_extra("clickhouse", "clickhouse") from error
-        if not is_url(self.url, "http", "https"):
-            raise ConfigError([Problem("sinks: clickhouse: url", "is not a URL", "write https://user:password@host:8443/database")])
-        return ClickhouseSink(self)
 
 
 class ClickhouseSink:

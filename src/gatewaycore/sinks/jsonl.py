@@ -31,6 +31,7 @@ class JsonlStorage:
         Raises:
             ConfigError: the file cannot be opened.
         """
+        self.check()
         if self.path == "-":
             return JsonlSink(sys.stdout.buffer, owned=False)
         try:
@@ -43,6 +44,21 @@ class JsonlStorage:
             raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} cannot be opened: {error.strerror}")]) from error
         # Without a buffer: what it held when a disk was full would be written later, in the middle of something else.
         return JsonlSink(os.fdopen(fd, "ab", buffering=0), owned=True)
+
+    def check(self) -> None:
+        """Find out whether there can be such a file; who may write it is told by `open`, for whoever checks may be somebody else.
+
+        Raises:
+            ConfigError: it is a folder, or would be in a file.
+        """
+        if self.path == "-":
+            return
+        path = Path(self.path)
+        if "\0" in self.path or path.is_dir():
+            raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} cannot be opened: it is no file", "the path of a file, or -")])
+        above = next((folder for folder in path.absolute().parents if folder.exists()), path.parent)
+        if not above.is_dir():
+            raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} cannot be opened: {str(above)!r} is no folder")])
 
 
 class JsonlSink:

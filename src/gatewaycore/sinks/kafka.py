@@ -48,15 +48,41 @@ class KafkaStorage:
         Raises:
             ConfigError: confluent-kafka is not installed, or does not know an option.
         """
+        self.check()
+        return KafkaSink(self)
+
+    def check(self) -> None:
+        """Find out whether the settings can be used.
+
+        Raises:
+            ConfigError: as `open`.
+        """
+        if not any(broker.strip() for broker in self.brokers.split(",")):
+            raise ConfigError([Problem("sinks: kafka: brokers", "is not a list of brokers", "write host:9092, and commas between several")])
         try:
             import confluent_kafka  # noqa: F401
         except ImportError as error:
             raise without_extra("kafka", "kafka") from error
-        sink = KafkaSink(self)
-        # For what is wrong with the options. A producer's threads do not survive a fork, so it is made anew where it is written to.
-        sink.connect()
-        sink.close()
-        return sink
+        # Without brokers it connects to nobody. Its threads do not survive a fork, so another one is made where it is written to.
+        self.producer("")
+
+    def producer(self, brokers: str) -> Producer:
+        """Make a producer.
+
+        Raises:
+            ConfigError: librdkafka does not take the options.
+        """
+        from confluent_kafka import KafkaException, Producer
+
+        secret = {} if self.password is None else {"sasl.password": self.password}
+        ours = {"bootstrap.servers": brokers, "error_cb": _ignore, **_FIXED}
+        try:
+            # Its log goes to standard error by itself, with addresses in it: what matters is what becomes of messages.
+            return Producer({"client.id": "gatewaycore", "log_level": 0, "linger.ms": 50, **self.options, **secret, **ours})
+        except KafkaException as error:
+            # Its words quote the value.
+            what = f"librdkafka does not take them ({error.args[0].name()})"
+            raise ConfigError([Problem("sinks: kafka: options", what, "its CONFIGURATION.md has their names")]) from None
 
 
 class KafkaSink:
@@ -83,21 +109,8 @@ class KafkaSink:
         Raises:
             ConfigError: librdkafka does not take the options.
         """
-        from confluent_kafka import KafkaException, Producer
-
         if self._producer is None:
-            settings = self._settings
-            secret = {} if settings.password is None else {"sasl.password": settings.password}
-            ours = {"bootstrap.servers": settings.brokers, "error_cb": _ignore, **_FIXED}
-            try:
-                # Its log goes to standard error by itself, with addresses in it: what matters is what becomes of messages.
-                self._producer = Producer(
-                    {"client.id": "gatewaycore", "log_level": 0, "linger.ms": 50, **settings.options, **secret, **ours}
-                )
-            except KafkaException as error:
-                # Its words quote the value.
-                what = f"librdkafka does not take them ({error.args[0].name()})"
-                raise ConfigError([Problem("sinks: kafka: options", what, "its CONFIGURATION.md has their names")]) from None
+            self._producer = self._settings.producer(self._settings.brokers)
         return self._producer
 
     def write(self, lines: Sequence[bytes]) -> None:

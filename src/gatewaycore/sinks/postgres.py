@@ -92,20 +92,31 @@ class PostgresStorage:
         Raises:
             ConfigError: psycopg is not installed, or the URL is none.
         """
+        found = self._parameters()
+        least, most = _CONNECT_S
+        connect_s = max(least, min(most, round(self.timeout_s)))
+        return PostgresSink({"connect_timeout": connect_s, "fallback_application_name": "gatewaycore", **found}, self)
+
+    def check(self) -> None:
+        """Find out whether the settings can be used.
+
+        Raises:
+            ConfigError: as `open`.
+        """
+        self._parameters()
+
+    def _parameters(self) -> dict[str, Any]:
         try:
             import psycopg
             from psycopg.conninfo import conninfo_to_dict
         except ImportError as error:
             raise without_extra("postgres", "postgres") from error
         try:
-            found = conninfo_to_dict(self.url)
+            return conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:
             # Its words quote the URL, password and all.
             problem = Problem("sinks: postgres: url", "is not a connection string", "write postgresql://user:password@host/database")
             raise ConfigError([problem]) from None
-        least, most = _CONNECT_S
-        connect_s = max(least, min(most, round(self.timeout_s)))
-        return PostgresSink({"connect_timeout": connect_s, "fallback_application_name": "gatewaycore", **found}, self)
 
 
 class PostgresSink:

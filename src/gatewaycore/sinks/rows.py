@@ -9,7 +9,7 @@ from hashlib import sha256
 import msgspec
 from attrs import define, fields
 
-from gatewaycore.errors import ConfigError, PoisonError, Problem
+from gatewaycore.errors import MissingExtraError, PoisonError, Problem
 from gatewaycore.event import Event
 from gatewaycore.segments import UNREADABLE
 
@@ -115,9 +115,9 @@ def batch_key(ids: Sequence[str]) -> str:
     return sha256("\n".join(ids).encode()).hexdigest()[:32]
 
 
-def without_extra(sink: str, extra: str) -> ConfigError:
+def without_extra(sink: str, extra: str) -> MissingExtraError:
     """Return what is wrong when the driver of a sink is not installed."""
-    return ConfigError([Problem(f"sinks: {sink}", f"needs gatewaycore[{extra}]", f"pip install 'gatewaycore[{extra}]'")])
+    return MissingExtraError([Problem(f"sinks: {sink}", f"needs gatewaycore[{extra}]", f"pip install 'gatewaycore[{extra}]'")])
 
 
 def check_name(_settings: object, _attribute: object, value: str) -> None:

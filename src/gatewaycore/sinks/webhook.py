@@ -94,10 +94,18 @@ class WebhookStorage:
         """
         from gatewaycore.connecting import Deadline, open_client
 
-        if not is_url(self.url, "http", "https"):
-            raise ConfigError([Problem("sinks: webhook: url", "is not a URL", "write https://host/path")])
+        self.check()
         deadline = Deadline()
         return WebhookSink(open_client(private=self.allow_private, deadline=deadline), deadline, self)
+
+    def check(self) -> None:
+        """Find out whether the settings can be used.
+
+        Raises:
+            ConfigError: as `open`.
+        """
+        if not is_url(self.url, "http", "https"):
+            raise ConfigError([Problem("sinks: webhook: url", "is not a URL", "write https://host/path")])
 
 
 class WebhookSink:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.sinks.lake.house import House, Rules
-from gatewaycore.sinks.lake.place import is_installed, is_usable, place_of
+from gatewaycore.sinks.lake.place import Place, is_installed, is_usable, place_of
 from gatewaycore.sinks.lake.reading import open_lake
 from gatewaycore.sinks.lake.sink import LakeSink
 
@@ -41,6 +41,18 @@ class LakeStorage:
         Raises:
             ConfigError: the extra is not installed, or a setting cannot be.
         """
+        place = self._place()
+        return LakeSink(place, House(Rules(self.compact_after, self.retention_days, self.vacuum_hours)))
+
+    def check(self) -> None:
+        """Find out whether the settings can be used.
+
+        Raises:
+            ConfigError: as `open`.
+        """
+        self._place()
+
+    def _place(self) -> Place:
         least = {
             "compact-after": (self.compact_after, 2),
             "retention-days": (self.retention_days, 1),
@@ -53,8 +65,7 @@ class LakeStorage:
         ]
         if problems:
             raise ConfigError(problems)
-        place = place_of(self.path, self.storage_options)
-        return LakeSink(place, House(Rules(self.compact_after, self.retention_days, self.vacuum_hours)))
+        return place_of(self.path, self.storage_options)
 
 
 __all__ = ["LakeSink", "LakeStorage", "is_installed", "is_usable", "open_lake"]

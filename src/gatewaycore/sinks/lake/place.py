@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, MissingExtraError, Problem
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -49,11 +49,11 @@ def place_of(path: str, options: Mapping[str, str]) -> Place:
     Raises:
         ConfigError: an engine is not installed, or the path has characters that it cannot have.
     """
-    if not is_installed():
-        raise ConfigError([Problem("sinks: lake", "needs duckdb and deltalake", "pip install 'gatewaycore[lake]'")])
     found = Place(path if "://" in path else str(Path(path).absolute()), {key.replace("-", "_"): value for key, value in options.items()})
     if found.is_local and not is_usable(found.uri):
         raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", f"a path without any of {''.join(sorted(_UNUSABLE))}")])
+    if not is_installed():
+        raise MissingExtraError([Problem("sinks: lake", "needs duckdb and deltalake", "pip install 'gatewaycore[lake]'")])
     return found
 
 

@@ -7,6 +7,8 @@ The client lives in an event loop, and that in a thread of its own; everybody el
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 
 from attrs import field, frozen
 
@@ -15,6 +17,9 @@ from gatewaycore.sinks.nats.consumer import consume
 from gatewaycore.sinks.nats.publishing import NatsSink
 from gatewaycore.sinks.rows import check_name, check_positive, without_extra
 from gatewaycore.sinks.urls import is_url
+
+_MOST_REPLICAS = 5
+_SUBJECT = re.compile(r"[^\s.*>]+(?:\.[^\s.*>]+)*")
 
 
 @frozen(kw_only=True)
@@ -57,16 +62,25 @@ class NatsStorage:
         Raises:
             ConfigError: as `open`.
         """
+        problems = list(self._problems())
+        if problems:
+            raise ConfigError(problems)
         try:
             import nats  # noqa: F401
         except ImportError as error:
             raise without_extra("nats", "nats") from error
+
+    def _problems(self) -> Iterator[Problem]:
         if not all(is_url(server, "nats", "tls", "ws", "wss") for server in self.servers):
             # The URL holds a password, so it is not shown.
-            hint = "write nats://host:4222, and commas between several"
-            raise ConfigError([Problem("sinks: nats: url", "is not a list of servers", hint)])
+            yield Problem("sinks: nats: url", "is not a list of servers", "write nats://host:4222, and commas between several")
+        if not _SUBJECT.fullmatch(self.subject):
+            hint = "words with full stops between them, without spaces, * and >"
+            yield Problem("sinks: nats: subject", f"{self.subject[:80]!r} is no subject to publish to", hint)
+        if self.replicas > _MOST_REPLICAS:
+            yield Problem("sinks: nats: replicas", f"{self.replicas} are too many", f"1 to {_MOST_REPLICAS}")
         if self.credentials is not None and not os.access(self.credentials, os.R_OK):
-            raise ConfigError([Problem("sinks: nats: credentials", f"{self.credentials!r} cannot be read")])
+            yield Problem("sinks: nats: credentials", f"{self.credentials!r} cannot be read")
 
 
 __all__ = ["NatsSink", "NatsStorage", "consume"]
