@@ -44,7 +44,7 @@ from gatewaycore.config.sections import SECTIONS
 from gatewaycore.enrich import ENRICHMENTS, company
 from gatewaycore.enrich.agent import Agent, Reason
 from gatewaycore.enrich.providers import PROVIDERS
-from gatewaycore.event import KINDS, PLATFORMS
+from gatewaycore.event import KINDS, MAX_TEXT, PLATFORMS
 from gatewaycore.expectations import read_expectations, run_case
 from gatewaycore.exporting import SETS
 from gatewaycore.gateway import Gateway
@@ -58,7 +58,7 @@ from gatewaycore.rules.container.clients import FAMILIES
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.python import PythonFile
-from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, MAX_TEXT, Meaning
+from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, Meaning
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate

@@ -19,6 +19,9 @@ PLATFORMS = frozenset(
 )
 """Known platforms; any other is kept as sent, with `Event.platform_recognised` false."""
 
+MAX_TEXT = 2_048
+"""Characters that are recorded of a text which the client chose, a variable's value or a page: enough for a URL, too few to fill a disk."""
+
 _NOTHING: Mapping[str, str] = {}
 
 

@@ -19,7 +19,7 @@ from attrs import define, fields
 from gatewaycore.callers import Callers
 from gatewaycore.decision import DecisionName, Proxy, Redirect, Respond
 from gatewaycore.enrich import Caller, Enricher
-from gatewaycore.event import PLATFORMS, SCHEMA, Event, Kind
+from gatewaycore.event import MAX_TEXT, PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
 from gatewaycore.ids import Ids
 from gatewaycore.owntraffic import OwnTraffic
@@ -172,6 +172,7 @@ class Recorder:
                 if what is None:
                     return
                 asked = _encode(what)[1:-1]
+                # Nothing of it is cut: the gateway keeps no answer to a long request.
                 if seems_to_hold_ipv6(asked) or may_hide_address(asked):
                     # An address in one of many spellings: looked at anew for every caller.
                     self.record(outcome, Sent(settled.decision.status))
@@ -212,7 +213,7 @@ class Recorder:
             if what is None:
                 continue
             asked = _encode(what)
-            if may_hold(asked, request.client_ip):
+            if len(asked) > MAX_TEXT or may_hold(asked, request.client_ip):
                 asked = _encode(_redacted(what, request.client_ip))
             by = who.columns if what.arch is None else who.without_arch
             lines.append(_line(self._ids.make(now_ns), received_at, asked[1:-1], by))
@@ -368,9 +369,9 @@ def _host(url: str) -> str | None:
 
 
 def _redacted(what: _What, address: str) -> _What:
-    """Return the columns without the client's own address, which a link or a script may have put into a path or a query."""
+    """Return the columns without the client's own address, which a link or a script may have put into a path or a query, and cut."""
     return msgspec.structs.replace(
         what,
-        **{name: redact(text, address) for name in _SAID if (text := getattr(what, name)) is not None},
-        variables={redact(name, address): redact(value, address) for name, value in (what.variables or {}).items()} or None,
+        **{name: redact(text, address, MAX_TEXT) for name in _SAID if (text := getattr(what, name)) is not None},
+        variables={redact(name, address): redact(value, address, MAX_TEXT) for name, value in (what.variables or {}).items()} or None,
     )

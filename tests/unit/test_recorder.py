@@ -19,7 +19,7 @@ from attrs import asdict, field, fields, frozen
 from gatewaycore.decision import Collect, Redirect, Respond
 from gatewaycore.enrich import Caller, Column, Enricher, Refreshed
 from gatewaycore.errors import Problem
-from gatewaycore.event import Event
+from gatewaycore.event import MAX_TEXT, Event
 from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.headers import Headers
 from gatewaycore.owntraffic import OwnTrafficSettings
@@ -626,6 +626,27 @@ def test_a_cut_leaves_no_piece_of_an_address(kept: Kept, address: str, escape: s
         method = kept.record(ask("/linux/1", method="x" * before + spelled + "y" * 600, address=address)).method
         assert ("x" * before + "[address]" + "y" * 32).startswith(method)
         assert before < len(method) <= 32 or before == len(method) == 32
+
+
+@pytest.mark.parametrize("address", ["198.51.100.7", "2001:db8:7::99"])
+def test_a_cut_leaves_no_piece_of_an_address_in_what_a_request_says(kept: Kept, address: str) -> None:
+    for before in range(MAX_TEXT - len(address), MAX_TEXT + 1):
+        long = "x" * before + address + "y" * 3_000
+        for outcome in (
+            ask(f"/linux/{long}", address=address),
+            ask("/linux/1", query=f"version={long}&a={long}", address=address),
+            ask("/a.png", headers={"Referer": long}, address=address),
+        ):
+            event = kept.record(outcome)
+            for found in filter(None, (event.version if event.version != "1" else None, event.page, *event.variables.values())):
+                if found not in ("1", "linux"):
+                    assert (long.replace(address, "[address]")).startswith(found)
+                    assert MAX_TEXT - len(address) <= len(found) <= MAX_TEXT
+        kept.record(ask("/e/start/x", address=address), entries=[{"$version": long, "$referrer": long, "a": long}])
+        event = kept.events[-1]
+        for found in (event.version, event.page, event.variables["a"]):
+            assert found is not None
+            assert long.replace(address, "[address]").startswith(found)
 
 
 def test_a_method_without_end_is_cut(kept: Kept) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from gatewaycore.event import Kind
+from gatewaycore.event import MAX_TEXT, Kind
+from gatewaycore.privacy import REACH
 from gatewaycore.rules.variables import (
     MAX_DEPTH,
     MAX_NAME,
     MAX_PARAMETERS,
-    MAX_TEXT,
     BodyError,
     Meaning,
     Subject,
@@ -39,7 +39,8 @@ from gatewaycore.rules.variables import (
         ("a=b;c=d", {"a": "b;c=d"}),
         ("a=\ud800", {"a": "?"}),
         ("\udfffb=%C3%A9", {"?b": "é"}),
-        (f"{'n' * 300}={'v' * 3_000}&a=b", {"n" * MAX_NAME: "v" * MAX_TEXT, "a": "b"}),
+        (f"{'n' * MAX_NAME}={'v' * 3_000}&a=b", {"n" * MAX_NAME: "v" * (MAX_TEXT + REACH), "a": "b"}),
+        (f"{'n' * (MAX_NAME + 1)}=1&a=b", {"a": "b"}),
     ],
 )
 def test_query_variables(query: str, variables: dict[str, str]) -> None:
@@ -167,7 +168,7 @@ LONG = "x" * 10_000
 def test_no_text_of_an_observation_is_long_or_unsound(variables: Mapping[str, str], query: str, entry: Mapping[str, str]) -> None:
     seen = SUBJECT.observe("rule", variables, query, entry, LONG)
     texts = [seen.version or "", seen.page or "", *seen.variables.values()]
-    assert max(map(len, texts)) == MAX_TEXT
+    assert max(map(len, texts)) == MAX_TEXT + REACH
     assert all(len(name) <= MAX_NAME for name in seen.variables)
     assert all(text.encode() for text in [*texts, *seen.variables] if text)
 

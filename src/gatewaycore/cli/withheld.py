@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from gatewaycore.decision import Collect
-from gatewaycore.event import Event, Observation
+from gatewaycore.event import MAX_TEXT, Event, Observation
 from gatewaycore.gateway import Outcome
 from gatewaycore.headers import Headers
 from gatewaycore.owntraffic import OwnTraffic
@@ -67,13 +67,13 @@ def _observed(outcome: Outcome, entries: Sequence[Mapping[str, str]]) -> list[Ob
 def _redacted(seen: Observation, event: Event, address: str) -> Iterator[str]:
     for name in _COLUMNS:
         before = getattr(seen, name)
-        if before is not None and before != getattr(event, name):
+        if before is not None and before[:MAX_TEXT] != getattr(event, name):
             yield f"the client's address in the column {name}"
     for name, value in seen.variables.items():
         kept = redact(name, address)
         if kept != name:
             yield f"the client's address in the name of the variable {kept}"
-        if event.variables.get(kept) != value:
+        if event.variables.get(kept) != value[:MAX_TEXT]:
             yield f"the client's address in the variable {kept}"
 
 

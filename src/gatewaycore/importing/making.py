@@ -19,7 +19,7 @@ from attrs import define, frozen
 from gatewaycore.callers import Callers, fit
 from gatewaycore.enrich import Caller, Column
 from gatewaycore.errors import RequestError
-from gatewaycore.event import KINDS, PLATFORMS, SCHEMA, Kind, Observation
+from gatewaycore.event import KINDS, MAX_TEXT, PLATFORMS, SCHEMA, Kind, Observation
 from gatewaycore.headers import Headers
 from gatewaycore.importing.fields import unfold
 from gatewaycore.importing.ids import content_key, event_id, is_hash, unique_key
@@ -29,7 +29,6 @@ from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
 from gatewaycore.privacy import REACH, may_hold, needle, opted_out, redact
 from gatewaycore.request import normalise_host
-from gatewaycore.rules.variables import MAX_TEXT
 
 _encode = msgspec.json.Encoder().encode
 _CALLERS = 8192
@@ -138,7 +137,7 @@ class Maker:
         known = self._known(address, agent, domain, self._key(time))
         asked = _asked(said, fields, target, domain, headers)
         encoded = _encode(asked)
-        if known.address in encoded or may_hold(encoded, address):
+        if len(encoded) > MAX_TEXT or known.address in encoded or may_hold(encoded, address):
             encoded = _encode(_redacted(asked, address))
         has_arch, given = "arch" in asked, _given(said, address)
         if given:
@@ -319,9 +318,9 @@ _SAID = ("domain", "package", "version", "platform", "arch", "page")
 
 
 def _redacted(asked: dict[str, Any], address: str) -> dict[str, Any]:
-    redacted = {name: redact(value, address) if name in _SAID else value for name, value in asked.items()}
+    redacted = {name: redact(value, address, MAX_TEXT) if name in _SAID else value for name, value in asked.items()}
     if "variables" in asked:
-        redacted["variables"] = {redact(name, address): redact(value, address) for name, value in asked["variables"].items()}
+        redacted["variables"] = {redact(name, address): redact(value, address, MAX_TEXT) for name, value in asked["variables"].items()}
     return redacted
 
 

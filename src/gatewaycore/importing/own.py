@@ -10,11 +10,11 @@ from typing import Any
 import attrs
 import msgspec
 
-from gatewaycore.event import SCHEMA, Event
+from gatewaycore.event import MAX_TEXT, SCHEMA, Event
 from gatewaycore.importing.ids import is_hash
 from gatewaycore.importing.names import RefusedError
 from gatewaycore.importing.times import FIRST
-from gatewaycore.rules.variables import MAX_PARAMETERS, MAX_TEXT
+from gatewaycore.rules.variables import MAX_PARAMETERS
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")

@@ -10,19 +10,21 @@ from urllib.parse import parse_qsl
 
 from attrs import define, frozen
 
-from gatewaycore.event import Kind, Observation
+from gatewaycore.event import MAX_TEXT, Kind, Observation
+from gatewaycore.privacy import REACH
 
 MAX_PARAMETERS = 100
 """Query parameters that are read, and variables of an event; what an absurd request has beyond is dropped, and the request served."""
-
-MAX_TEXT = 2_048
-"""Characters that are recorded of a text which the client chose, a variable's value or a page: enough for a URL, too few to fill a disk."""
 
 MAX_DEPTH = 32
 """Levels of nesting that a body may have."""
 
 MAX_NAME = 256
-"""Characters of a variable's name. In a body more are refused: a long key around thousands of short ones would make gigabytes of little."""
+"""Characters of a variable's name. A parameter with more is dropped; in a body they are refused: a long key around thousands of short ones
+would make gigabytes of little."""
+
+_READ = MAX_TEXT + REACH
+# What is recorded is cut by who knows the client's address: a cut through it here would leave a part that nobody recognises.
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -36,7 +38,7 @@ class TooManyEventsError(ValueError):
 
 
 def query_variables(query: str) -> Mapping[str, str]:
-    """Return the parameters of a raw query as variables, form-decoded and cut; the first of two with one name wins."""
+    """Return the parameters of a raw query as variables, form-decoded and bounded; the first of two with one name wins."""
     pairs = parse_qsl(query, keep_blank_values=True, errors="replace") if query.count("&") < MAX_PARAMETERS else _first_pairs(query)
     variables: dict[str, str] = {}
     for name, value in pairs:
@@ -119,15 +121,15 @@ def _sound(text: str) -> str:
 
 
 def _bounded(variables: Mapping[str, str]) -> Mapping[str, str]:
-    """Return `variables`, sound and cut; themselves where that changes nothing."""
+    """Return `variables`, sound, and no longer than is read; themselves where that changes nothing."""
     text = "".join([*variables, *variables.values()])
     if len(text) <= MAX_NAME and text.isascii():
         return variables
-    return {_sound(name[:MAX_NAME]): _sound(value[:MAX_TEXT]) for name, value in variables.items()}
+    return {_sound(name): _sound(value[:_READ]) for name, value in variables.items() if len(name) <= MAX_NAME}
 
 
 def _text(value: str | None) -> str | None:
-    return None if value is None else _sound(value[:MAX_TEXT])
+    return None if value is None else _sound(value[:_READ])
 
 
 @frozen
@@ -179,7 +181,8 @@ class Subject:
             page: what the page is when no variable says.
 
         Returns:
-            Text that can be written as UTF-8, none of it longer than `MAX_TEXT`: whoever asks must not be able to fill the disk.
+            Text that can be written as UTF-8, none of it longer than `MAX_TEXT` and, behind that, what an address may need that ends there:
+            whoever asks must not be able to fill the disk.
         """
         found, said = variables, _NOTHING
         if query:
