@@ -34,6 +34,7 @@ _FOUR = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
 # An IPv4 address inside an IPv6 one (RFC 4291 §2.5.5.2), whose last part may be in hexadecimal digits.
 _MAPPED = ":ffff:"
+_MAPPED_BYTES = _MAPPED.encode()
 
 
 def opted_out(headers: Headers) -> bool:
@@ -203,11 +204,9 @@ def seems_to_hold_address(text: str) -> bool:
 def may_hold(text: bytes, address: str) -> bool:
     """Tell whether `redact` may find `address` in `text`, which is JSON: a quick look, because it nearly never does."""
     # An address that is not known is nowhere to be found: no text of JSON holds a line break.
-    return (
-        (needle(address).encode() or b"\n") in text
-        or (b"%" in text and may_hide_address(text))
-        or (seems_to_hold_ipv6(text) if ":" in address else _MAPPED.encode() in text.lower())
-    )
+    if ":" in address:
+        return needle(address).encode() in text or seems_to_hold_ipv6(text) or (b"%" in text and may_hide_address(text))
+    return (_bare(address).encode() or b"\n") in text or (b"%" in text and may_hide_address(text)) or _MAPPED_BYTES in text.lower()
 
 
 def needle(address: str) -> str:
