@@ -86,6 +86,8 @@ class Callers:
             _log.error("a file was replaced by one that cannot be used, and the old one is asked on: %s", problem)
         for problem in found.damaged:
             _log.error("a file is damaged, and columns stay empty where it cannot be read: %s", problem)
+        for note in found.notes:
+            _log.warning("%s", note)
         return found.swapped
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests import strategies
 from tests.examples import many
-from tests.networks import write_database
+from tests.networks import proving_here, write_database
+from tests.served import environment
 
 from gatewaycore.enrich import COLUMNS, Caller, CloudEnrichment, CompanyEnrichment, Enricher, Enrichment, GeoEnrichment
 from gatewaycore.errors import ConfigError
@@ -57,6 +61,12 @@ values = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(keys, inner, max_size=4)), max_leaves=10
 )
 records = st.dictionaries(keys, values, max_size=8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _proving_here() -> Iterator[None]:
+    with proving_here():
+        yield
 
 
 def with_address(value: Any, address: str) -> Any:
@@ -143,19 +153,81 @@ def test_whatever_a_file_holds_it_is_used_or_refused(content: bytes, address: st
             recorded(address, enricher)
 
 
+# Asks one database after another, in a process of its own: were it to end, the test would tell by which.
+ASKING = """
+import sys
+from gatewaycore.enrich import Caller, CompanyEnrichment, GeoEnrichment
+from gatewaycore.errors import ConfigError
+from tests.networks import proving_here
+with proving_here():
+    for line in sys.stdin:
+        path, *addresses = line.split()
+        answers = []
+        for enrichment in (GeoEnrichment(database=path), CompanyEnrichment(databases=(path,))):
+            try:
+                enricher = enrichment.open()
+            except ConfigError:
+                answers.append("refused")
+                continue
+            for address in addresses:
+                enricher.columns(Caller(address, None, "x.example"))
+            enricher.refresh()
+            enricher.close()
+            answers.append("asked")
+        print(*answers, flush=True)
+"""
+
+
+class Asked:
+    """A process that asks databases; there is always one."""
+
+    def __init__(self) -> None:
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", ASKING]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=with_tests())
+
+    def ask(self, path: Path, *addresses: str) -> str:
+        """Return what became of it: nothing when the process has ended."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(" ".join([str(path), *addresses]) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            self.close()
+            self._process = self._started()
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def with_tests() -> dict[str, str]:
+    found = environment()
+    return {**found, "PYTHONPATH": f"{Path(__file__).parent.parent.parent}:{found['PYTHONPATH']}"}
+
+
+@pytest.fixture(scope="module")
+def asked() -> Iterator[Asked]:
+    process = Asked()
+    yield process
+    process.close()
+
+
 @thorough
-@given(data=st.data(), address=strategies.addresses)
-def test_a_damaged_database_costs_columns_only(data: st.DataObject, address: str) -> None:
+@given(at=st.integers(0, 837), damage=st.binary(min_size=1, max_size=4), address=strategies.addresses)
+# A number and a pointer in the place of a key: the reader in C follows both to where there is nothing.
+@example(at=633, damage=b"\x0d", address="192.0.2.1")
+@example(at=598, damage=b"\xc3", address="192.0.2.1")
+def test_a_damaged_database_costs_columns_only(asked: Asked, at: int, damage: bytes, address: str) -> None:
     with TemporaryDirectory() as folder:
         record = {"organization": "Acme", "isp": "x", "country": "AT", "asn": "AS24940"}
         path = write_database(Path(folder) / "x.mmdb", {"0.0.0.0/1": record, "128.0.0.0/1": record, "2000::/3": record})
         whole = path.read_bytes()
-        at = data.draw(st.integers(0, len(whole) - 1))
-        path.unlink()
-        path.write_bytes(whole[:at] + data.draw(st.binary(min_size=1, max_size=4)) + whole[at + 1 :])
-        for enrichment in (GeoEnrichment(database=str(path)), CompanyEnrichment(databases=(str(path),))):
-            try:
-                enricher: Enricher = enrichment.open()
-            except ConfigError:
-                continue
-            recorded(address, enricher)
+        at %= len(whole)
+        path.write_bytes(whole[:at] + damage + whole[at + 1 :])
+        answer = asked.ask(path, address, "1.2.3.4", "200.1.2.3", "2001:db8::1")
+        assert set(answer.split()) in ({"asked"}, {"refused"}), "the process that asked has ended"

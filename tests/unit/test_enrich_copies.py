@@ -32,12 +32,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def content(path: Path) -> bytes:
     with open_copy(str(path)) as copy:
-        return Path(copy).read_bytes()
+        return Path(copy.path).read_bytes()
 
 
 def inode(path: Path) -> int:
     with open_copy(str(path)) as copy:
-        return os.stat(copy).st_ino
+        return os.stat(copy.path).st_ino
 
 
 def descriptors() -> int:

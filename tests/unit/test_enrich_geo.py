@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from netaddr import IPSet  # type: ignore[import-untyped,unused-ignore]
 from gatewaycore.enrich import Caller, CloudEnrichment, CompanyEnrichment, Enrichment, Refreshed
 from gatewaycore.enrich.geo import GeoDatabase, GeoEnrichment, Place
 from gatewaycore.errors import ConfigError
-from tests.networks import replace, write_database
+from tests.networks import proving_here, replace, write_database
 
 Write = Callable[..., Path]
 
@@ -167,7 +168,8 @@ def test_damage_is_found_when_a_file_is_opened_or_costs_the_answer_and_is_counte
     for position in data:
         path = replace(tmp_path / "damaged.mmdb", whole[:position] + b"\xff" + whole[position + 1 :])
         try:
-            database = GeoDatabase.open(path)
+            with proving_here():
+                database = GeoDatabase.open(path)
         except ConfigError as error:
             # Other damage makes another text of a text, and nobody can tell.
             refused += error.problems
@@ -198,7 +200,12 @@ def test_damage_that_shows_later_is_told_ever_more_rarely(tmp_path: Path, kind: 
         "company": CompanyEnrichment(databases=(path,)),
         "cloud": CloudEnrichment(databases=(path,)),
     }
-    enricher: Any = settings[kind].open()
+    with pytest.MonkeyPatch.context() as patched:
+        # Nobody could find out beforehand.
+        patched.setattr(sys, "executable", "")
+        enricher: Any = settings[kind].open()
+    (note,) = enricher.refresh().notes
+    assert str(note).startswith(f"{path}: is read by a slower reader: there is no interpreter that could check it")
     assert enricher.refresh() == Refreshed()
     told = []
     for _ in range(40):

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from gatewaycore.enrich.caller import Caller, Column
-from gatewaycore.enrich.company import watch_databases
 from gatewaycore.enrich.files import Refreshed, Watched
-from gatewaycore.enrich.geo import GeoDatabase, refresh_databases
+from gatewaycore.enrich.geo import GeoDatabase, refresh_databases, watch_databases
 from gatewaycore.enrich.providers import SYSTEMS
 from gatewaycore.enrich.ranges import Ranges, read_ranges
 from gatewaycore.errors import ConfigError, Problem
@@ -63,7 +62,7 @@ class CloudEnricher:
     def refresh(self) -> Refreshed:
         """Read the files that have replaced others."""
         lists, databases = self._ranges.refresh(), refresh_databases(self._databases)
-        return Refreshed(lists.swapped or databases.swapped, lists.problems + databases.problems, databases.damaged)
+        return Refreshed(lists.swapped or databases.swapped, lists.problems + databases.problems, databases.damaged, databases.notes)
 
     def close(self) -> None:
         """Close the databases."""

@@ -20,10 +20,10 @@ from gatewaycore.enrich.geo import (
     first_text,
     is_hosting,
     line_type,
-    open_database,
     refresh_databases,
     traits_of,
     user_type,
+    watch_databases,
 )
 from gatewaycore.enrich.organizations import agrees, clean_domain, clean_name, trade_of_domain, trade_of_name
 from gatewaycore.errors import ConfigError, Problem
@@ -114,23 +114,6 @@ class CompanyEnricher:
         """Close the databases."""
         for watched in self._databases:
             watched.value.close()
-
-
-def watch_databases(paths: Sequence[str]) -> list[Watched[GeoDatabase]]:
-    """Open databases that the key `databases` names.
-
-    Raises:
-        ConfigError: one cannot be used.
-    """
-    opened: list[Watched[GeoDatabase]] = []
-    try:
-        for position, path in enumerate(paths):
-            opened.append(Watched.open({f"databases[{position}]": path}, open_database))
-    except ConfigError:
-        for watched in opened:
-            watched.value.close()
-        raise
-    return opened
 
 
 def _columns(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Column]:

@@ -15,15 +15,35 @@ from errno import EINVAL, EPERM
 from hashlib import sha256
 from typing import Final
 
-__all__ = ["open_copy"]
+from attrs import frozen
+
+__all__ = ["Copy", "open_copy"]
 
 _BLOCK: Final = 1024 * 1024
 _KEPT_S: Final = 7 * 24 * 3600
 
 
+@frozen
+class Copy:
+    """A copy that is open.
+
+    Attributes:
+        descriptor: of the open file.
+        name: where all processes of the user find it; None where it is this process's alone.
+    """
+
+    descriptor: int
+    name: str | None
+
+    @property
+    def path(self) -> str:
+        """Where it is read, by this process and by those that are given the descriptor."""
+        return f"/dev/fd/{self.descriptor}"
+
+
 @contextmanager
-def open_copy(path: str) -> Iterator[str]:
-    """Give the path of a copy of a file. It is good until the block ends, and what was mapped of it for longer.
+def open_copy(path: str) -> Iterator[Copy]:
+    """Give a copy of a file. It is good until the block ends, and what was mapped of it for longer.
 
     Copies lie in ``gatewaycore-<user id>``, where temporary files do. Where they cannot, each process has one of its own in memory.
 
@@ -40,11 +60,11 @@ def open_copy(path: str) -> Iterator[str]:
         except OSError:
             if not hasattr(os, "memfd_create"):
                 raise
-            copy = _in_memory(source)
+            copy = Copy(_in_memory(source), None)
         try:
-            yield f"/dev/fd/{copy}"
+            yield copy
         finally:
-            os.close(copy)
+            os.close(copy.descriptor)
     finally:
         os.close(source)
 
@@ -58,7 +78,7 @@ def _open_file(path: str) -> int:
     return source
 
 
-def _shared(path: str, source: int) -> int:
+def _shared(path: str, source: int) -> Copy:
     """Open the copy that all processes share; it is made when there is none, or another one is needed."""
     import fcntl
 
@@ -70,10 +90,10 @@ def _shared(path: str, source: int) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _found(name, source)
         if found is not None:
-            return found
+            return Copy(found, name)
         made = _made(name, source)
         _sweep(folder, os.fstat(made).st_mtime)
-        return made
+        return Copy(made, name)
     finally:
         os.close(lock)
 
@@ -97,6 +117,9 @@ def _made(name: str, source: int) -> int:
     copy = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         _copy(source, copy)
+        # Before there is another copy: what was thought of the one before says nothing of it, even where it has got its number.
+        with suppress(FileNotFoundError):
+            os.unlink(f"{name}.verdict")
         # Whoever has the one before mapped keeps it: only its name goes.
         os.replace(draft, name)
     except BaseException:

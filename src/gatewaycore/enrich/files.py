@@ -33,11 +33,13 @@ class Refreshed:
         swapped: something is known from another file now: what was concluded before may no longer hold.
         problems: files that were replaced by what cannot be used, told once for each such file; what was there before goes on being asked.
         damaged: files that are asked although some of what they hold cannot be read, told when that has become much more.
+        notes: what else their operator should know, told once: of a file that is read more slowly than it could be, or took long to check.
     """
 
     swapped: bool = False
     problems: tuple[Problem, ...] = ()
     damaged: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
 _UNCHANGED: Final = Refreshed()

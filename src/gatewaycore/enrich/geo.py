@@ -9,10 +9,8 @@ decided here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import islice
 from os import PathLike, fspath
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,6 +19,8 @@ from attrs import frozen
 from gatewaycore.enrich.caller import Caller, Column
 from gatewaycore.enrich.copies import open_copy
 from gatewaycore.enrich.files import Refreshed, Watched, refresh_all
+from gatewaycore.enrich.soundness import try_out
+from gatewaycore.enrich.verdicts import Verdict, judge
 from gatewaycore.errors import ConfigError, Problem
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "refresh_databases",
     "traits_of",
     "user_type",
+    "watch_databases",
 ]
 
 Connection: TypeAlias = Literal["business", "isp", "hosting", "education", "unknown"]
@@ -44,11 +45,8 @@ Connection: TypeAlias = Literal["business", "isp", "hosting", "education", "unkn
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
 _AS_NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.IGNORECASE)
 _NOBODY: Final[Mapping[str, Any]] = {}
-# What is looked up before a database is believed: its first networks, and addresses all over the place.
-_FIRST_NETWORKS: Final = 1000
-_PROBES: Final = 256
-# 2^32 divided by the golden ratio: multiples of it are spread evenly.
-_STEP: Final = 2654435769
+# How long a check may take before it is spoken of.
+_LONG_S: Final = 5
 _DAMAGED: Final = "download it again; a compressed file must be unpacked first"
 
 # Who is at the other end. MaxMind's `user_type`, IPinfo's `type`; what is listed by neither is "unknown".
@@ -113,11 +111,12 @@ class GeoDatabase:
         unreadable: lookups that failed because the file is corrupt.
     """
 
-    __slots__ = ("_name", "_reader", "_told", "unreadable")
+    __slots__ = ("_name", "_note", "_reader", "_told", "unreadable")
 
-    def __init__(self, reader: Any, name: str = "") -> None:
+    def __init__(self, reader: Any, name: str = "", note: Problem | None = None) -> None:
         self._reader = reader
         self._name = name
+        self._note = note
         self._told = 0
         self.unreadable = 0
 
@@ -129,25 +128,22 @@ class GeoDatabase:
             path: of an ``.mmdb`` file.
 
         Raises:
-            ConfigError: it is missing, not readable, or no such database; or some of what is looked up to try it cannot be read.
+            ConfigError: it is missing, not readable, or no such database; or some of it cannot be read.
         """
-        import maxminddb
-
         name = fspath(path)
         try:
             with open_copy(name) as copy:
-                reader = maxminddb.open_database(copy)
+                verdict = judge(copy)
+                if verdict.state == "damaged":
+                    raise ConfigError([Problem(name, verdict.why, _DAMAGED)])
+                return cls(_reader(copy.path, verdict), name, _note(name, verdict))
         except OSError as error:
             raise ConfigError([Problem(name, f"cannot be read: {error.strerror or error}", "the path of an .mmdb file")]) from error
+        except ConfigError:
+            raise
         except Exception as error:
             # On a corrupt file the reader raises whatever it trips over.
             raise ConfigError([Problem(name, f"is not a MaxMind DB file, or is damaged ({type(error).__name__})", _DAMAGED)]) from error
-        try:
-            _probe(reader)
-        except Exception as error:
-            reader.close()
-            raise ConfigError([Problem(name, f"is damaged: some of it cannot be read ({type(error).__name__})", _DAMAGED)]) from error
-        return cls(reader, name)
 
     def lookup(self, ip: str) -> Place | None:
         """Return what is known of an address; None when nothing is. Total: never raises, whatever `ip` and the file hold."""
@@ -159,6 +155,9 @@ class GeoDatabase:
         """Return the record of an address as the file has it; None when there is none. As total as `lookup`."""
         try:
             record = self._reader.get(parse_address(ip))
+        except UnicodeDecodeError:
+            self.unreadable += 1
+            return None
         except ValueError:
             # No address; an IPv6 address in a database of IPv4; or the database is closed.
             return None
@@ -174,6 +173,11 @@ class GeoDatabase:
             return None
         self._told = unreadable
         return Problem(self._name, f"is damaged: {unreadable} look-ups have failed", _DAMAGED)
+
+    def note(self) -> Problem | None:
+        """Return what its operator should know of how it was opened; once."""
+        note, self._note = self._note, None
+        return note
 
     def close(self) -> None:
         """Let go of the file; later lookups find nothing."""
@@ -237,36 +241,53 @@ def open_database(paths: Sequence[str]) -> GeoDatabase:
     return GeoDatabase.open(paths[0])
 
 
+def watch_databases(paths: Sequence[str]) -> list[Watched[GeoDatabase]]:
+    """Open databases that the key `databases` of an enrichment names.
+
+    Raises:
+        ConfigError: one cannot be used.
+    """
+    opened: list[Watched[GeoDatabase]] = []
+    try:
+        for position, path in enumerate(paths):
+            opened.append(Watched.open({f"databases[{position}]": path}, open_database))
+    except ConfigError:
+        for watched in opened:
+            watched.value.close()
+        raise
+    return opened
+
+
 def refresh_databases(databases: Iterable[Watched[GeoDatabase]]) -> Refreshed:
-    """Refresh each; return what came of it all, and which of them are damaged."""
+    """Refresh each; return what came of it all, and what is to be said of them: that they are damaged, or how they are read."""
     every = list(databases)
     found = refresh_all(every)
     damaged = [problem for one in every if (problem := one.value.damage()) is not None]
-    return Refreshed(found.swapped, found.problems, tuple(damaged))
+    notes = [note for one in every if (note := one.value.note()) is not None]
+    return Refreshed(found.swapped, found.problems, tuple(damaged), tuple(notes))
 
 
-def _probe(reader: Any) -> None:
-    """Look something up.
+def _reader(path: str, verdict: Verdict) -> Any:
+    """Open a database with the reader in C where it is sound, else with Python's, which raises where that one ends the process."""
+    import maxminddb
 
-    Raises:
-        Exception: what the reader trips over.
-    """
-    # Python's own reader, where the one in C is not there, trips over networks of some whole databases.
-    with suppress(ValueError):
-        for _ in islice(reader, _FIRST_NETWORKS):
-            pass
-    for address in _probes():
-        # There is no IPv6 in a database of IPv4.
-        with suppress(ValueError):
-            reader.get(address)
+    if verdict.state == "sound":
+        return maxminddb.open_database(path)
+    reader = maxminddb.open_database(path, maxminddb.MODE_MMAP)
+    try:
+        try_out(reader)
+    except Exception:
+        reader.close()
+        raise
+    return reader
 
 
-def _probes() -> Iterator[IPv4Address | IPv6Address]:
-    for number in range(_PROBES):
-        spread = number * _STEP & 0xFFFFFFFF
-        yield IPv4Address(spread)
-        # Global unicast (RFC 4291 §2.5.4): 2000::/3.
-        yield IPv6Address((0x20000000 | spread >> 3) << 96)
+def _note(name: str, verdict: Verdict) -> Problem | None:
+    if verdict.state == "unknown":
+        return Problem(name, f"is read by a slower reader: {verdict.why}", "see Databases and lists of networks in Operations")
+    if verdict.took_s > _LONG_S:
+        return Problem(name, f"took {verdict.took_s:.0f} s to check, which is done once for what it holds")
+    return None
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address:
