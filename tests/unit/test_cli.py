@@ -732,6 +732,24 @@ def test_files_that_were_damaged_since_keep_no_worker_from_being_replaced(tmp_pa
     assert (refused.exit_code, "is no JSON" in refused.output) == (2, True)
 
 
+def test_a_database_that_would_end_a_process_ends_no_worker(tmp_path: Path) -> None:
+    database, data = tmp_path / "x.mmdb", tmp_path / "data"
+    record = {"organization": "Acme", "isp": "x", "country": "AT", "asn": "AS24940"}
+    write_database(database, {"0.0.0.0/1": record, "128.0.0.0/1": record, "2000::/3": record})
+    path = write(tmp_path / "gateway.yaml", CONFIG + f"enrich:\n  - {{type: geo, database: {database}}}\n")
+
+    def damage() -> None:
+        whole = database.read_bytes()
+        replace(database, whole[:633] + b"\x0d" + whole[634:])
+
+    with _with_a_worker_killed(path, data, damage) as served:
+        # A third one opens the damaged file, and answers.
+        _until(lambda: _write(served) == 3)
+        assert served.errors.count(f"enrich[0].database: {database} is damaged: ") == 1
+        assert {get(served, "/install.sh").status for _ in range(6)} == {302}
+        assert len(_writers(data)) == 3
+
+
 def test_a_configuration_that_was_broken_since_stops_no_other_worker(config: Path, tmp_path: Path) -> None:
     whole, data = config.read_text(), tmp_path / "data"
     with _with_a_worker_killed(config, data, lambda: config.write_text("packages: 3")) as served:
