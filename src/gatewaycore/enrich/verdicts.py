@@ -60,9 +60,10 @@ def judge(copy: Copy) -> Verdict:
         verdict = _remembered(copy)
         if verdict is None:
             verdict = _ask(copy)
-            # Where there is no room, the next one finds out again.
-            with suppress(OSError):
-                _remember(copy, verdict)
+            # What takes too long would take as long for each; another hindrance may be gone by the next time, as may a full disk.
+            if verdict.state != "unknown" or verdict.took_s >= LIMIT_S:
+                with suppress(OSError):
+                    _remember(copy, verdict)
         return verdict
     finally:
         # The descriptor may have been inherited meanwhile, and would hold it there.
