@@ -15,6 +15,7 @@ Foreign exceptions are chained where they cross into this tree.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class GatewayError(Exception):
@@ -62,6 +63,12 @@ class ConfigError(GatewayError):
 
 class MissingExtraError(ConfigError):
     """A configuration that needs what is not installed here: nothing is wrong with it, and another machine may well have it."""
+
+    @classmethod
+    def of(cls, where: str, extra: str) -> Self:
+        """Return what is to be said when `where` needs an extra of this distribution."""
+        needed = f"gatewaycore[{extra}]"
+        return cls([Problem(where, f"needs {needed}", f"pip install '{needed}'")])
 
 
 class TemplateError(GatewayError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from attrs import field, frozen
 
 from gatewaycore.deadlines import cut_after
-from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
 
 if TYPE_CHECKING:
     import psycopg
@@ -66,8 +66,7 @@ class SharedSalts:
             import psycopg
             from psycopg.conninfo import conninfo_to_dict
         except ImportError as error:
-            what, hint = "needs gatewaycore[postgres]", "pip install 'gatewaycore[postgres]'"
-            raise ConfigError([Problem("gateway.shared-salts", what, hint)]) from error
+            raise MissingExtraError.of("gateway.shared-salts", "postgres") from error
         try:
             found = conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gatewaycore.errors import ConfigError, GatewayError, PoisonError, Problem, RefusedError, RequestError, SinkError, TemplateError
+from gatewaycore.errors import (
+    ConfigError,
+    GatewayError,
+    MissingExtraError,
+    PoisonError,
+    Problem,
+    RefusedError,
+    RequestError,
+    SinkError,
+    TemplateError,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +39,12 @@ def test_a_config_error_holds_them_all() -> None:
     problems = (Problem("a", "b"), Problem("c", "d"))
     error = ConfigError(problems)
     assert (error.problems, str(error)) == (list(problems), "a: b\nc: d")
+
+
+def test_a_missing_extra_says_how_to_install_it() -> None:
+    error = MissingExtraError.of("sinks: store", "shop")
+    assert isinstance(error, ConfigError)
+    assert str(error) == "sinks: store: needs gatewaycore[shop] (pip install 'gatewaycore[shop]')"
 
 
 @pytest.mark.parametrize(("span", "carets"), [((1, 4), " ^^^"), ((0, 0), "^"), ((3, 3), "   ^")])

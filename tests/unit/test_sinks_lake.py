@@ -450,7 +450,7 @@ def test_without_the_extra_there_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(place, "find_spec", lambda name: None)
     with pytest.raises(ConfigError) as caught:
         LakeStorage().open()
-    assert str(caught.value) == "sinks: lake: needs duckdb and deltalake (pip install 'gatewaycore[lake]')"
+    assert str(caught.value) == "sinks: lake: needs gatewaycore[lake] (pip install 'gatewaycore[lake]')"
 
 
 @pytest.mark.parametrize(

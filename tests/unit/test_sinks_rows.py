@@ -6,7 +6,7 @@ import pytest
 
 from gatewaycore.errors import PoisonError
 from gatewaycore.recorder import encode
-from gatewaycore.sinks.rows import Parts, batch_key, check_name, check_positive, pair, without_extra
+from gatewaycore.sinks.rows import Parts, batch_key, check_name, check_positive, pair
 from tests.events import lines_of, make_event, make_events
 
 GOOD = make_event()
@@ -55,10 +55,6 @@ def test_parts_are_as_large_as_they_may_be() -> None:
     pairs = pair(lines_of([make_event(), make_event(version="x" * 1000), make_event(), make_event()]))
     assert [len(part.pairs) for part in Parts(3, 1000).cut(pairs)] == [1, 1, 1, 1]
     assert [len(part.pairs) for part in Parts(3, 10_000).cut(pairs)] == [3, 1]
-
-
-def test_a_driver_that_is_not_there() -> None:
-    assert str(without_extra("store", "shop")) == "sinks: store: needs gatewaycore[shop] (pip install 'gatewaycore[shop]')"
 
 
 def test_settings_are_checked() -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, PoisonError, Problem, RefusedError, SinkError
+from gatewaycore.errors import ConfigError, MissingExtraError, PoisonError, Problem, RefusedError, SinkError
 from gatewaycore.event import Event
 from gatewaycore.sinks.quiet import quiet
-from gatewaycore.sinks.rows import COLUMNS, Part, Parts, check_name, check_positive, pair, without_extra
+from gatewaycore.sinks.rows import COLUMNS, Part, Parts, check_name, check_positive, pair
 from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ClickhouseStorage:
         try:
             import clickhouse_connect  # noqa: F401
         except ImportError as error:
-            raise without_extra("clickhouse", "clickhouse") from error
+            raise MissingExtraError.of("sinks: clickhouse", "clickhouse") from error
 
 
 class ClickhouseSink:

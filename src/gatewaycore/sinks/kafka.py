@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, PoisonError, Problem, SinkError
+from gatewaycore.errors import ConfigError, MissingExtraError, PoisonError, Problem, SinkError
 from gatewaycore.event import Event
-from gatewaycore.sinks.rows import check_positive, pair, without_extra
+from gatewaycore.sinks.rows import check_positive, pair
 
 if TYPE_CHECKING:
     from confluent_kafka import Message, Producer
@@ -62,7 +62,7 @@ class KafkaStorage:
         try:
             import confluent_kafka  # noqa: F401
         except ImportError as error:
-            raise without_extra("kafka", "kafka") from error
+            raise MissingExtraError.of("sinks: kafka", "kafka") from error
         # Without brokers it connects to nobody. Its threads do not survive a fork, so another one is made where it is written to.
         self.producer("")
 

@@ -17,9 +17,9 @@ import msgspec
 from attrs import field, frozen
 
 from gatewaycore.deadlines import cut_after
-from gatewaycore.errors import ConfigError, Problem, RefusedError, SinkError
+from gatewaycore.errors import ConfigError, MissingExtraError, Problem, RefusedError, SinkError
 from gatewaycore.event import Event
-from gatewaycore.sinks.rows import COLUMNS, check_name, check_positive, pair, without_extra
+from gatewaycore.sinks.rows import COLUMNS, check_name, check_positive, pair
 
 if TYPE_CHECKING:
     import psycopg
@@ -110,7 +110,7 @@ class PostgresStorage:
             import psycopg
             from psycopg.conninfo import conninfo_to_dict
         except ImportError as error:
-            raise without_extra("postgres", "postgres") from error
+            raise MissingExtraError.of("sinks: postgres", "postgres") from error
         try:
             return conninfo_to_dict(self.url)
         except psycopg.ProgrammingError:

@@ -9,7 +9,7 @@ from hashlib import sha256
 import msgspec
 from attrs import define, fields
 
-from gatewaycore.errors import MissingExtraError, PoisonError, Problem
+from gatewaycore.errors import PoisonError
 from gatewaycore.event import Event
 from gatewaycore.segments import UNREADABLE
 
@@ -113,11 +113,6 @@ class Parts:
 def batch_key(ids: Sequence[str]) -> str:
     """Return what tells one batch of events from another, and is the same when it comes again: 32 hexadecimal digits."""
     return sha256("\n".join(ids).encode()).hexdigest()[:32]
-
-
-def without_extra(sink: str, extra: str) -> MissingExtraError:
-    """Return what is wrong when the driver of a sink is not installed."""
-    return MissingExtraError([Problem(f"sinks: {sink}", f"needs gatewaycore[{extra}]", f"pip install 'gatewaycore[{extra}]'")])
 
 
 def check_name(_settings: object, _attribute: object, value: str) -> None:

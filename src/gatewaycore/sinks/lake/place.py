@@ -53,7 +53,7 @@ def place_of(path: str, options: Mapping[str, str]) -> Place:
     if found.is_local and not is_usable(found.uri):
         raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", f"a path without any of {''.join(sorted(_UNUSABLE))}")])
     if not is_installed():
-        raise MissingExtraError([Problem("sinks: lake", "needs duckdb and deltalake", "pip install 'gatewaycore[lake]'")])
+        raise MissingExtraError.of("sinks: lake", "lake")
     return found
 
 

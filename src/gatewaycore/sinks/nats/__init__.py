@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, MissingExtraError, Problem
 from gatewaycore.sinks.nats.consumer import consume
 from gatewaycore.sinks.nats.publishing import NatsSink
-from gatewaycore.sinks.rows import check_name, check_positive, without_extra
+from gatewaycore.sinks.rows import check_name, check_positive
 from gatewaycore.sinks.urls import is_url
 
 _MOST_REPLICAS = 5
@@ -68,7 +68,7 @@ class NatsStorage:
         try:
             import nats  # noqa: F401
         except ImportError as error:
-            raise without_extra("nats", "nats") from error
+            raise MissingExtraError.of("sinks: nats", "nats") from error
 
     def _problems(self) -> Iterator[Problem]:
         if not all(is_url(server, "nats", "tls", "ws", "wss") for server in self.servers):
