@@ -17,9 +17,10 @@ from benchmarks import rules
 from benchmarks.room import Effort, Figure, child, each_us, interleaved, rate, settle
 from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.gateway import Outcome, Settled
-from gatewaycore.journal import Journal, segments
+from gatewaycore.journal import Journal
 from gatewaycore.recorder import Recorder, Sent
 from gatewaycore.salts import Salts
+from gatewaycore.segments import segments
 
 GROUP = "journal"
 _BATCH = 1000

@@ -22,7 +22,7 @@ from pathlib import Path
 from attrs import define
 
 from benchmarks.room import HERE, Effort, Figure, child, interleaved, rate, ratios
-from gatewaycore.journal import segments
+from gatewaycore.segments import segments
 
 GROUP = "asgi"
 _LOADS = {"mix": "1,000 URLs in turn", "hot": "one URL", "distinct": "no URL twice"}

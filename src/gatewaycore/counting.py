@@ -24,10 +24,9 @@ import msgspec
 from attrs import define
 
 from gatewaycore.event import Event
-from gatewaycore.journal import read_block, started_ms
 from gatewaycore.pulls import Pulls
 from gatewaycore.recorder import decode, encode
-from gatewaycore.segments import UNREADABLE, is_at_end, is_imported, recorded_ms, segments
+from gatewaycore.segments import UNREADABLE, is_at_end, is_imported, read_block, recorded_ms, segments, started_ms
 from gatewaycore.state import State
 
 if TYPE_CHECKING:

@@ -24,12 +24,10 @@ from typing import Literal
 from attrs import define, frozen
 
 from gatewaycore.commits import Group, GroupCommit
-from gatewaycore.segments import is_closed, read_block, read_lines, segments, sizes, started_ms
+from gatewaycore.segments import sizes
 
 _log = logging.getLogger("gatewaycore.journal")
 _COUNT_AGAIN_S = 1.0
-
-__all__ = ["Journal", "JournalSettings", "Tally", "is_closed", "read_block", "read_lines", "segments", "started_ms"]
 
 
 @frozen

@@ -26,9 +26,9 @@ from attrs import frozen
 import gatewaycore
 from gatewaycore.counting import LATENESS_MS
 from gatewaycore.event import Event
-from gatewaycore.journal import read_lines, segments
 from gatewaycore.pulls import QUIET_MS
 from gatewaycore.recorder import decode
+from gatewaycore.segments import read_lines, segments
 
 DEADLINE_S = 90.0
 """For everything that is waited for: far beyond what a busy machine needs."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gatewaycore.journal import read_lines, segments
 from gatewaycore.pulls import derive
+from gatewaycore.segments import read_lines, segments
 from tests.e2e.pulling import ContainerClient
 from tests.e2e.registries import ANN, GATEWAY, Lab, Registry, image, serve
 from tests.e2e.report import Table

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from gatewaycore.journal import Journal, JournalSettings, read_lines, segments
+from gatewaycore.journal import Journal, JournalSettings
+from gatewaycore.segments import read_lines, segments
 from tests.e2e.report import Table
 from tests.e2e.running import missing
 from tests.served import Served, environment

@@ -13,9 +13,10 @@ import pytest
 from gatewaycore import counting as room
 from gatewaycore.counting import LATENESS_MS, PullCounter, saved_offsets
 from gatewaycore.event import Event
-from gatewaycore.journal import Journal, JournalSettings, read_block, read_lines, segments, started_ms
+from gatewaycore.journal import Journal, JournalSettings
 from gatewaycore.pulls import QUIET_MS, derive
 from gatewaycore.recorder import decode, encode
+from gatewaycore.segments import read_block, read_lines, segments, started_ms
 from gatewaycore.shipper import Shipper, Turn
 from gatewaycore.state import State
 from tests.pulling import START_MS, Clock, steps

@@ -22,8 +22,8 @@ from gatewaycore import commits as committing
 from gatewaycore import journal as room
 from gatewaycore import segments as files
 from gatewaycore.commits import GroupCommit
-from gatewaycore.journal import Journal, JournalSettings, is_closed, read_lines, segments
-from gatewaycore.segments import Span, find_span, remove
+from gatewaycore.journal import Journal, JournalSettings
+from gatewaycore.segments import Span, find_span, is_closed, read_lines, remove, segments
 
 LINE = b'{"id":"x"}\n'
 
@@ -266,7 +266,8 @@ def test_a_forked_child_writes_a_segment_of_its_own(tmp_path: Path) -> None:
     code = f"""
 import os
 from pathlib import Path
-from gatewaycore.journal import Journal, is_closed, segments
+from gatewaycore.journal import Journal
+from gatewaycore.segments import is_closed, segments
 journal = Journal(Path({str(tmp_path)!r}), "n")
 gone = Journal(Path({str(tmp_path)!r}), "gone")
 del gone

@@ -17,9 +17,9 @@ import gatewaycore
 from gatewaycore.config import read_config
 from gatewaycore.decision import Redirect, Respond
 from gatewaycore.errors import ConfigError
-from gatewaycore.journal import is_closed, segments
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.request import Request
+from gatewaycore.segments import is_closed, segments
 from gatewaycore.service import Service, load, rosters
 from gatewaycore.sinks.lake import open_lake, place
 from tests.networks import replace, write_database

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from gatewaycore.errors import SinkError
-from gatewaycore.journal import Journal, JournalSettings, segments
-from gatewaycore.segments import segments as list_segments
+from gatewaycore.journal import Journal, JournalSettings
+from gatewaycore.segments import segments
 from gatewaycore.shipper import Shipper, Turn, lanes, retention, shipping
 from gatewaycore.sinks import Sink
 
@@ -225,7 +225,7 @@ def test_segments_that_vanish_are_forgotten(home: Home, monkeypatch: pytest.Monk
     shipper.ship()
     assert oldest.name not in home.cursor("a")
     # One that vanishes between being found and being read is no failure.
-    monkeypatch.setattr(lanes, "segments", lambda _: [oldest, *list_segments(home.journal.directory)])
+    monkeypatch.setattr(lanes, "segments", lambda _: [oldest, *segments(home.journal.directory)])
     home.write(5)
     assert shipper.ship() == 1
     assert len(store.lines) == 5
