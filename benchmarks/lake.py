@@ -77,7 +77,8 @@ class _Run:
 def _ship(folder: Path, number: int) -> _Run:
     """Ship the whole journal, as if for the first time, into the lake of this number."""
     cursors = Path(tempfile.mkdtemp(dir=folder))
-    shipper = Shipper(folder / "journal", cursors, {"lake": LakeStorage(str(folder / f"lake-{number}")).open()})
+    lake = LakeStorage(str(folder / f"lake-{number}")).open()
+    shipper = Shipper(folder / "journal", cursors, folder / "set-aside", {"lake": lake})
     if not shipper.acquire():
         raise RuntimeError("nobody else ships there")
     begin, processor = time.perf_counter(), time.process_time()

@@ -136,7 +136,7 @@ def fill(folder: Path, scene: Scene, told: Callable[[str], None] = lambda _: Non
     """Make the events of a scene, and bring them from a journal into the lake in `folder`, sorted; return how many."""
     journal = Journal(folder / "journal", "made-up", JournalSettings(keep_s=0))
     sink = LakeStorage(str(folder / "lake")).open()
-    shipper = Shipper(folder / "journal", folder / "cursors", {"lake": sink}, settings=journal.settings)
+    shipper = Shipper(folder / "journal", folder / "cursors", folder / "set-aside", {"lake": sink}, settings=journal.settings)
     if not shipper.acquire():
         raise RuntimeError("nobody else ships there")
     written = shipped = size = 0

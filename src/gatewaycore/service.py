@@ -33,6 +33,7 @@ from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
 from gatewaycore.sinks import SINKS, LakeStorage, Sink, Storage
 from gatewaycore.sinks.lake import is_installed, is_usable
+from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
 
 _log = logging.getLogger("gatewaycore.service")
@@ -168,7 +169,8 @@ class Service:
                 counter = PullCounter(journal.append, state) if serves_images(config) else None
                 lanes = [] if counter is None else [counter]
                 shipping = sinks or lanes or settings.journal.keep_days is not None
-                shipper = Shipper(data / "journal", data / "cursors", sinks, lanes, settings.journal) if shipping else None
+                folders = data / "journal", data / "cursors", data / SET_ASIDE
+                shipper = Shipper(*folders, sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
         recorder = Recorder(journal.append, enrichers, salts, journal.append_all).leaving_out(own)
         return cls(config, gateway, recorder, journal, state, counter, shipper)

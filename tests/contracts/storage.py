@@ -24,8 +24,8 @@ from gatewaycore.recorder import Recorder, Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.rules import EventRule
 from gatewaycore.salts import Salts
-from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import Storage
+from gatewaycore.sinks.sifting import Sieve
 
 
 def make_lines(count: int) -> list[bytes]:

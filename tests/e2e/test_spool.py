@@ -157,7 +157,7 @@ class Unique:
 
 file = JsonlStorage(str(root / "out.jsonl")).open()
 file.batch_bytes = 50_000
-shipper = Shipper(root / "journal", root / "cursors", {"unique": Unique(), "file": file}, (), JournalSettings(keep_s=0))
+shipper = Shipper(root / "journal", root / "cursors", root / "set-aside", {"unique": Unique(), "file": file}, (), JournalSettings(keep_s=0))
 assert shipper.acquire()
 shipper.ship()
 assert not shipper.failing, shipper.failing

@@ -15,6 +15,7 @@ import yaml
 from click.testing import CliRunner
 
 from gatewaycore import consuming as room
+from gatewaycore import pausing
 from gatewaycore.cli import consume as verb
 from gatewaycore.cli.commands import commands
 from gatewaycore.consuming import Consuming
@@ -28,8 +29,8 @@ from tests.queues import Nats
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consumer, "_FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(consumer, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(pausing, "_FIRST_S", 0.05)
+    monkeypatch.setattr(pausing, "_LONGEST_S", 0.1)
     monkeypatch.setattr(consumer, "_FETCH_S", 0.2)
 
 
@@ -129,6 +130,27 @@ def test_what_is_no_event_is_set_aside(nats: Nats, source: NatsStorage, tmp_path
     file = tmp_path / "set-aside" / "kept.jsonl"
     run(source, {"kept": kept}, tmp_path, lambda: file.exists() and len(kept.lines) == 1)
     assert json.loads(file.read_text())["line"] == "no event"
+
+
+def test_what_cannot_be_set_aside_delays_its_sink_and_is_not_counted(
+    source: NatsStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "set-aside").touch()
+    lines = lines_of(make_events(20))
+    publish(source, lines)
+    picky = Memory(b'"version":"1.7"')
+    stop, made = threading.Event(), Consuming(source, {"picky": picky}, tmp_path)
+    thread = threading.Thread(target=made.run, args=[stop])
+    thread.start()
+    try:
+        until(lambda: "sink picky takes nothing now: what it refuses cannot be set aside in picky.jsonl: File exists" in caplog.text)
+        assert (made.taken, made.set_aside) == (0, 0)
+        (tmp_path / "set-aside").unlink()
+        until(lambda: made.set_aside == 1 and made.taken == 19)
+    finally:
+        stop.set()
+        thread.join()
+    assert set(picky.lines) == {line for line in lines if b'"version":"1.7"' not in line}
 
 
 def test_a_sink_that_is_down_delays_only_itself(source: NatsStorage, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

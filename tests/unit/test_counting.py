@@ -123,7 +123,7 @@ def test_much_is_read_in_shares(node: Node, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(node.pulls) == 20
     # A shipper that ships everything reads on by itself.
     node.write(node.clock.ask(*steps("skopeo", "U")).events[-5:], 3)
-    shipper = Shipper(node.journal.directory, node.root / "cursors", {}, [node.counter])
+    shipper = Shipper(node.journal.directory, node.root / "cursors", node.root / "set-aside", {}, [node.counter])
     assert shipper.acquire()
     assert shipper.ship() == 0
     assert len(node.pulls) == 21
@@ -175,7 +175,7 @@ def test_a_state_that_cannot_be_written_is_tried_again(
     node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     node.write(node.clock.ask(*steps("dockerd", "T")).events)
-    shipper = Shipper(node.journal.directory, node.root / "cursors", {}, [node.counter])
+    shipper = Shipper(node.journal.directory, node.root / "cursors", node.root / "set-aside", {}, [node.counter])
 
     def locked(*_: object) -> None:
         raise sqlite3.OperationalError("database is locked")

@@ -48,7 +48,7 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.journal = Journal(root / "journal", "n", JournalSettings(segment_bytes=40))
-        self.cursors = root / "cursors"
+        self.cursors, self.set_aside = root / "cursors", root / "set-aside"
         self.opened: list[Shipper] = []
 
     def write(self, *numbers: int) -> list[bytes]:
@@ -58,7 +58,7 @@ class Home:
         return lines
 
     def shipper(self, settings: JournalSettings | None = None, **sinks: Sink) -> Shipper:
-        self.opened.append(Shipper(self.journal.directory, self.cursors, sinks, (), settings))
+        self.opened.append(Shipper(self.journal.directory, self.cursors, self.set_aside, sinks, (), settings))
         return self.opened[-1]
 
     def cursor(self, name: str) -> dict[str, int]:
@@ -452,7 +452,7 @@ def test_a_lane_that_has_not_read_it_keeps_it(home: Home) -> None:
     lane.reads = False
     home.write(1)
     home.journal.close()
-    shipper = Shipper(home.journal.directory, home.cursors, {"a": Store()}, [lane], JournalSettings(keep_s=0))
+    shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, {"a": Store()}, [lane], JournalSettings(keep_s=0))
     assert shipper.acquire()
     shipper.ship()
     assert len(segments(home.journal.directory)) == 1
@@ -479,7 +479,7 @@ def test_without_sinks_age_decides(home: Home, today: list[float], keep_days: in
     lane = Counter(home, shares=0)
     home.write(1)
     home.journal.close()
-    shipper = Shipper(home.journal.directory, home.cursors, {}, [lane], JournalSettings(keep_days=keep_days))
+    shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, {}, [lane], JournalSettings(keep_days=keep_days))
     assert shipper.acquire()
     found = []
     today[0] += 10
@@ -497,7 +497,7 @@ def test_notes_of_what_was_lost_go_after_a_month(home: Home, today: list[float],
     for note, age in ((old, 30 * 86_400 + 1), (new, 30 * 86_400 - 10)):
         note.write_bytes(b"3\n")
         os.utime(note, (today[0] - age, today[0] - age))
-    shipper = Shipper(home.journal.directory, home.cursors, {}, (), JournalSettings(keep_days=keep_days))
+    shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, {}, (), JournalSettings(keep_days=keep_days))
     assert shipper.acquire()
     shipper.ship()
     assert (old.exists(), new.exists()) == (False, True)
@@ -508,7 +508,7 @@ def test_segments_that_vanish_while_they_are_looked_at(home: Home, monkeypatch: 
     gone = home.journal.directory / "n-1-1.jsonl"
     monkeypatch.setattr(retention, "segments", lambda _: [gone])
     for sinks, settings in (({"a": Store()}, JournalSettings(keep_s=0)), ({}, JournalSettings(keep_days=1))):
-        shipper = Shipper(home.journal.directory, home.cursors, sinks, (), settings)
+        shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, sinks, (), settings)
         assert shipper.acquire()
         shipper.ship()
         shipper.close()
@@ -553,7 +553,7 @@ class Counter:
 
 def test_what_a_lane_appends_reaches_the_sinks_in_the_same_turn(home: Home) -> None:
     lane, store = Counter(home, shares=3), Store()
-    shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
+    shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, {"a": store}, [lane])
     assert shipper.acquire()
     # One share at a time, so that the sinks need not wait for the last.
     due(shipper)
@@ -567,7 +567,7 @@ def test_what_a_lane_appends_reaches_the_sinks_in_the_same_turn(home: Home) -> N
 def test_a_lane_that_fails_delays_only_itself(home: Home, caplog: pytest.LogCaptureFixture, clock: list[float], steady: None) -> None:
     lane, store = Counter(home, shares=0), Store()
     lane.error = RuntimeError("a bug")
-    shipper = Shipper(home.journal.directory, home.cursors, {"a": store}, [lane])
+    shipper = Shipper(home.journal.directory, home.cursors, home.set_aside, {"a": store}, [lane])
     lines = home.write(1)
     assert shipper.acquire()
     due(shipper)
@@ -591,7 +591,7 @@ TRIES = """
 import sys
 from pathlib import Path
 from gatewaycore.shipper import Shipper
-print(Shipper(Path(sys.argv[1]), Path(sys.argv[2]), {}).acquire())
+print(Shipper(Path(sys.argv[1]), Path(sys.argv[2]), Path("set-aside"), {}).acquire())
 """
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from gatewaycore.errors import PoisonError, RefusedError, SinkError
 from gatewaycore.segments import Span
-from gatewaycore.shipper import Shipper, sifting
-from gatewaycore.shipper import set_aside as room
-from gatewaycore.shipper.set_aside import count_lines
+from gatewaycore.shipper import Shipper
+from gatewaycore.sinks import set_aside as room
+from gatewaycore.sinks import sifting
+from gatewaycore.sinks.set_aside import count_lines
 
 
 class Store:
@@ -57,7 +58,7 @@ class Home:
         return list(lines)
 
     def shipper(self, store: Store) -> Shipper:
-        self.shippers.append(Shipper(self.root / "journal", self.root / "cursors", {"a": store}))
+        self.shippers.append(Shipper(self.root / "journal", self.root / "cursors", self.root / "set-aside", {"a": store}))
         assert self.shippers[-1].acquire()
         return self.shippers[-1]
 
@@ -406,9 +407,11 @@ def test_a_file_that_cannot_be_written_delays_its_sink(home: Home) -> None:
     shipper = home.shipper(store)
     shipper.ship()
     assert shipper.failing == {"sink a": "what it refuses cannot be set aside in a.jsonl: File exists"}
+    # The same lines come again, and are counted once.
+    assert (shipper.shipped, shipper.set_aside) == (0, 0)
     (home.root / "set-aside").unlink()
     shipper.ship()
-    assert (store.lines[-1:], shipper.set_aside) == (lines, 1)
+    assert (store.lines[-1:], shipper.shipped, shipper.set_aside) == (lines, 1, 1)
 
 
 def test_lines_of_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from gatewaycore.errors import ConfigError, RefusedError, SinkError
 from gatewaycore.event import Event
-from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import clickhouse as room
 from gatewaycore.sinks.clickhouse import ClickhouseStorage
 from gatewaycore.sinks.quiet import quiet
+from gatewaycore.sinks.sifting import Sieve
 from tests.clickhouse import Clickhouse
 from tests.events import lines_of, make_event, make_events
 

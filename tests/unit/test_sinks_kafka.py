@@ -9,8 +9,8 @@ from attrs import evolve
 
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, SinkError
-from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks.kafka import KafkaStorage
+from gatewaycore.sinks.sifting import Sieve
 from tests.events import lines_of, make_event, make_events
 from tests.kafka import Kafka
 

@@ -309,7 +309,7 @@ def test_the_shipper_sets_aside_what_the_lake_does_not_take(lake: Path, opened: 
     poison, odd = strange(9, time=None), strange(8, time="2026-W48-1T00:00:00Z")
     written = [line(1), b"torn\n", poison, line(2), odd, strange(3, shiny="x")]
     (tmp_path / "journal" / "n-1-1.jsonl").write_bytes(b"".join(written) + b'{"id":')
-    shipper = Shipper(tmp_path / "journal", tmp_path / "cursors", {"lake": opened()})
+    shipper = Shipper(tmp_path / "journal", tmp_path / "cursors", tmp_path / "set-aside", {"lake": opened()})
     assert shipper.acquire()
     assert shipper.ship() == 3
     shipper.close()

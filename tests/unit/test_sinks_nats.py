@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import threading
 import time
@@ -14,12 +15,13 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from gatewaycore.errors import ConfigError, SinkError
-from gatewaycore.shipper.sifting import Sieve
+from gatewaycore import pausing
+from gatewaycore.errors import ConfigError, PoisonError, RefusedError, SinkError
 from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.nats import NatsStorage, consume
 from gatewaycore.sinks.nats import consumer as room
 from gatewaycore.sinks.rows import Part
+from gatewaycore.sinks.sifting import Sieve
 from tests.e2e.running import DEADLINE_S, Programs
 from tests.events import lines_of, make_event, make_events
 from tests.queues import Nats, streamed
@@ -193,8 +195,8 @@ class Moody:
 
 
 def test_events_are_taken_to_another_sink(nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(room, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(pausing, "_FIRST_S", 0.05)
+    monkeypatch.setattr(pausing, "_LONGEST_S", 0.1)
     monkeypatch.setattr(room, "_FETCH_S", 0.2)
     storage = settings(nats)
     lines = lines_of(make_events(1_000))
@@ -277,13 +279,13 @@ def test_a_batch_is_gathered_and_is_nobody_elses_however_long_it_takes(nats: Nat
 def test_whatever_a_sink_raises_the_batch_comes_again(
     nats: Nats, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pausing, "_FIRST_S", 0.05)
     monkeypatch.setattr(room, "_FETCH_S", 0.2)
     storage, stop = settings(nats), threading.Event()
     lines = lines_of(make_events(3))
     source = storage.open()
     kept: list[bytes] = []
-    failures = [KeyError("hunter2"), SinkError("not now")]
+    failures = [RuntimeError("hunter2"), SinkError("not now")]
 
     class Failing(Held):
         linger_s = 0.0
@@ -298,16 +300,64 @@ def test_whatever_a_sink_raises_the_batch_comes_again(
     source.close()
     assert consume(storage, Failing(), stop) == 3
     assert kept == lines
-    assert "tried again in 0 s: not now" in caplog.text
-    assert "tried again in 0 s: KeyError" in caplog.text
+    assert "tried again in 0 s: the sink takes nothing now: not now" in caplog.text
+    assert "tried again in 0 s: the sink takes nothing now: RuntimeError" in caplog.text
     assert "hunter2" not in caplog.text
+
+
+class Picky(Held):
+    """A sink that never takes one line, and ends the test when it has so many others.
+
+    Args:
+        poison: the line.
+        count: of the others.
+        stop: is set then.
+    """
+
+    linger_s = 0.0
+
+    def __init__(self, poison: bytes, count: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.kept: set[bytes] = set()
+        self._poison, self._count, self._stop = poison, count, stop
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        if self._poison in lines:
+            raise RefusedError("store: 22003")
+        self.kept.update(lines)
+        if len(self.kept) == self._count:
+            self._stop.set()
+
+
+def test_what_a_sink_never_takes_is_set_aside_or_ends_it(nats: Nats, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pausing, "_FIRST_S", 0.05)
+    monkeypatch.setattr(room, "_FETCH_S", 0.2)
+    storage, stop = settings(nats), threading.Event()
+    lines = lines_of(make_events(20))
+    source = storage.open()
+    source.write(lines)
+    source.close()
+    picky = Picky(lines[7], 19, stop)
+    with pytest.raises(PoisonError, match="the sink will never take 1 of 20 lines, and `set_aside` names no file for them"):
+        consume(storage, picky, stop)
+    # Nothing is lost: it was not acknowledged.
+    stop.clear()
+    again, file = Picky(lines[7], 19, stop), tmp_path / "kept" / "refused.jsonl"
+    assert consume(storage, again, stop, set_aside=file) == 19
+    assert again.kept == {*lines} - {lines[7]}
+    (aside,) = [json.loads(line) for line in file.read_text().splitlines()]
+    assert (aside["line"].encode() + b"\n", aside["reason"]) == (lines[7], "store: 22003")
+    # And it is done with.
+    stop.clear()
+    threading.Timer(0.5, stop.set).start()
+    assert consume(storage, again, stop) == 0
 
 
 def test_a_server_that_is_gone_is_asked_again(
     programs: Programs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(room, "_FIRST_PAUSE_S", 0.05)
-    monkeypatch.setattr(room, "_LONGEST_PAUSE_S", 0.05)
+    monkeypatch.setattr(pausing, "_FIRST_S", 0.05)
+    monkeypatch.setattr(pausing, "_LONGEST_S", 0.05)
     server, stop, held = Nats(programs), threading.Event(), Held()
     storage = settings(server, timeout_s=2)
     source = storage.open()

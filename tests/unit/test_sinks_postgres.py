@@ -13,8 +13,8 @@ import pytest
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, SinkError
 from gatewaycore.shipper import Shipper
-from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks.postgres import PostgresStorage
+from gatewaycore.sinks.sifting import Sieve
 from tests.databases import Postgres, stored
 from tests.events import lines_of, make_event, make_events
 
@@ -90,7 +90,7 @@ def test_what_the_database_refuses_is_set_aside_and_nothing_else(postgres: Postg
     journal = tmp_path / "journal"
     journal.mkdir()
     (journal / "n-1-1.jsonl").write_bytes(b"".join([*lines_of(events[:25]), *poison, *lines_of(events[25:])]))
-    shipper = Shipper(journal, tmp_path / "cursors", {"postgres": PostgresStorage(url=url).open()})
+    shipper = Shipper(journal, tmp_path / "cursors", tmp_path / "set-aside", {"postgres": PostgresStorage(url=url).open()})
     assert shipper.acquire()
     assert shipper.ship() == 50
     assert (shipper.set_aside, shipper.failing) == (2, {})

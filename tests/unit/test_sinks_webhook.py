@@ -14,8 +14,8 @@ from email.utils import format_datetime
 import pytest
 
 from gatewaycore.errors import ConfigError, RefusedError, SinkError
-from gatewaycore.shipper.sifting import Sieve
 from gatewaycore.sinks import webhook
+from gatewaycore.sinks.sifting import Sieve
 from gatewaycore.sinks.webhook import WebhookSink, WebhookStorage, sign, verify
 from tests.events import lines_of, make_event, make_events
 from tests.receiver import SECRET, Receiver

@@ -15,9 +15,8 @@ from gatewaycore.cli.output import console, count, show_columns, words, write_js
 from gatewaycore.config import Config, read_config
 from gatewaycore.counting import saved_offsets
 from gatewaycore.service import STATE, rosters, serves_images, storages
-from gatewaycore.shipper.cursor import file_name, read_numbers
-from gatewaycore.shipper.set_aside import count_lines
-from gatewaycore.shipper.shipping import SET_ASIDE
+from gatewaycore.shipper import cursor
+from gatewaycore.sinks import set_aside
 from gatewaycore.state import State
 from gatewaycore.survey import Reader, Survey, survey
 
@@ -43,7 +42,7 @@ def stat(file: Path, data_dir: Path | None, exact: bool, as_json: bool) -> None:
     data = data_dir or Path(config.gateway.data_dir)
     sinks = [name for name, _ in storages(config, data.absolute())]
     seen = survey(data / "journal", dict(_readers(config, data, sinks)), exact)
-    aside = {f"sink {name}": count_lines(data / SET_ASIDE / f"{file_name(name)}.jsonl") for name in sinks}
+    aside = {f"sink {name}": set_aside.count_lines(set_aside.file_in(data / set_aside.SET_ASIDE, name)) for name in sinks}
     if as_json:
         write_json(_plain(seen, aside))
     else:
@@ -55,7 +54,7 @@ def _readers(config: Config, data: Path, sinks: list[str]) -> Iterator[tuple[str
         yield _COUNTER, saved_offsets(State(data / STATE), data / "journal")
     for name in sinks:
         try:
-            yield f"sink {name}", read_numbers(data / "cursors" / f"{file_name(name)}.json")
+            yield f"sink {name}", cursor.read_numbers(cursor.file_in(data / "cursors", name))
         except ValueError:
             # As the shipper does: it begins anew.
             yield f"sink {name}", {}

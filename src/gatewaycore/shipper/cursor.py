@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
 from gatewaycore.errors import GatewayError
+from gatewaycore.sinks.set_aside import file_name
 
 _log = logging.getLogger("gatewaycore.shipper")
 
 
-def file_name(name: str) -> str:
-    """Return what the files of the sink `name` are called, without their ending."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+def file_in(folder: Path, name: str) -> Path:
+    """Return where in `folder` the cursor of the sink `name` is."""
+    return folder / f"{file_name(name)}.json"
 
 
 def read_numbers(path: Path) -> dict[str, int]:
@@ -59,6 +60,11 @@ class Cursor:
         self._name = name
         self._offsets: dict[str, int] = {}
         self._is_saved = True
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Self:
+        """Return the cursor of the sink `name`, in a file of this folder."""
+        return cls(file_in(folder, name), f"sink {name}")
 
     def load(self) -> None:
         """Read the file.

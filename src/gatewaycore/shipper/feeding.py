@@ -15,12 +15,9 @@ from attrs import frozen
 from gatewaycore.segments import Span, find_span, is_at_end
 from gatewaycore.shipper.cursor import Cursor
 from gatewaycore.shipper.lanes import Turn
-from gatewaycore.shipper.set_aside import SetAside
-from gatewaycore.shipper.sifting import REFUSALS, Sieve, sort_out
-from gatewaycore.sinks import Sink
-
-BATCH_BYTES = 4 * 1024 * 1024
-"""How much is written at once to a sink that has no `batch_bytes`."""
+from gatewaycore.sinks.protocols import Sink, wishes
+from gatewaycore.sinks.set_aside import SetAside
+from gatewaycore.sinks.sifting import REFUSALS, Sieve
 
 
 @frozen
@@ -61,8 +58,7 @@ class SinkLane:
         self.set_aside = set_aside
         self._sink = sink
         self._sieve = Sieve(sink)
-        self._batch_bytes: int = max(1, getattr(sink, "batch_bytes", BATCH_BYTES))
-        self._linger_s: float = getattr(sink, "linger_s", 0.0)
+        self._batch_bytes, self._linger_s = wishes(sink)
         self._write_spans: Callable[[Sequence[Span]], int] | None = getattr(sink, "write_spans", None)
         self._waits_since: float | None = None
         self._cursor = cursor
@@ -116,12 +112,7 @@ class SinkLane:
 
     def _feed(self, batch: _Batch) -> None:
         if not self._feed_whole(batch):
-            good, junk = sort_out(batch.lines())
-            refused = self._sieve.write(good)
-            self.shipped += len(good) - len(refused)
-            # Not before: as long as the sink is down, the batch comes again and again.
-            if junk or refused:
-                self.set_aside.add([*junk, *refused])
+            self.shipped += self._sieve.feed(batch.lines(), self.set_aside.add)
         self._cursor.move(batch.ends)
         self._waits_since = None
 

@@ -13,10 +13,10 @@ from typing import Protocol
 from attrs import frozen
 
 from gatewaycore.errors import words_of
+from gatewaycore.pausing import next_pause_s
 from gatewaycore.segments import segments
 
 _log = logging.getLogger("gatewaycore.shipper")
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _HANGS_S = 60.0
 _CLOSE_S = 1.0
 
@@ -128,7 +128,7 @@ class Driver:
 
     def _fail(self, error: Exception) -> None:
         """Say what is wrong, and let the lane pause."""
-        self._pause_s = min(max(self._pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        self._pause_s = next_pause_s(self._pause_s)
         # Nodes that lost the same store at the same time would come back to it at the same time.
         self._resumes_at = time.monotonic() + self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - nobody guesses it
         self.failure = words_of(error)

@@ -11,12 +11,12 @@ from pathlib import Path
 from gatewaycore.journal import JournalSettings
 from gatewaycore.locks import Lock
 from gatewaycore.segments import sizes
-from gatewaycore.shipper.cursor import Cursor, file_name
+from gatewaycore.shipper.cursor import Cursor
 from gatewaycore.shipper.feeding import SinkLane
 from gatewaycore.shipper.lanes import Driver, Lane
 from gatewaycore.shipper.retention import Retention
-from gatewaycore.shipper.set_aside import SetAside
-from gatewaycore.sinks import Sink
+from gatewaycore.sinks.protocols import Sink
+from gatewaycore.sinks.set_aside import SetAside
 
 _log = logging.getLogger("gatewaycore.shipper")
 _LAST_S = 8.0
@@ -25,9 +25,6 @@ _CLOSE_S = 4.0
 _SWEEP_S = 10.0
 _WATCH_S = 0.1
 
-SET_ASIDE = "set-aside"
-"""The folder beside the cursors that holds what sinks do not take."""
-
 
 class Shipper:
     """Feeds the sinks, and whatever else reads the whole journal.
@@ -35,6 +32,7 @@ class Shipper:
     Args:
         journal: the folder of segments.
         cursors: the folder of cursors; made when it is not there.
+        set_aside: the folder of what sinks do not take; made when there is something.
         sinks: by name; a name keeps its cursor, so it must not change from run to run.
         lanes: what has its turn before the sinks, which so get at once what it appends to the journal. They do not hang.
         settings: how long segments are kept.
@@ -44,13 +42,14 @@ class Shipper:
         self,
         journal: Path,
         cursors: Path,
+        set_aside: Path,
         sinks: Mapping[str, Sink],
         lanes: Sequence[Lane] = (),
         settings: JournalSettings | None = None,
     ) -> None:
         self._journal = journal
         cursors.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._sinks = [_lane(name, sink, cursors) for name, sink in sinks.items()]
+        self._sinks = [SinkLane(name, sink, Cursor.of(cursors, name), SetAside.of(set_aside, name)) for name, sink in sinks.items()]
         self._first = [Driver(lane, journal) for lane in lanes]
         self._fed = [Driver(lane, journal) for lane in self._sinks]
         self._retention = Retention(journal, cursors / "read", settings or JournalSettings(), bool(sinks))
@@ -152,8 +151,3 @@ class Shipper:
         for driver in self._first:
             driver.lane.close()
         self._lock.let_go()
-
-
-def _lane(name: str, sink: Sink, cursors: Path) -> SinkLane:
-    file, told = file_name(name), f"sink {name}"
-    return SinkLane(name, sink, Cursor(cursors / f"{file}.json", told), SetAside(cursors.parent / SET_ASIDE / f"{file}.jsonl", told))

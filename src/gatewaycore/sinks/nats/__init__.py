@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from gatewaycore.errors import ConfigError, MissingExtraError, Problem
-from gatewaycore.sinks.nats.consumer import consume
+from gatewaycore.sinks.nats.consumer import Consumer, consume
 from gatewaycore.sinks.nats.publishing import NatsSink
 from gatewaycore.sinks.rows import check_name, check_positive
 from gatewaycore.sinks.urls import is_url
@@ -83,4 +83,4 @@ class NatsStorage:
             yield Problem("sinks: nats: credentials", f"{self.credentials!r} cannot be read")
 
 
-__all__ = ["NatsSink", "NatsStorage", "consume"]
+__all__ = ["Consumer", "NatsSink", "NatsStorage", "consume"]

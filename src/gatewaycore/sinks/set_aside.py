@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 from attrs import frozen
 
 from gatewaycore.errors import GatewayError
 
-_log = logging.getLogger("gatewaycore.shipper")
+_log = logging.getLogger("gatewaycore.sinks")
+
+SET_ASIDE = "set-aside"
+"""The folder of the data-dir that holds what sinks do not take."""
 
 MOST_BYTES = 64 * 1024 * 1024
 """What the lines of one sink may take."""
 
 _REASON_CHARACTERS = 500
+
+
+def file_name(name: str) -> str:
+    """Return what the files of the sink `name` are called, without their ending."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
 @frozen
@@ -39,7 +49,7 @@ class SetAside:
 
     Args:
         path: the file; made when there is a line.
-        name: of the sink, for the log.
+        name: whose they are, for the log.
 
     Attributes:
         count: how many lines were set aside since this began; those among them that were not kept, too.
@@ -51,6 +61,11 @@ class SetAside:
         self.dropped = 0
         self._path = path
         self._name = name
+
+    @classmethod
+    def of(cls, folder: Path, name: str) -> Self:
+        """Return what keeps the lines of the sink `name`, in a file of this folder."""
+        return cls(file_in(folder, name), f"sink {name}")
 
     def add(self, refused: Sequence[Refused]) -> None:
         """Keep lines; return when they are on disk.
@@ -91,6 +106,11 @@ class SetAside:
 
 def _text(line: bytes) -> str:
     return line.rstrip(b"\n").decode(errors="backslashreplace")
+
+
+def file_in(folder: Path, name: str) -> Path:
+    """Return where in `folder` the lines of the sink `name` are."""
+    return folder / f"{file_name(name)}.jsonl"
 
 
 def count_lines(path: Path) -> int:

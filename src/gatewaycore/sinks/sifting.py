@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from gatewaycore.errors import PoisonError, words_of
 from gatewaycore.segments import UNREADABLE
-from gatewaycore.shipper.set_aside import Refused
-from gatewaycore.sinks import Sink
+from gatewaycore.sinks.protocols import Sink
+from gatewaycore.sinks.set_aside import Refused
 
 REFUSALS = (ValueError, TypeError, LookupError, ArithmeticError, PoisonError)
 """What speaks of the lines rather than of the store; only where the store takes other lines is it believed."""
@@ -34,6 +35,23 @@ class Sieve:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+
+    def feed(self, lines: list[bytes], set_aside: Callable[[Sequence[Refused]], object]) -> int:
+        """Get a batch done with: the sink has what it takes of it, what it never will is set aside. Return how many lines it took.
+
+        Args:
+            lines: of which some may be no events.
+            set_aside: is told, once, what is not to be taken, if anything; and not as long as the sink is down, for then the batch comes
+                again and again.
+
+        Raises:
+            Exception: what the sink raises, where it says nothing of single lines, or `set_aside`: nothing has been counted.
+        """
+        good, junk = sort_out(lines)
+        refused = self.write(good)
+        if junk or refused:
+            set_aside([*junk, *refused])
+        return len(good) - len(refused)
 
     def write(self, lines: list[bytes]) -> list[Refused]:
         """Write lines, and return those that are not to be taken.
