@@ -163,6 +163,25 @@ def test_segments_that_go_meanwhile_are_passed_over(here: Path, monkeypatch: pyt
         counters.close()
 
 
+@pytest.mark.parametrize("is_seen", [False, True], ids=["before it is looked at", "before it is read"])
+def test_segments_that_go_while_the_engine_reads_are_passed_over(here: Path, monkeypatch: pytest.MonkeyPatch, is_seen: bool) -> None:
+    pytest.importorskip("duckdb")
+    folder = journal(lines_of(make_events(2)))
+    there = [[folder / "n-1-0.jsonl", folder / "n-1-1.jsonl"], [folder / "n-1-1.jsonl"]]
+    monkeypatch.setattr("gatewaycore.exporting.sources.segments", lambda _: there.pop(0))
+    if is_seen:
+        monkeypatch.setattr("gatewaycore.exporting.sources._holds_something", lambda _: True)
+    assert len(list(LakeSource(None, folder).rows({"id": "id"}, Selection()))) == 2
+
+
+def test_a_segment_that_cannot_be_read_is_no_segment_that_is_gone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    folder = journal(lines_of(make_events(2)))
+    (folder / "n-1-2.jsonl").mkdir()
+    with pytest.raises(duckdb.IOException):
+        list(LakeSource(None, folder).rows({"id": "id"}, Selection()))
+
+
 def test_a_lake_that_cannot_be_reached_is_told(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("somewhere secret")

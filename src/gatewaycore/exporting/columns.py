@@ -13,7 +13,7 @@ from gatewaycore.event import Event
 OWN: Mapping[str, str] = MappingProxyType({column.name: column.name for column in fields(Event)})
 
 PACKAGE, PIXEL = "$package", "$pixel"
-"""The package of an event, where it is a pixel and where it is none."""
+"""The package of an event, where it is no pixel and where it is one."""
 
 SETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {

@@ -22,7 +22,7 @@ from gatewaycore.recorder import decode
 from gatewaycore.segments import UNREADABLE, read_lines, segments
 from gatewaycore.sinks.lake import LakeStorage, open_lake
 from gatewaycore.sinks.lake.place import connect
-from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT, READ_AS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _ROWS = 2_000
 _LINE_BYTES = 16 * 1024 * 1024
 _PIXEL_TYPE = "pixel"
-_SCHEMA = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in COLUMNS) + "}"
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
 _encode = msgspec.json.Encoder().encode
 
@@ -145,17 +144,41 @@ class LakeSource:
             raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from error
         if self._lake is None:
             connection.execute(f"CREATE TEMP VIEW events AS SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false")
-        names = [str(segment) for segment in segments(self._journal) if segment.stat().st_size]
-        source = f"(SELECT {_NONE} WHERE false)"
-        if names:
-            source = (
-                f"read_json([{', '.join(map(quoted, names))}], format = 'newline_delimited', ignore_errors = true, "
-                f"maximum_object_size = {_LINE_BYTES}, columns = {_SCHEMA})"
-            )
-        rows = f"SELECT *, CAST(time AS DATE) AS {DAY} FROM {source} WHERE {IS_EVENT}"
-        once = "QUALIFY row_number() OVER (PARTITION BY id) = 1"
-        connection.execute(f"CREATE TEMP TABLE tail AS SELECT * FROM ({rows}) WHERE {selection.sql()} {once}")
+        self._read_tail(connection, selection)
         return connection
+
+    def _read_tail(self, connection: DuckDBPyConnection, selection: Selection) -> None:
+        from duckdb import IOException
+
+        once = "QUALIFY row_number() OVER (PARTITION BY id) = 1"
+        while True:
+            found = [segment for segment in segments(self._journal) if _holds_something(segment)]
+            rows = f"SELECT *, CAST(time AS DATE) AS {DAY} FROM {_lines_of(found)} WHERE {IS_EVENT}"
+            try:
+                connection.execute(f"CREATE TEMP TABLE tail AS SELECT * FROM ({rows}) WHERE {selection.sql()} {once}")
+            except IOException:
+                if all(segment.exists() for segment in found):
+                    raise
+                # One was shipped and removed meanwhile, long after the lake had what was in it.
+            else:
+                return
+
+
+def _holds_something(segment: Path) -> bool:
+    try:
+        return segment.stat().st_size > 0
+    except FileNotFoundError:
+        # It was shipped and removed meanwhile.
+        return False
+
+
+def _lines_of(found: Sequence[Path]) -> str:
+    """Return segments as DuckDB reads them."""
+    if not found:
+        return f"(SELECT {_NONE} WHERE false)"
+    names = ", ".join(quoted(str(segment)) for segment in found)
+    how = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {_LINE_BYTES}, columns = {READ_AS}"
+    return f"read_json([{names}], {how})"
 
 
 def _query(columns: Mapping[str, str], selection: Selection, form: Callable[[str], str]) -> str:
