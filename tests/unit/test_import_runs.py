@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -509,3 +510,20 @@ def test_a_full_disk_ends_an_import_and_loses_nothing(tmp_path: Path, monkeypatc
     segments_.close()
     segments_.close()
     assert [one.read_bytes()[:1] + one.read_bytes()[-2:] for one in segments(tmp_path)] == [b"xz\n", b"aa\n"]
+
+
+def test_a_disk_that_fails_when_it_is_to_be_safe_ends_an_import(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    file = put(here / "e.ndjson", *map(line, range(20)))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fail)
+        result = imports(file)
+    assert (result.exit_code, "the journal takes nothing now (Input/output error)" in result.output) == (2, True)
+    assert listed()[0]["status"] == "aborted"
+    # The same ids again, for whoever had read what was written.
+    assert "20 events imported" in imports(file).output
+    assert (
+        len({json.loads(one)["id"] for path in segments(here / "gatewaycore-data/journal") for one in path.read_bytes().splitlines()}) == 20
+    )

@@ -6,7 +6,7 @@ A line of NDJSON is read as a request's body is: nested objects are flattened, n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -56,9 +56,9 @@ def _what_is_wrong(line: bytes) -> str:
     return "not JSON"
 
 
-def is_own(value: Mapping[str, Any]) -> bool:
-    """Tell whether an object or a row is an event of our own export."""
-    return value.keys() >= OWN and "$time" not in value
+def is_own(names: Collection[str]) -> bool:
+    """Tell whether an object or a table with these names is of our own export."""
+    return "$time" not in names and all(name in names for name in OWN)
 
 
 def flatten(value: Mapping[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, RefusedError
 from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.privacy import REACH, may_hold, needle, opted_out, redact
+from gatewaycore.privacy import REACH, may_hold, opted_out, redact
 from gatewaycore.request import normalise_host
 
 _encode = msgspec.json.Encoder().encode
@@ -63,8 +63,6 @@ class LeftOut:
 class _Known:
     """What is known of a caller, encoded: with what it says its architecture is, and without. Nobody mutates it."""
 
-    address: bytes
-    is_ipv6: bool
     user_agent: bytes
     columns: Mapping[str, Column]
     whole: bytes
@@ -137,7 +135,7 @@ class Maker:
         known = self._known(address, agent, domain, self._key(time))
         asked = _asked(said, fields, target, domain, headers)
         encoded = _encode(asked)
-        if len(encoded) > MAX_TEXT or known.address in encoded or may_hold(encoded, address):
+        if len(encoded) > MAX_TEXT or may_hold(encoded, address):
             encoded = _encode(_redacted(asked, address))
         has_arch, given = "arch" in asked, _given(said, address)
         if given:
@@ -159,8 +157,7 @@ class Maker:
         return time, b"".join((b'{"id":"', number, b'","time":', at, b",", encoded[1:-1], b",", by, b"}\n"))
 
     def _identify(self, address: str, agent: str | None, domain: str, key: bytes) -> _Known:
-        is_ipv4 = _IPV4.fullmatch(address) is not None
-        if address and not is_ipv4:
+        if address and not _IPV4.fullmatch(address):
             try:
                 ip_address(address)
             except ValueError:
@@ -176,15 +173,13 @@ class Maker:
         else:
             whole = _encode(columns)[1:-1]
             without_arch = whole if "arch" not in columns else _encode({name: columns[name] for name in columns if name != "arch"})[1:-1]
-        # An address that is not known is nowhere to be found: no text of JSON holds a line break.
-        wanted = (address if is_ipv4 else needle(address)).encode() or b"\n"
-        return _Known(wanted, ":" in address, program.user_agent, columns, whole, without_arch)
+        return _Known(program.user_agent, columns, whole, without_arch)
 
     def _look_at(self, user_agent: str | None) -> _Known:
         """Return what a User-Agent tells, without an address in it."""
         columns = self._by_agent.columns_of(Caller("", user_agent, ""), b"")
         without = {name: value for name, value in columns.items() if name != "arch"}
-        return _Known(b"", False, (user_agent or "").encode(), columns, _encode(columns)[1:-1], _encode(without)[1:-1])
+        return _Known((user_agent or "").encode(), columns, _encode(columns)[1:-1], _encode(without)[1:-1])
 
 
 def said_key(fields: Mapping[str, str], unique_id: str) -> bytes:

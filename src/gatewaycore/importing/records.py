@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import define, frozen
 
 from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.importing.fields import OWN, from_row, read_object
+from gatewaycore.importing.fields import from_row, is_own, read_object
 from gatewaycore.importing.names import RefusedError
 from gatewaycore.importing.reading import LINE_BYTES, Source
 
@@ -111,7 +111,7 @@ def read_table(source: Source, encoding: str, delimiter: str | None) -> Table:
         twice = sorted({name for name in header if name and header.count(name) > 1})
         if twice:
             raise GatewayError(f"line {source.line}: the column {twice[0][:80]!r} is there twice")
-        return Table(header, found, set(header) >= OWN and "$time" not in header)
+        return Table(header, found, is_own(header))
     raise GatewayError("there is nothing in it")
 
 

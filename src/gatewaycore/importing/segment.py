@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gatewaycore.errors import GatewayError
@@ -38,7 +39,6 @@ class ImportSegments:
         self._room = 0
         self._fd = -1
         self._size = 0
-        self._path: Path | None = None
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, block: bytes) -> None:
@@ -51,18 +51,14 @@ class ImportSegments:
             self._close()
         if len(block) > self._room:
             self._make_room(len(block))
-        try:
+        with _told():
             if self._fd < 0:
-                self._fd, self._path = begin_segment(self._directory, self._node, IMPORTED)
+                self._fd, _ = begin_segment(self._directory, self._node, IMPORTED)
                 self._size = 0
             written = os.write(self._fd, block)
             if written != len(block):
                 os.ftruncate(self._fd, self._size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise GatewayError(
-                f"the journal takes nothing now ({error.strerror}): nothing is lost, and the next run goes on here"
-            ) from error
         self._size += written
         self._room -= written
 
@@ -78,17 +74,38 @@ class ImportSegments:
         return self._most - sum(size for _, size in sizes(self._directory))
 
     def sync(self) -> None:
-        """Have what was written on disk, and look anew how much room there is."""
+        """Have what was written on disk, and look anew how much room there is.
+
+        Raises:
+            GatewayError: the disk fails.
+        """
         if self._fd >= 0:
-            os.fdatasync(self._fd)
+            with _told():
+                os.fdatasync(self._fd)
         self._room = self._count()
 
     def _close(self) -> None:
         if self._fd >= 0:
-            os.fdatasync(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            try:
+                with _told():
+                    os.fdatasync(fd)
+            finally:
+                os.close(fd)
 
     def close(self) -> None:
-        """Close the segment."""
+        """Close the segment.
+
+        Raises:
+            GatewayError: the disk fails.
+        """
         self._close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what becomes of an import when the disk fails: it was saved before how far it has come, which is where it goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise GatewayError(f"the journal takes nothing now ({error.strerror}): nothing is lost, and the next run goes on here") from error

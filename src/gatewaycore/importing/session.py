@@ -75,8 +75,8 @@ class ImportSession:
         """
         check_encoding(options.encoding)
         now = datetime.now(UTC)
-        one = Import("", "-" if path is None else path.name, "queued", now, now)
         with Source(path) as source, closing(Counters.temporary()) as counters, ExitStack() as opened:
+            one = Import("", source.name, "queued", now, now)
             reader = Reader(source, options)
             last = self._last(reader, opened)
             run = self._run(reader, Salts(None, self.rotation), counters, now, watch)
@@ -126,9 +126,9 @@ class ImportSession:
         # What comes through a pipe is never the same again.
         told = fingerprint(source, options, key) if source.can_be_read_again else os.urandom(16).hex()
         found = ledger.find(told)
-        if found is not None and not restart:
-            return found
         if found is not None:
+            if not restart:
+                return found
             ledger.restart(found)
         return ledger.begin(told, source.name, event_id(datetime.now(UTC), content_key(os.urandom(16))).decode())
 
