@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from gatewaycore.event import Event
-from gatewaycore.sinks.rows import COLUMNS
+from gatewaycore.event import COLUMNS, Event
 from tests.e2e.running import DEADLINE_S, environment, freeze, missing
 
 _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
-from attrs import define
+from attrs import define, fields
 
 Kind: TypeAlias = Literal["pull", "manifest", "blob", "download", "metadata", "view", "event", "install", "ping"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -23,6 +24,7 @@ MAX_TEXT = 2_048
 """Characters that are recorded of a text which the client chose, a variable's value or a page: enough for a URL, too few to fill a disk."""
 
 _NOTHING: Mapping[str, str] = {}
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @define(slots=True)
@@ -106,3 +108,12 @@ class Event:
     origin_id: str | None = None
     endpoint_id: str | None = None
     bytes: int = 0
+
+
+COLUMNS: tuple[str, ...] = tuple(column.name for column in fields(Event))
+"""The columns of an event, in the order in which tables have them."""
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text may be an event's id: a UUID of any version, in lower case."""
+    return _UUID.fullmatch(text) is not None

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from attrs import fields
-
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.event import Event
+from gatewaycore.event import COLUMNS
 
-OWN: Mapping[str, str] = MappingProxyType({column.name: column.name for column in fields(Event)})
+OWN: Mapping[str, str] = MappingProxyType({name: name for name in COLUMNS})
 
 PACKAGE, PIXEL = "$package", "$pixel"
 """The package of an event, where it is no pixel and where it is one."""

@@ -7,23 +7,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import attrs
 import msgspec
 
-from gatewaycore.event import MAX_TEXT, SCHEMA, Event
+from gatewaycore.event import COLUMNS, MAX_TEXT, SCHEMA, Event, is_id
 from gatewaycore.importing.ids import is_hash
 from gatewaycore.importing.names import RefusedError
 from gatewaycore.importing.times import FIRST
 from gatewaycore.rules.variables import MAX_PARAMETERS
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
-_COLUMNS = tuple(column.name for column in attrs.fields(Event))
-_TEXTS = tuple(
-    column.name
-    for column in attrs.fields(Event)
-    if column.name not in ("id", "schema", "time", "status", "platform_recognised", "variables", "confidence", "bytes")
-)
+_NO_TEXTS = frozenset(["id", "schema", "time", "status", "platform_recognised", "variables", "confidence", "bytes"])
+_TEXTS = tuple(name for name in COLUMNS if name not in _NO_TEXTS)
 
 
 def from_object(value: Mapping[str, Any], latest: datetime) -> Event:
@@ -58,7 +52,7 @@ def _event(found: dict[str, Any], latest: datetime, *, strict: bool) -> Event:
             found["confidence"] = float(found["confidence"])
         except ValueError:
             raise RefusedError("confidence is no number") from None
-    unknown = found.keys() - set(_COLUMNS) - {"day"}
+    unknown = found.keys() - set(COLUMNS) - {"day"}
     if unknown:
         raise RefusedError("an event with a column that there is not")
     found.pop("day", None)
@@ -76,7 +70,7 @@ def _reason(error: msgspec.ValidationError) -> str:
     # "Expected `int`, got `str` - at `$.status`": its types and its place; an invalid word would be quoted.
     text = str(error)
     place = re.search(r"\$\.([a-z_]+)", text)
-    named = place[1] if place and place[1] in _COLUMNS else None
+    named = place[1] if place and place[1] in COLUMNS else None
     missing = re.search(r"missing required field `([a-z_]+)`", text)
     if missing:
         return f"an event without {missing[1]}"
@@ -90,7 +84,7 @@ def _check(event: Event, latest: datetime) -> None:
         raise RefusedError("time has no time zone")
     if not FIRST <= event.time <= latest:
         raise RefusedError("time lies in the future" if event.time > latest else f"time lies before {FIRST.year}")
-    if not _UUID.fullmatch(event.id):
+    if not is_id(event.id):
         raise RefusedError("id is no UUID")
     if any(text is not None and not is_hash(text) for text in (event.origin_id, event.endpoint_id)):
         raise RefusedError("an identifier is no hash in hexadecimal digits")

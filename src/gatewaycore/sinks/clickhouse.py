@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from gatewaycore.errors import ConfigError, MissingExtraError, PoisonError, Problem, RefusedError, SinkError
-from gatewaycore.event import Event
+from gatewaycore.event import COLUMNS, Event
 from gatewaycore.sinks.quiet import quiet
-from gatewaycore.sinks.rows import COLUMNS, Part, Parts, check_name, check_positive, pair
+from gatewaycore.sinks.rows import Part, Parts, check_name, check_positive, pair
 from gatewaycore.sinks.urls import is_url
 
 if TYPE_CHECKING:

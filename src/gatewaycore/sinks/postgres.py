@@ -18,8 +18,8 @@ from attrs import field, frozen
 
 from gatewaycore.deadlines import cut_after
 from gatewaycore.errors import ConfigError, MissingExtraError, Problem, RefusedError, SinkError
-from gatewaycore.event import Event
-from gatewaycore.sinks.rows import COLUMNS, check_name, check_positive, pair
+from gatewaycore.event import COLUMNS, Event
+from gatewaycore.sinks.rows import check_name, check_positive, pair
 
 if TYPE_CHECKING:
     import psycopg

@@ -7,18 +7,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
-from attrs import define, fields
+from attrs import define
 
 from gatewaycore.errors import PoisonError
-from gatewaycore.event import Event
+from gatewaycore.event import Event, is_id
 from gatewaycore.segments import UNREADABLE
 
 _decode = msgspec.json.Decoder(Event).decode
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,47}")
-
-COLUMNS: tuple[str, ...] = tuple(column.name for column in fields(Event))
-"""The columns of an event, in the order in which tables have them."""
 
 
 def pair(lines: Sequence[bytes]) -> list[tuple[bytes, Event]]:
@@ -35,7 +31,7 @@ def pair(lines: Sequence[bytes]) -> list[tuple[bytes, Event]]:
             poison.append(number)
             continue
         # Both are keys of tables, which no database would take otherwise.
-        if event.time.tzinfo is not None and _UUID.fullmatch(event.id):
+        if event.time.tzinfo is not None and is_id(event.id):
             pairs.append((line, event))
         else:
             poison.append(number)
