@@ -14,12 +14,12 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
-from attrs import define, fields
+from attrs import define
 
 from gatewaycore.callers import Callers
 from gatewaycore.decision import DecisionName, Proxy, Redirect, Respond
 from gatewaycore.enrich import Caller, Enricher
-from gatewaycore.event import MAX_TEXT, PLATFORMS, SCHEMA, Event, Kind
+from gatewaycore.event import COLUMNS, MAX_TEXT, PLATFORMS, SCHEMA, Event, Kind
 from gatewaycore.gateway import Outcome, Settled
 from gatewaycore.ids import Ids
 from gatewaycore.owntraffic import OwnTraffic
@@ -31,7 +31,6 @@ _log = logging.getLogger("gatewaycore.recorder")
 _encode = msgspec.json.Encoder().encode
 _LIKE_IPV4 = re.compile(rb"\d\.\d{1,3}\.\d{1,3}\.\d")
 _decode = msgspec.json.Decoder(Event).decode
-_COLUMNS = tuple(column.name for column in fields(Event))
 
 _CALLERS = 8192
 # Longer ones are cut: thousands of callers, each with as much as a server takes, would fill the memory.
@@ -348,7 +347,7 @@ def decode(line: bytes) -> Event:
 
 def encode(event: Event) -> bytes:
     """Return an event's line of a journal: `decode` gives it back."""
-    columns = {name: value for name in _COLUMNS if (value := getattr(event, name)) is not None}
+    columns = {name: value for name in COLUMNS if (value := getattr(event, name)) is not None}
     if not columns["variables"]:
         del columns["variables"]
     return _encode(columns) + b"\n"
