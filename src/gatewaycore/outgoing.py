@@ -22,8 +22,9 @@ _plain_value = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*").fullmatch
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029]")
 _QUERY_SAFE = "!$&'()*+,;=:@/?%-._~"
 _PATH_SAFE = "!$&'()*+,;=:@/%-._~"
-_QUERY_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/?._~-]|%[0-9A-Fa-f]{2})*")
-_PATH_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/._~-]|%[0-9A-Fa-f]{2})*")
+# Possessive: a run of plain characters is one step, and none is ever given back.
+_QUERY_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/?._~-]++|%[0-9A-Fa-f]{2})*+")
+_PATH_PLAIN = re.compile(r"(?:[A-Za-z0-9!$&'()*+,;=:@/._~-]++|%[0-9A-Fa-f]{2})*+")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _DOT_SEGMENTS = frozenset({"..", "."})
 _DELIMITER = re.compile(r"[?#&;=]")

@@ -480,6 +480,7 @@ def test_what_is_not_the_address_is_not_found() -> None:
         assert found_in(text.encode(), CALLERS) == [], text
 
 
+@pytest.mark.e2e
 def test_what_a_process_holds_is_found(tmp_path: Path) -> None:
     # Put together here, so that no constant of this module is it.
     address = ".".join(["203", "0", "113", "199"])
