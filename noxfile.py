@@ -29,7 +29,7 @@ PATHS = ["src", "tests", "examples", "benchmarks", "noxfile.py"]
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and the direction of imports."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[lint]")
     session.run("ruff", "check", *PATHS)
     session.run("ruff", "format", "--check", *PATHS)
     session.run("lint-imports")
@@ -80,7 +80,7 @@ def property(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link is an error."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[docs]")
     session.run("mkdocs", "build", "--strict", "--site-dir", session.create_tmp())
 
 
