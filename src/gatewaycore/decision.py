@@ -85,7 +85,8 @@ class Upstream:
         headers: all of them, but for the ``Host`` of the URL and the length of the body.
         body: what a token server reads of a form; nothing of a client's is passed on as one.
         private: whether it may be at an address of a private network or of this machine; see `gatewaycore.addresses`.
-        shared: whether one answer serves everybody who sends the same meanwhile; its body is not read.
+        shared: whether one answer serves everybody who sends the same meanwhile. Whoever was first takes it in before the others have it,
+            and what that conversation reads of its body, or leaves unread, is what the others get.
         timeout_s: how long to wait for a connection, and how long for each piece of the head of the answer; None for as long as ever.
     """
 
@@ -128,13 +129,13 @@ class Read:
     receive: Callable[[bytes | None], Step]
 
 
-Step: TypeAlias = Upstream | Relay | Respond | Read
-"""What a conversation wants done: ask (again), pass the answer on, answer from here, or read the answer's body first."""
+Step: TypeAlias = Upstream | Relay | Respond | Redirect | Read
+"""What a conversation wants done: ask (again), pass the answer on, answer from here, send the client on, or read a body first."""
 
 
-def onward(step: Step) -> Upstream | Respond:
+def onward(step: Step) -> Upstream | Respond | Redirect:
     """Return what a conversation wants done where there is no body, or none any more: what would need one is answered with 502."""
-    return step if isinstance(step, Upstream | Respond) else Respond(502)
+    return step if isinstance(step, Upstream | Respond | Redirect) else Respond(502)
 
 
 Failure: TypeAlias = Literal["connect", "timeout", "protocol", "address"]

@@ -56,7 +56,7 @@ class Sent:
         body_bytes: of the body, as far as it was sent.
         upstream: the URL of the upstream that answered, or "".
         entries: the events that a `Reception` found in the body.
-        redirected: where a `Reception` led, when it was a `Redirect`.
+        redirected: where a `Reception` or a conversation led, when it was a `Redirect`.
         variables: what the upstream's answer said of what was fetched; they win over nothing that the request said.
     """
 
@@ -66,6 +66,19 @@ class Sent:
     entries: Sequence[Mapping[str, str]] = ()
     redirected: Redirect | None = None
     variables: Mapping[str, str] = _NOTHING
+
+    @classmethod
+    def concluding(cls, answer: Redirect | Respond, body_bytes: int, upstream: str) -> Sent:
+        """Return what was sent where a conversation ended with an answer of its own.
+
+        Args:
+            answer: the answer.
+            body_bytes: of its body, as it was sent.
+            upstream: the URL of the last upstream that was asked.
+        """
+        if isinstance(answer, Redirect):
+            return cls(answer.status, body_bytes, redirected=answer)
+        return cls(answer.status, body_bytes, "" if answer.kept else upstream)
 
 
 class _What(msgspec.Struct, omit_defaults=True, gc=False):
@@ -238,7 +251,7 @@ class Recorder:
             method if len(method) <= _METHOD_CHARACTERS else redact(method, outcome.request.client_ip, _METHOD_CHARACTERS),
             sent.status,
             # Where a body was collected first, it is what was asked that tells.
-            "proxy" if isinstance(decision, Proxy) or sent.upstream else "respond" if redirect is None else "redirect",
+            "redirect" if redirect is not None else "proxy" if isinstance(decision, Proxy) or sent.upstream else "respond",
             sent.body_bytes,
             seen.package,
             _host(sent.upstream if redirect is None else redirect.location),

@@ -178,27 +178,26 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         if not isinstance(step, Upstream):
             break
         first, last = first or step.url, step.url
-        shared = step.shared
         status, headers, *bodies = upstream(step)
         step = conversation.receive(status, Headers(dict(headers)))
-        if shared:
-            step = onward(step)
-        elif isinstance(step, Read):
+        if isinstance(step, Read):
             body = b"".join(bodies)
             step = onward(step.receive(body if len(body) <= step.limit else None))
-    final = step if isinstance(step, Relay | Respond) else Respond(502)
-    variables = final.variables if isinstance(final, Relay) else {}
-    visible = shown(final, outcome.request.method) if isinstance(final, Respond) else b""
+    final = step if isinstance(step, Relay | Respond | Redirect) else Respond(502)
+    if isinstance(final, Relay):
+        answered, visible = final.headers, b""
+        sent = Sent(final.status, 0, last, variables=final.variables)
+    else:
+        answered, visible = Headers.from_raw(wire_headers(final)), shown(final, outcome.request.method)
+        sent = Sent.concluding(final, len(visible), last)
     return Seen(
-        decision="proxy",
+        decision="redirect" if isinstance(final, Redirect) else "proxy",
         status=final.status,
-        headers=final.headers if isinstance(final, Relay) else Headers.from_raw(wire_headers(final)),
+        headers=answered,
         body=visible,
-        location=final.headers.get("location"),
+        location=answered.get("location"),
         upstream=first,
-        events=recorder.events(
-            outcome, Sent(final.status, len(visible), "" if isinstance(final, Respond) and final.kept else last, variables=variables)
-        ),
+        events=recorder.events(outcome, sent),
         rule=outcome.rule,
         outcome=outcome,
     )

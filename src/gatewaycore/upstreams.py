@@ -149,9 +149,9 @@ def failure(error: Exception) -> Failure:
     return "connect" if isinstance(error, httpx.ConnectError) else "protocol"
 
 
-def conclude(step: Step) -> Respond:
+def conclude(step: Step) -> Respond | Redirect:
     """Return the answer that a conversation has come to, and log what the operator should know of it."""
-    answer = step if isinstance(step, Respond) else Respond(502)
+    answer = step if isinstance(step, Respond | Redirect) else Respond(502)
     report(answer)
     return answer
 
@@ -162,9 +162,30 @@ def report(answer: Redirect | Respond) -> None:
         _log.warning("%s", answer.note)
 
 
-def resume(conversation: Conversation, read: Read, body: Body | Failure) -> Upstream | Respond:
+def resume(conversation: Conversation, read: Read, body: Body | Failure) -> Upstream | Respond | Redirect:
     """Hand the body of an answer over, or say why there is none; return what a conversation wants done."""
     return onward(read.receive(body.whole) if isinstance(body, Body) else conversation.fail(body))
+
+
+@frozen
+class Landed:
+    """The answer to a shared request, for all who waited for it.
+
+    Attributes:
+        heard: its head, or why there is none.
+        body: its body, or why there is none, as far as whoever asked has read it; None where nobody wanted it.
+    """
+
+    heard: Heard | Failure
+    body: Body | Failure | None = None
+
+    def tell(self, conversation: Conversation) -> Upstream | Respond | Redirect:
+        """Tell it to the conversation of another who waited; return what that wants done."""
+        step = tell(conversation, self.heard)
+        if isinstance(step, Read):
+            # Who asked did not want the body that this one wants: then they did not ask the same.
+            return resume(conversation, step, "protocol" if self.body is None else self.body)
+        return onward(step)
 
 
 class Deadline:
@@ -251,10 +272,18 @@ class Body:
         self._pieces.append(chunk)
         return self._left >= 0
 
+    def __len__(self) -> int:
+        return sum(map(len, self._pieces))
+
     @property
     def whole(self) -> bytes | None:
         """The body, or None when it is too long."""
-        return b"".join(self._pieces) if self._left >= 0 else None
+        if self._left < 0:
+            self._pieces.clear()
+            return None
+        # One piece from now on: many may have waited for it.
+        self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
 
 
 class Measure:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
 
 import anyio
+import anyio.to_thread
 import httpx
 
 from gatewaycore.connecting import open_async_client
@@ -16,7 +17,9 @@ from gatewaycore.decision import (
     Failure,
     Proxy,
     Read,
+    Redirect,
     Relay,
+    Respond,
     Step,
     Upstream,
     onward,
@@ -33,7 +36,7 @@ from gatewaycore.upstreams import (
     Body,
     Copy,
     Deadline,
-    Heard,
+    Landed,
     Measure,
     UpstreamBrokenError,
     conclude,
@@ -47,6 +50,7 @@ from gatewaycore.upstreams import (
 from gatewaycore_asgi.types import Message, Receive, Send
 
 _log = logging.getLogger("gatewaycore.asgi")
+_LARGE_BYTES = 64 * 1024
 
 
 class _ClientGoneError(Exception):
@@ -59,7 +63,7 @@ class _Flight:
     __slots__ = ("answer", "done")
 
     def __init__(self) -> None:
-        self.answer: Heard | Failure | None = None
+        self.answer: Landed | None = None
         self.done = anyio.Event()
 
 
@@ -111,39 +115,46 @@ class ProxyClient:
                 continue
             last = asked.url
             if asked.shared:
-                step = onward(tell(conversation, await self._look_up(asked)))
+                step = await self._look_up(asked, conversation, deadline)
                 continue
             async with self._ask(asked) as answer:
                 step = tell(conversation, hear(answer))
                 if isinstance(answer, httpx.Response):
                     if isinstance(step, Read):
-                        step = await _read(conversation, step, answer, deadline)
+                        step = await _take(conversation, step, await _read(step, answer, deadline))
                     if isinstance(step, Relay):
                         await _relay(outcome, step, answer, recorder, send)
                         return
         final = conclude(step)
         body = shown(final, outcome.request.method)
-        recorder.record(outcome, Sent(final.status, len(body), "" if final.kept else last))
+        recorder.record(outcome, Sent.concluding(final, len(body), last))
         await send({"type": "http.response.start", "status": final.status, "headers": wire_headers(final)})
         await send({"type": "http.response.body", "body": body})
 
-    async def _look_up(self, upstream: Upstream) -> Heard | Failure:
+    async def _look_up(self, upstream: Upstream, conversation: Conversation, deadline: Deadline) -> Upstream | Respond | Redirect:
         """Ask once for everybody who wants to know meanwhile."""
         key = likeness(upstream)
         while True:
             flight = self._flights.get(key)
             if flight is None:
-                return await self._fly(key, upstream)
+                return await self._fly(key, upstream, conversation, deadline)
             await flight.done.wait()
             if flight.answer is not None:
-                return flight.answer
+                return flight.answer.tell(conversation)
 
-    async def _fly(self, key: Hashable, upstream: Upstream) -> Heard | Failure:
+    async def _fly(
+        self, key: Hashable, upstream: Upstream, conversation: Conversation, deadline: Deadline
+    ) -> Upstream | Respond | Redirect:
         flight = self._flights[key] = _Flight()
         try:
             async with self._ask(upstream) as answer:
-                flight.answer = heard = hear(answer)
-            return heard
+                heard, body = hear(answer), None
+                step = tell(conversation, heard)
+                if isinstance(step, Read) and isinstance(answer, httpx.Response):
+                    body = await _read(step, answer, deadline)
+                    step = await _take(conversation, step, body)
+            flight.answer = Landed(heard, body)
+            return onward(step)
         finally:
             del self._flights[key]
             flight.done.set()
@@ -199,18 +210,25 @@ async def _leave(answer: httpx.Response) -> None:
     await answer.aclose()
 
 
-async def _read(conversation: Conversation, read: Read, answer: httpx.Response, deadline: Deadline) -> Step:
+async def _read(read: Read, answer: httpx.Response, deadline: Deadline) -> Body | Failure:
     body = Body(read)
     deadline.hold(answer)
     try:
         async for chunk in answer.aiter_raw():
             if deadline.is_over:
-                return resume(conversation, read, "timeout")
+                return "timeout"
             if not body.add(chunk):
                 break
     except httpx.HTTPError as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
-        return resume(conversation, read, failure(error))
+        return failure(error)
+    return body
+
+
+async def _take(conversation: Conversation, read: Read, body: Body | Failure) -> Upstream | Respond | Redirect:
+    """Hand a body over; a large one in a thread, for others are to be answered while it is made sense of."""
+    if isinstance(body, Body) and len(body) > _LARGE_BYTES:
+        return await anyio.to_thread.run_sync(resume, conversation, read, body)
     return resume(conversation, read, body)
 
 

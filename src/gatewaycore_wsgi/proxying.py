@@ -19,7 +19,9 @@ from gatewaycore.decision import (
     Failure,
     Proxy,
     Read,
+    Redirect,
     Relay,
+    Respond,
     Step,
     Upstream,
     onward,
@@ -35,7 +37,7 @@ from gatewaycore.upstreams import (
     Body,
     Copy,
     Deadline,
-    Heard,
+    Landed,
     Measure,
     UpstreamBrokenError,
     conclude,
@@ -59,7 +61,7 @@ class _Flight:
     __slots__ = ("answer", "done")
 
     def __init__(self) -> None:
-        self.answer: Heard | Failure | None = None
+        self.answer: Landed | None = None
         self.done = threading.Event()
 
 
@@ -97,7 +99,7 @@ class ProxyClient:
                 continue
             last = asked.url
             if asked.shared:
-                step = onward(tell(conversation, self._look_up(asked)))
+                step = self._look_up(asked, conversation, deadline)
                 continue
             answer = self._ask(asked)
             with ExitStack() as left:
@@ -107,7 +109,7 @@ class ProxyClient:
                 if not isinstance(answer, httpx.Response):
                     continue
                 if isinstance(step, Read):
-                    step = _read(conversation, step, answer, deadline)
+                    step = resume(conversation, step, _read(step, answer, deadline))
                 if not isinstance(step, Relay):
                     continue
                 pieces = _pieces(outcome, step, answer)
@@ -126,10 +128,10 @@ class ProxyClient:
         final = conclude(step)
         text = shown(final, outcome.request.method)
         begin(start_response, final.status, wire_headers(final))
-        recorder.record(outcome, Sent(final.status, len(text), "" if final.kept else last))
+        recorder.record(outcome, Sent.concluding(final, len(text), last))
         return iter([text])
 
-    def _look_up(self, upstream: Upstream) -> Heard | Failure:
+    def _look_up(self, upstream: Upstream, conversation: Conversation, deadline: Deadline) -> Upstream | Respond | Redirect:
         """Ask once for everybody who wants to know meanwhile."""
         key = likeness(upstream)
         while True:
@@ -139,18 +141,26 @@ class ProxyClient:
                 if flight is None:
                     flight = self._flights[key] = _Flight()
             if mine:
-                return self._fly(key, upstream, flight)
+                return self._fly(key, upstream, flight, conversation, deadline)
             flight.done.wait()
             if flight.answer is not None:
-                return flight.answer
+                return flight.answer.tell(conversation)
 
-    def _fly(self, key: Hashable, upstream: Upstream, flight: _Flight) -> Heard | Failure:
+    def _fly(
+        self, key: Hashable, upstream: Upstream, flight: _Flight, conversation: Conversation, deadline: Deadline
+    ) -> Upstream | Respond | Redirect:
         try:
             answer = self._ask(upstream)
-            flight.answer = heard = hear(answer)
-            if isinstance(answer, httpx.Response):
-                _leave(answer)
-            return heard
+            with ExitStack() as left:
+                if isinstance(answer, httpx.Response):
+                    left.callback(_leave, answer)
+                heard, body = hear(answer), None
+                step = tell(conversation, heard)
+                if isinstance(step, Read) and isinstance(answer, httpx.Response):
+                    body = _read(step, answer, deadline)
+                    step = resume(conversation, step, body)
+            flight.answer = Landed(heard, body)
+            return onward(step)
         finally:
             with self._lock:
                 del self._flights[key]
@@ -200,19 +210,19 @@ def _leave(answer: httpx.Response) -> None:
     answer.close()
 
 
-def _read(conversation: Conversation, read: Read, answer: httpx.Response, deadline: Deadline) -> Step:
+def _read(read: Read, answer: httpx.Response, deadline: Deadline) -> Body | Failure:
     body = Body(read)
     deadline.hold(answer)
     try:
         for chunk in answer.iter_raw():
             if deadline.is_over:
-                return resume(conversation, read, "timeout")
+                return "timeout"
             if not body.add(chunk):
                 break
     except httpx.HTTPError as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
-        return resume(conversation, read, failure(error))
-    return resume(conversation, read, body)
+        return failure(error)
+    return body
 
 
 def _pieces(outcome: Outcome, relay: Relay, answer: httpx.Response) -> Iterator[tuple[bytes, bool]]:

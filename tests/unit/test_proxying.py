@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,20 @@ from attrs import define, field
 import gatewaycore_asgi.proxying
 import gatewaycore_wsgi.proxying
 from gatewaycore import upstreams
-from gatewaycore.decision import KEPT_BYTES, Collect, Conversation, Decision, Failure, Proxy, Read, Reception, Relay, Respond, Step
+from gatewaycore.decision import (
+    KEPT_BYTES,
+    Collect,
+    Conversation,
+    Decision,
+    Failure,
+    Proxy,
+    Read,
+    Reception,
+    Redirect,
+    Relay,
+    Respond,
+    Step,
+)
 from gatewaycore.decision import Upstream as Request
 from gatewaycore.event import Observation
 from gatewaycore.gateway import Gateway
@@ -686,9 +700,77 @@ class TestShared:
             seen = adapter.ask(service, [Asked("GET", "https://scripted.example/first"), GET], at_once=True)
         assert [answer.status for answer in seen] == [401, 502 if "private" in more else 401]
 
-    @pytest.mark.parametrize("wanted", [Relay(200, Headers()), Read(100, unreachable)], ids=["relay", "read"])
-    def test_there_is_no_body(self, service: Service, adapter: Adapter, wanted: Step) -> None:
+    def test_nothing_of_it_is_passed_on(self, service: Service, adapter: Adapter) -> None:
         with Upstream(plain(200, [], b"12345")) as upstream:
-            hold(service, lambda: Talk(to(upstream, shared=True), lambda status, headers: wanted))
+            hold(service, lambda: Talk(to(upstream, shared=True), lambda status, headers: Relay(200, Headers())))
             (seen,) = adapter.ask(service, [GET])
         assert (seen.status, seen.body) == (502, b"")
+
+    @pytest.mark.parametrize("size", [5, 300_000], ids=["small", "large"])
+    @pytest.mark.parametrize("limit", [300_000, 4], ids=["whole", "too-long"])
+    def test_many_at_once_read_one_body(
+        self, service: Service, adapter: Adapter, size: int, limit: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And whoever was first has made sense of it before the others look at it."""
+        waiting = threading.Semaphore(0)
+        monkeypatch.setattr(adapter.room, "_Flight", adapter.flight(waiting))
+        read: list[bytes | None] = []
+        made: list[bytes | None] = []
+
+        def script(received: Received, write: Write) -> None:
+            for _ in range(19):
+                assert waiting.acquire(timeout=10)
+            plain(200, [], b"x" * size)(received, write)
+
+        def take(body: bytes | None) -> Step:
+            read.append(body)
+            if not made:
+                # Long enough for another thread to begin, were it let to.
+                time.sleep(0.01)
+                made.append(body)
+            return Respond(200, body=b"nothing" if body is None else str(len(body)).encode())
+
+        with Upstream(script) as upstream:
+            hold(service, lambda: Talk(to(upstream, shared=True), lambda status, headers: Read(limit, take)))
+            seen = adapter.ask(service, [GET] * 20, at_once=True)
+        assert {(answer.status, answer.body) for answer in seen} == {(200, b"nothing" if limit < size else str(size).encode())}
+        assert len(upstream.received) == len(made) == 1
+        assert len(read) == 20
+        assert all(body is read[0] for body in read)
+
+    @pytest.mark.parametrize("first", [True, False], ids=["cut-short", "unwanted"])
+    def test_a_body_that_is_missing_is_missing_for_all(
+        self, service: Service, adapter: Adapter, first: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waiting = threading.Semaphore(0)
+        monkeypatch.setattr(adapter.room, "_Flight", adapter.flight(waiting))
+        heads: list[int] = []
+
+        def script(received: Received, write: Write) -> None:
+            for _ in range(4):
+                assert waiting.acquire(timeout=10)
+            write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n12345" + (b"" if first else b"6789"))
+
+        def take(status: int, headers: Headers) -> Step:
+            heads.append(status)
+            return Read(100, unreachable) if first or len(heads) > 1 else Respond(502, body=b"protocol")
+
+        with Upstream(script) as upstream:
+            hold(service, lambda: Talk(to(upstream, shared=True), take))
+            seen = adapter.ask(service, [GET] * 5, at_once=True)
+        assert [(answer.status, answer.body) for answer in seen] == [(502, b"protocol")] * 5
+        assert len(upstream.received) == 1
+
+
+class TestSendingOn:
+    @pytest.mark.parametrize("reads", [False, True], ids=["head", "body"])
+    @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+    def test_a_conversation_may_end_with_a_redirect(self, service: Service, adapter: Adapter, reads: bool, shared: bool) -> None:
+        """Its event is that of any redirect: the upstream that was asked is not where the client went."""
+        away = Redirect("https://files.example/x", 302)
+        with Upstream(plain(200, [], b"12345")) as upstream:
+            hold(service, lambda: Talk(to(upstream, shared=shared), lambda *_: Read(100, lambda body: away) if reads else away))
+            (seen,) = adapter.ask(service, [GET])
+        assert (seen.status, seen.body, seen.headers["location"]) == (302, b"", "https://files.example/x")
+        (event,) = journal(service)
+        assert (event["decision"], event["status"], event["target"], event["bytes"]) == ("redirect", 302, "files.example", 0)

@@ -29,7 +29,7 @@ from gatewaycore.recorder import Recorder
 from gatewaycore.request import Request
 from gatewaycore.salts import Salts
 from gatewaycore.service import Service
-from gatewaycore.upstreams import UpstreamBrokenError
+from gatewaycore.upstreams import Deadline, UpstreamBrokenError
 from gatewaycore_wsgi import GatewayApp
 from gatewaycore_wsgi import proxying as room
 from tests.worlds import (
@@ -597,6 +597,18 @@ class TestProxy:
         class Interrupted(BaseException):
             """What a server stops a thread with."""
 
+        class Failing:
+            """A conversation that says why it got no answer."""
+
+            def start(self) -> Step:
+                return step
+
+            def receive(self, status: int, headers: Headers) -> Respond:
+                raise AssertionError
+
+            def fail(self, reason: Failure) -> Respond:
+                return Respond(502, body=reason.encode())
+
         class Noticed(threading.Event):
             def wait(self, timeout: float | None = None) -> bool:
                 waiting.release()
@@ -617,7 +629,7 @@ class TestProxy:
         def lead() -> None:
             under_way.set()
             with pytest.raises(Interrupted):
-                client._look_up(step)
+                client._look_up(step, Failing(), Deadline(Proxy(Failing)))
 
         client, step = room.ProxyClient(), Step("GET", "http://127.0.0.1:1/", Headers(), shared=True)
         monkeypatch.setattr(room, "_Flight", Flight)
@@ -629,12 +641,14 @@ class TestProxy:
         assert under_way.wait(10)
         while not client._flights:
             threading.Event().wait(0.001)
-        threads = [threading.Thread(target=lambda: seen.append(client._look_up(step))) for _ in range(3)]
+        threads = [
+            threading.Thread(target=lambda: seen.append(client._look_up(step, Failing(), Deadline(Proxy(Failing))))) for _ in range(3)
+        ]
         for thread in threads:
             thread.start()
         for thread in (leader, *threads):
             thread.join(10)
-        assert seen == ["timeout"] * 3
+        assert seen == [Respond(502, body=b"timeout")] * 3
         assert client._flights == {}
 
     def test_a_forked_child_connects_for_itself(self, tmp_path: Path) -> None:
@@ -642,21 +656,26 @@ class TestProxy:
         with Upstream(plain(200, [], b"ok")) as upstream:
             code = f"""
 import os
-from gatewaycore.decision import Upstream
+from gatewaycore.decision import Proxy, Respond, Upstream
 from gatewaycore.headers import Headers
-from gatewaycore.upstreams import likeness
+from gatewaycore.upstreams import Deadline, likeness
 from gatewaycore_wsgi.proxying import ProxyClient, _Flight
 gone = ProxyClient()
 del gone
 client = ProxyClient()
 step = Upstream("GET", "http://{upstream.authority}/", Headers(), private=True, shared=True)
-client._look_up(step)
+class Talk:
+    def receive(self, status, headers):
+        return Respond(status)
+def ask():
+    return client._look_up(step, Talk(), Deadline(Proxy(Talk)))
+ask()
 ours = client._clients[True]
 client._flights[likeness(step)] = _Flight()
 with client._lock:
     child = os.fork()
     if not child:
-        status = client._look_up(step).status
+        status = ask().status
         os._exit(0 if status == 200 and client._clients[True] is not ours else 1)
 _, status = os.waitpid(child, 0)
 client.close()
