@@ -178,11 +178,14 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         if not isinstance(step, Upstream):
             break
         first, last = first or step.url, step.url
+        shared = step.shared
         status, headers, *bodies = upstream(step)
         step = conversation.receive(status, Headers(dict(headers)))
         if isinstance(step, Read):
             body = b"".join(bodies)
             step = onward(step.receive(body if len(body) <= step.limit else None))
+        elif shared:
+            step = onward(step)
     final = step if isinstance(step, Relay | Respond | Redirect) else Respond(502)
     if isinstance(final, Relay):
         answered, visible = final.headers, b""

@@ -13,7 +13,8 @@ import pytest
 from gatewaycore import ConfigError, Headers, Proxy, Redirect, Respond
 from gatewaycore.decision import Relay, Upstream
 from gatewaycore.rules.container import CollectionRule, ContainerRule
-from gatewaycore.rules.container.memory import Memory, Recent
+from gatewaycore.rules.container.memory import Memory
+from gatewaycore.rules.recent import Recent
 from tests.unit.test_container_broker import DOMAIN, NOW, Answer, Talk, challenge, code, image, registry, request
 
 pytestmark = pytest.mark.usefixtures("no_sockets")

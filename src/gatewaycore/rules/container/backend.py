@@ -11,17 +11,13 @@ from attrs import field, frozen
 
 from gatewaycore.outgoing import wire_query
 from gatewaycore.rules.container.names import HUB, api_host
+from gatewaycore.rules.leading import origin
 
 Auth: TypeAlias = Literal["token", "anonymous"]
 Scheme: TypeAlias = Literal["https", "http"]
 
 _KNOWN_REALMS = {HUB: ("auth.docker.io",), "registry.gitlab.com": ("gitlab.com",)}
 """Registries whose token server is, by their own documentation, at another host than they are."""
-
-
-def origin(scheme: str, authority: str) -> str:
-    """Return what is common to the URLs of one server (RFC 6454 §4): neither case nor a default port tells any apart."""
-    return f"{scheme}://{authority.lower().removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
 @frozen

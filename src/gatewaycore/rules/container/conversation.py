@@ -7,19 +7,17 @@ and no answer chooses where the gateway connects to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
-from gatewaycore.addresses import is_address, may_connect
 from gatewaycore.decision import Failure, Read, Relay, Respond, Step, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, JSON, NONSENSE, REFUSED, busy
-from gatewaycore.rules.container.backend import Backend, Place, origin
+from gatewaycore.rules.container.backend import Backend, Place
 from gatewaycore.rules.container.challenges import Foreign, Realm, passed_on, wanted
 from gatewaycore.rules.container.memory import Kept, Memory
 from gatewaycore.rules.container.names import is_digest
@@ -27,13 +25,13 @@ from gatewaycore.rules.container.passing import relayed, sent
 from gatewaycore.rules.container.paths import ImageCall, Manifest, Ping, Tags
 from gatewaycore.rules.container.renaming import ERROR_BYTES, PASSED, TAGS_BYTES, Renaming
 from gatewaycore.rules.container.tokens import ANSWER_BYTES, parse_granted, token_query
+from gatewaycore.rules.leading import leads_inside, locate, origin
 
 MOST_HOPS = 4
 """Redirects of one backend that are followed for one request."""
 
 _STATUSES = range(200, 600)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_UNSAFE = re.compile(rb"[^\x21-\x7e]|\\")
 _NO_BODY = frozenset({204, 304})
 
 
@@ -260,22 +258,18 @@ class ImageConversation:
 
     def _lead(self, status: int, headers: Headers) -> Step:
         """Follow a redirect that stays with the backend's API, and pass any other on."""
-        target = self._locate(headers.first(b"location") or b"")
-        if target is None:
+        url = locate(self._url, headers.first(b"location") or b"")
+        if url is None:
             return self.fail("protocol")
-        url = target.decode("ascii")
         parts = urlsplit(url)
         if origin(parts.scheme, parts.netloc) == self._backend.origin and parts.path.startswith("/v2/"):
             self._hops += 1
             if self._hops > MOST_HOPS:
                 return self._distrust(CIRCLE, f"{self._backend.registry} redirects without end")
             return self._ask(url)
-        host = (parts.hostname or "").rstrip(".")
-        inside = host == "localhost" or host.endswith(".localhost")
-        if (inside and not self._backend.private) or (is_address(host) and not may_connect(host, private=self._backend.private)):
-            # Clients stand in networks of their own, and follow where a registry leads them.
+        if leads_inside(parts.hostname or "", private=self._backend.private):
             return self._distrust(ASTRAY, f"{self._backend.registry} redirects to an address inside of a network")
-        lines = [*self._lines(status, headers, self._renaming), (b"location", target)]
+        lines = [*self._lines(status, headers, self._renaming), (b"location", url.encode("ascii"))]
         if self._renaming.changes:
             return Respond(status, _without_length(lines))
         return Relay(status, Headers.from_raw(lines))
@@ -287,20 +281,6 @@ class ImageConversation:
             return self._next() or self._give_up()
         # Not passed over, as other failures of the first place are: somebody may have taken it over, and should be noticed.
         return evolve(answer, note=note)
-
-    def _locate(self, value: bytes) -> bytes | None:
-        """Return a Location as an absolute URL, or None where it is no http(s) one (RFC 9110 §10.2.2)."""
-        text = _UNSAFE.sub(_escape, value).decode("ascii")
-        try:
-            # Not joined where it is absolute: "http:///x" would take the backend's own host.
-            resolved = text if text.lower().startswith(("http://", "https://")) else urljoin(self._url, text)
-            target = urlsplit(resolved)
-            # Readers disagree on whose host it is that stands behind an "@" or a backslash.
-            if target.scheme not in ("http", "https") or not target.hostname or target.port == 0 or "@" in target.netloc:
-                return None
-        except ValueError:
-            return None
-        return resolved.encode("ascii")
 
     # --- being asked for credentials --------------------------------------------------------------------------
 
@@ -379,7 +359,3 @@ def _of_json(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
 
 def _without_length(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
     return Headers.from_raw([line for line in lines if line[0] != b"content-length"])
-
-
-def _escape(found: re.Match[bytes]) -> bytes:
-    return b"%%%02X" % ord(found[0])

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from attrs import frozen
 
-from gatewaycore.rules.container.backend import origin
+from gatewaycore.rules.leading import origin
 
 ERROR_BYTES = 64 * 1024
 TAGS_BYTES = 8 * 1024 * 1024

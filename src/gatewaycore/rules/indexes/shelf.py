@@ -1,0 +1,127 @@
+"""Shelf: the pages that one domain has at hand, bounded, and lost with its process.
+
+Not settings: a gateway without it decides the same, and asks once more. Time comes in with each request.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from typing import TypeAlias
+
+from attrs import frozen
+
+from gatewaycore.decision import Respond
+from gatewaycore.headers import Headers
+from gatewaycore.rules.indexes.dialect import Written
+from gatewaycore.rules.recent import Recent
+
+SHELF_BYTES = 128 * 1024 * 1024
+_TROUBLES = 1024
+# What Python needs to hold one entry of a mapping, its two texts beside their letters.
+_FILE_BYTES = 200
+
+Key: TypeAlias = tuple[str, int]
+"""A page's URL at its upstream, and the number of the form in which it is kept: two forms of a page are two pages."""
+
+
+@frozen
+class Kept:
+    """A page at hand.
+
+    Attributes:
+        written: as clients see it.
+        digest: of its pieces, in hex: the same on every node that has the same page.
+        etag: of the page that it was made of, as the upstream said, or None.
+        last_modified: the same of its date.
+        checked_at: when the upstream was last asked, and said that it is so.
+        head: of the answer that said so: whoever waited for the same answer knows it by that.
+        rests_until: when the upstream, which failed, may be asked again; None where it did not fail.
+    """
+
+    written: Written
+    digest: str
+    etag: str | None
+    last_modified: str | None
+    checked_at: datetime
+    head: Headers
+    rests_until: datetime | None = None
+
+    @classmethod
+    def make(cls, written: Written, head: Headers, now: datetime) -> Kept:
+        """Make it of a page that was just fetched."""
+        digest = sha256()
+        for piece in written.pieces:
+            # The length too: the same bytes in other pieces are another page.
+            digest.update(len(piece).to_bytes(8, "big"))
+            digest.update(piece)
+        return cls(written, digest.hexdigest(), head.get("etag"), head.get("last-modified"), now, head)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes."""
+        files = self.written.files
+        return sum(map(len, self.written.pieces)) + sum(len(name) + len(url) + _FILE_BYTES for name, url in files.items()) + 1024
+
+
+@frozen
+class Trouble:
+    """Why there is no page, for a while.
+
+    Attributes:
+        answer: what those are told who ask for it.
+        until: when the upstream may be asked again.
+        head: of the answer that it comes from, or None.
+    """
+
+    answer: Respond
+    until: datetime
+    head: Headers | None
+
+
+class Shelf:
+    """The pages at hand, and what is wrong with some that are not.
+
+    Args:
+        size: how many bytes all of its pages may take.
+    """
+
+    __slots__ = ("_pages", "_size", "_troubles")
+
+    def __init__(self, size: int = SHELF_BYTES) -> None:
+        self._size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._pages: Recent[Key, Kept] = Recent(self._size)
+        self._troubles: Recent[Key, Trouble] = Recent(_TROUBLES)
+
+    def page(self, key: Key) -> Kept | None:
+        """Return a page, however old, or None."""
+        return self._pages.get(key)
+
+    def keep(self, key: Key, kept: Kept) -> None:
+        """Keep a page, and let go of those that were not asked for in the longest time."""
+        self._pages.put(key, kept, kept.weight)
+        self._troubles.drop(key)
+
+    def trouble(self, key: Key, now: datetime) -> Trouble | None:
+        """Return what is wrong with a page, as long as its upstream is not to be asked again."""
+        found = self._troubles.get(key)
+        return None if found is None or now >= found.until else found
+
+    def note(self, key: Key, trouble: Trouble) -> None:
+        """Take note of what is wrong."""
+        self._troubles.put(key, trouble)
+
+    def drop(self, key: Key) -> None:
+        """Let go of a page that is no more."""
+        self._pages.drop(key)
+
+    def taken(self, key: Key, head: Headers) -> Kept | Trouble | None:
+        """Return what somebody else made of the very answer that has this head, or None."""
+        kept, trouble = self._pages.get(key), self._troubles.get(key)
+        if kept is not None and kept.head is head:
+            return kept
+        return trouble if trouble is not None and trouble.head is head else None
