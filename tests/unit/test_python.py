@@ -217,7 +217,8 @@ def test_a_file_is_redirected_exactly_where_the_rule_says() -> None:
     assert decision == Redirect(f"{FILES}/a/rocket_skates-1.10-py3-none-any.whl#sha256={SHA}", 302)
     assert observation is not None
     assert (observation.package, observation.package_type, observation.kind, observation.version) == ("pkg-1", "python", "download", "1.10")
-    assert observation.variables == {"file": "rocket_skates-1.10-py3-none-any.whl"}
+    assert observation.variables == {"file": "rocket_skates-1.10-py3-none-any.whl", "file-type": "wheel"}
+    assert (observation.platform, observation.arch) == ("allplatforms", None)
     assert observation.rule == ONE.label == "py.acme.com/simple"
 
 
@@ -233,7 +234,11 @@ def test_the_query_is_carried_before_the_fragment_and_the_urls_own_wins() -> Non
     decision, observation = ask("/simple/rocket-skates/rocket_skates-1.10-py3-none-any.whl", query='campaign=x"y')
     assert decision.location == f"{FILES}/a/rocket_skates-1.10-py3-none-any.whl?campaign=x%22y#sha256={SHA}"
     assert observation is not None
-    assert observation.variables == {"campaign": 'x"y', "file": "rocket_skates-1.10-py3-none-any.whl"}
+    assert observation.variables == {
+        "campaign": 'x"y',
+        "file": "rocket_skates-1.10-py3-none-any.whl",
+        "file-type": "wheel",
+    }
     decision, _ = ask("/simple/rocket-skates/rocket-skates-1.9.tar.gz", query="token=2&a=b")
     assert decision.location == f"{FILES}/b/rocket-skates-1.9.tar.gz?token=1&a=b"
 

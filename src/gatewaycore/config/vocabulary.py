@@ -125,6 +125,8 @@ RULE: Vocabulary = {
     "allowed_realms": hosts,
     "access_tokens": tokens,
     "deadline_s": positive,
+    "ttl_s": natural,
+    "stale_s": natural,
 }
 GATEWAY: Vocabulary = {
     "redirect_status": status,

@@ -10,6 +10,7 @@ from typing import Final
 from attrs import frozen
 
 from gatewaycore.headers import Headers
+from gatewaycore.privacy import seems_to_hold_address
 
 _QUALITY: Final = re.compile(r"0(?:\.[0-9]*)?|1(?:\.0*)?")
 _ENTITY_TAG: Final = re.compile(r'"[^"]*"')
@@ -55,7 +56,8 @@ class Forms:
     def wanted(self, headers: Headers) -> int:
         """Return the number of the form that the fields of a request ask for."""
         accept = ",".join(headers.get_all("accept"))
-        return self._remembered(accept) if len(accept) <= _REMEMBERED_BYTES else self.choose(accept)
+        is_usual = len(accept) <= _REMEMBERED_BYTES and not seems_to_hold_address(accept)
+        return self._remembered(accept) if is_usual else self.choose(accept)
 
     def choose(self, accept: str) -> int:
         """Return the number of the form that an ``Accept`` field asks for.

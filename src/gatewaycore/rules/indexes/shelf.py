@@ -36,6 +36,7 @@ class Kept:
         last_modified: the same of its date.
         checked_at: when the upstream was last asked, and said that it is so.
         head: of the answer that said so: whoever waited for the same answer knows it by that.
+        weight: about how many bytes it takes.
         rests_until: when the upstream, which failed, may be asked again; None where it did not fail.
     """
 
@@ -45,6 +46,7 @@ class Kept:
     last_modified: str | None
     checked_at: datetime
     head: Headers
+    weight: int
     rests_until: datetime | None = None
 
     @classmethod
@@ -55,13 +57,9 @@ class Kept:
             # The length too: the same bytes in other pieces are another page.
             digest.update(len(piece).to_bytes(8, "big"))
             digest.update(piece)
-        return cls(written, digest.hexdigest(), head.get("etag"), head.get("last-modified"), now, head)
-
-    @property
-    def weight(self) -> int:
-        """About how many bytes it takes."""
-        files = self.written.files
-        return sum(map(len, self.written.pieces)) + sum(len(name) + len(url) + _FILE_BYTES for name, url in files.items()) + 1024
+        files = sum(len(name) + len(url) + _FILE_BYTES for name, url in written.files.items())
+        weight = sum(map(len, written.pieces)) + files + _FILE_BYTES
+        return cls(written, digest.hexdigest(), head.get("etag"), head.get("last-modified"), now, head, weight)
 
 
 @frozen

@@ -38,9 +38,7 @@ class Source:
     page_bytes: int = PAGE_BYTES
 
     @classmethod
-    def parse(
-        cls, text: str, *, private: bool = False, hosts: tuple[str, ...] = (), ttl_s: int = TTL_S, stale_s: int = STALE_S
-    ) -> Source:
+    def parse(cls, text: str, *, private: bool = False, hosts: tuple[str, ...] = (), ttl_s: int = TTL_S, stale_s: int = STALE_S) -> Source:
         """Make a source of settings.
 
         Raises:

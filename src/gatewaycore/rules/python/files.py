@@ -16,12 +16,13 @@ from packaging.version import Version
 from gatewaycore.decision import Redirect
 from gatewaycore.event import Observation
 from gatewaycore.outgoing import authority, carry
-from gatewaycore.rules.python.names import NormalName, parse_version, version_of
+from gatewaycore.rules.indexes.live import file_href
+from gatewaycore.rules.python.names import FileName, NormalName, described, parse_version
+from gatewaycore.rules.python.simple import digest_fragment
 from gatewaycore.rules.variables import query_variables
 
 # Digits in hex of the algorithms that installers check; a page with a hash that no file can have would stop every install.
 _DIGEST_LENGTHS: Final = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128, "blake2s": 64}
-_STRONGEST_FIRST: Final = ("sha256", "sha512", "sha384", "blake2b", "blake2s", "sha224", "sha1", "md5")
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ASCII: Final = "".join(map(chr, range(0x21, 0x7F)))
@@ -93,12 +94,12 @@ class Listed:
     @classmethod
     def compile(cls, file: PythonFile, *, project: NormalName, package: str, label: str, status: int) -> Listed:
         """Make it of settings without problems."""
-        named = version_of(file.file_name, project)
+        said = described(file.file_name, project)
+        named = parse_version(said.version)
         location = _location(file.url)
         return cls(
             file,
-            # A colon left alone would make a scheme of what stands before it (RFC 3986 §4.2).
-            quote(file.file_name, safe="+!~"),
+            file_href(file.file_name),
             _lower(file.hashes) if file.hashes else _fragment_hashes(location),
             parse_version(file.version) or named,
             Redirect(location, status),
@@ -107,14 +108,16 @@ class Listed:
                 package_type="python",
                 rule=label,
                 kind="download",
-                version=file.version if file.version is not None else str(named) if named else None,
-                variables={"file": file.file_name},
+                version=file.version if file.version is not None else said.version,
+                platform=said.platform,
+                arch=said.arch,
+                variables=file_variables(file.file_name, said),
             ),
         )
 
     def digest(self) -> str:
         """Return the fragment for a link to it, ``#sha256=…`` (PEP 503): one digest, the strongest that every installer knows; or ""."""
-        return next((f"#{name}={self.hashes[name]}" for name in _STRONGEST_FIRST if name in self.hashes), "")
+        return digest_fragment(self.hashes)
 
     def answer(self, query: str) -> Redirect:
         """Return where it is, the request's `query` carried along."""
@@ -127,7 +130,14 @@ class Listed:
         if not query:
             return seen
         variables = {**query_variables(query), **seen.variables}
-        return Observation(seen.package, seen.package_type, seen.rule, seen.kind, seen.version, variables=variables)
+        return Observation(
+            seen.package, seen.package_type, seen.rule, seen.kind, seen.version, seen.platform, seen.arch, variables=variables
+        )
+
+
+def file_variables(name: str, said: FileName) -> dict[str, str]:
+    """Return the variables of a file's event."""
+    return {"file": name} if said.file_type is None else {"file": name, "file-type": said.file_type}
 
 
 def _location(url: str) -> str:

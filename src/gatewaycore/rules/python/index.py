@@ -19,9 +19,12 @@ from gatewaycore.headers import Headers
 from gatewaycore.outgoing import wire_query
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Match, Pattern, Route, Variables
+from gatewaycore.rules.indexes import Live, Shelf, Source
 from gatewaycore.rules.python.files import Listed
+from gatewaycore.rules.python.live import LiveProject
 from gatewaycore.rules.python.names import NormalName, normalise
 from gatewaycore.rules.python.pages import Page, project_page, root_page
+from gatewaycore.rules.python.simple import SimpleDialect
 
 PREFIX: Final = "/simple"
 _NOTHING: Final[Variables] = {}
@@ -36,7 +39,15 @@ class _Moved:
     location: str
 
 
-_Found: TypeAlias = Listed | Page | _Moved | None
+@define(slots=True)
+class _Sought:
+    """A page of a live project, or a file of one, by its decoded name."""
+
+    project: LiveProject
+    file: str | None = None
+
+
+_Found: TypeAlias = Listed | Page | _Sought | _Moved | None
 """What a path leads to; `Match.detail`. None is said here and not left to the rules below: a catch-all that led installers from an unknown
 project to another index would let anybody in who registers the name there (dependency confusion)."""
 
@@ -50,6 +61,8 @@ class PythonRoute:
     Attributes:
         project: its normalised name.
         files: what it lists.
+        source: the upstream index that has its files, where they are not listed.
+        status: of redirects to those.
     """
 
     steady: ClassVar[bool] = False
@@ -60,6 +73,8 @@ class PythonRoute:
     package: str
     project: NormalName
     files: tuple[Listed, ...]
+    source: Source | None = None
+    status: int = 302
 
     @property
     def pattern(self) -> Pattern:
@@ -77,15 +92,23 @@ class PythonRoute:
 
 @define(slots=True)
 class _Project:
-    files: dict[str, Listed]
-    page: Page
+    """A project: either its page and its files are there since it was loaded, or it is `live`."""
+
+    page: Page | _Sought
     from_name: _Moved
     from_spelling: _Moved
+    files: Mapping[str, Listed] = {}
+    live: LiveProject | None = None
+
+    def file(self, name: str) -> Listed | _Sought | None:
+        if self.live is not None:
+            return _Sought(self.live, unquote(name))
+        return self.files.get(name) or self.files.get(unquote(name))
 
 
 @define(slots=True, eq=False)
 class PythonIndex:
-    """The projects of one domain. Nobody mutates it."""
+    """The projects of one domain. Nobody mutates it, but for the pages that it has at hand."""
 
     steady: ClassVar[bool] = False
 
@@ -95,13 +118,14 @@ class PythonIndex:
     package: str | None
     root: Page
     projects: dict[str, _Project]
+    shelf: Shelf
 
     @classmethod
     def join(cls, routes: Sequence[Route]) -> PythonIndex:
-        """Make the index of one domain. A file that several rules list is the one's with the highest priority.
+        """Make the index of one domain. What several rules have is the one's with the highest priority.
 
         Raises:
-            ConfigError: two rules of one priority give one file two URLs.
+            ConfigError: two rules of one priority give one file two URLs, or have one project of two places.
         """
         parts = sorted((route for route in routes if isinstance(route, PythonRoute)), key=lambda route: -route.priority)
         grouped: dict[NormalName, list[PythonRoute]] = {}
@@ -110,11 +134,12 @@ class PythonIndex:
         domain = parts[0].domain if parts else "*"
         label = index_label(domain)
         problems: list[Problem] = []
-        projects: dict[str, _Project] = {name: _project(name, members, label, problems) for name, members in grouped.items()}
+        shelf = Shelf()
+        projects: dict[str, _Project] = {name: _project(name, members, label, shelf, problems) for name, members in grouped.items()}
         if problems:
             raise ConfigError(problems)
         root = root_page(grouped, Observation(None, "python", label, "metadata"))
-        return cls(label, domain, max((route.priority for route in parts), default=0), None, root, projects)
+        return cls(label, domain, max((route.priority for route in parts), default=0), None, root, projects, shelf)
 
     @property
     def pattern(self) -> Pattern:
@@ -145,7 +170,7 @@ class PythonIndex:
                 return None
         if file:
             # A file is answered under any spelling of its project: one round trip less, and what it is cannot be mistaken.
-            return project.files.get(file) or project.files.get(unquote(file))
+            return project.file(file)
         if slash:
             return project.from_spelling if spelled else project.page
         return project.from_name
@@ -160,6 +185,8 @@ class PythonIndex:
                 return found.answer(request.query)
             case Page():
                 return found.answer(request.headers)
+            case _Sought(project, file):
+                return project.page(request) if file is None else project.file(request, file)
             case _Moved(location):
                 query = f"?{wire_query(request.query)}" if request.query else ""
                 return Respond(301, Headers([("location", location + query)]))
@@ -175,8 +202,14 @@ class PythonIndex:
         found: _Found = match.detail
         if isinstance(found, Listed):
             return found.observe(request.query)
+        if isinstance(found, _Sought):
+            return found.project.observe_page() if found.file is None else found.project.observe_file(found.file, request.query)
         # What moved is no event; the page it leads to is.
         return found.observation if isinstance(found, Page) else None
+
+    def forget(self) -> None:
+        """Let go of the pages at hand."""
+        self.shelf.clear()
 
 
 def index_label(domain: str) -> str:
@@ -184,7 +217,14 @@ def index_label(domain: str) -> str:
     return f"{domain}{PREFIX}"
 
 
-def _project(name: NormalName, members: Sequence[PythonRoute], label: str, problems: list[Problem]) -> _Project:
+def _project(name: NormalName, members: Sequence[PythonRoute], label: str, shelf: Shelf, problems: list[Problem]) -> _Project:
+    """Make a project of the routes that have it, the highest priority first."""
+    from_name, from_spelling, first = _Moved(f"{name}/"), _Moved(f"../{name}/"), members[0]
+    rivals = [route for route in members[1:] if route.priority == first.priority and route.source != first.source]
+    problems += [_two_places(route, first) for route in rivals]
+    if first.source is not None:
+        project = LiveProject(name, Live(first.source, SimpleDialect(), shelf), first.package, label, first.status)
+        return _Project(_Sought(project), from_name, from_spelling, live=project)
     files: dict[str, tuple[Listed, PythonRoute]] = {}
     for route in members:
         for listed in route.files:
@@ -192,8 +232,15 @@ def _project(name: NormalName, members: Sequence[PythonRoute], label: str, probl
             if kept.file.url != listed.file.url and owner.priority == route.priority:
                 problems.append(_ambiguous(route, kept))
     shown = {file_name: listed for file_name, (listed, _) in files.items()}
-    page = project_page(name, shown.values(), Observation(members[0].package, "python", label, "metadata"))
-    return _Project(shown, page, _Moved(f"{name}/"), _Moved(f"../{name}/"))
+    page = project_page(name, shown.values(), Observation(first.package, "python", label, "metadata"))
+    return _Project(page, from_name, from_spelling, shown)
+
+
+def _two_places(route: PythonRoute, other: PythonRoute) -> Problem:
+    """One project of two places is how a stranger's file gets in (dependency confusion): nobody could say which of them a client got."""
+    places = [f"the index {one.source.name}" if one.source is not None else "a list of files" for one in (other, route)]
+    what = f"the project {route.project} comes from {places[0]}, and by another rule from {places[1]}"
+    return Problem(f"package {route.package!r}", what, "remove one of the two, or say with priority which one counts", about=route)
 
 
 def _ambiguous(route: PythonRoute, other: Listed) -> Problem:

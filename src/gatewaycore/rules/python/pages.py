@@ -7,9 +7,7 @@ that an index mounted under a path, or answering under several names, needs no s
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from hashlib import sha256
 from html import escape
 from typing import Any, Final
@@ -19,57 +17,12 @@ from attrs import define
 from gatewaycore.decision import Respond
 from gatewaycore.event import Observation
 from gatewaycore.headers import Headers
-from gatewaycore.privacy import seems_to_hold_address
+from gatewaycore.rules.indexes.forms import holds
 from gatewaycore.rules.python.files import Listed
+from gatewaycore.rules.python.simple import FORMS, root_data
 
-# In order of preference, should the client have none: HTML is what everything from browsers to the oldest installer reads.
-_TYPES: Final = ("text/html; charset=utf-8", "application/vnd.pypi.simple.v1+html; charset=utf-8", "application/vnd.pypi.simple.v1+json")
-
-# Media ranges (RFC 9110 §12.5.1), the types among the above that each takes, and how closely it names them.
-_RANGES: Final[dict[str, tuple[int, tuple[int, ...]]]] = {
-    "*/*": (0, (0, 1, 2)),
-    "text/*": (1, (0,)),
-    "application/*": (1, (1, 2)),
-    "text/html": (2, (0,)),
-    "application/vnd.pypi.simple.v1+html": (2, (1,)),
-    "application/vnd.pypi.simple.latest+html": (2, (1,)),
-    "application/vnd.pypi.simple.v1+json": (2, (2,)),
-    "application/vnd.pypi.simple.latest+json": (2, (2,)),
-}
-_QUALITY: Final = re.compile(r"0(?:\.[0-9]*)?|1(?:\.0*)?")
-_ENTITY_TAG: Final = re.compile(r'"[^"]*"')
-_REMEMBERED_BYTES: Final = 512
-
-
-def choose(accept: str) -> int:
-    """Return which of the three forms the ``Accept`` field asks for: 0 HTML, 1 HTML under its PEP 691 name, 2 JSON.
-
-    Where nothing suits, HTML is answered and not 406: PEP 691 allows both, and clients older than it send all kinds of things.
-    """
-    found: dict[int, tuple[int, float]] = {}
-    for item in accept.split(","):
-        name, *parameters = item.split(";")
-        closeness, types = _RANGES.get(name.strip().lower(), (0, ()))
-        quality = _quality(parameters)
-        for one in types:
-            # The closest range decides (RFC 9110 §12.5.1): "*/*, text/html;q=0" refuses HTML.
-            if (closeness, quality) > found.get(one, (-1, 0.0)):
-                found[one] = (closeness, quality)
-    wanted = [(quality, closeness, -one) for one, (closeness, quality) in found.items() if quality > 0]
-    return -max(wanted)[2] if wanted else 0
-
-
-# Clients of one kind send one Accept each: a handful of keys. Long ones are no client's, and would only fill memory.
-_remembered: Final = lru_cache(maxsize=256)(choose)
-
-
-def _quality(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            value = value.strip()
-            return float(value) if _QUALITY.fullmatch(value) else 1.0
-    return 1.0
+choose: Final = FORMS.choose
+_CONTENT_TYPES: Final = tuple(form.content_type for form in FORMS.all)
 
 
 @define(slots=True)
@@ -109,27 +62,19 @@ class Page:
         # "replace": a lone surrogate in some free text of the configuration is no reason to refuse the whole index.
         hypertext = html.encode("utf-8", "replace")
         bodies = (hypertext, hypertext, json.dumps(data, separators=(",", ":")).encode())
-        return cls(tuple(_Form.make(media_type, body) for media_type, body in zip(_TYPES, bodies, strict=True)), observation)
+        return cls(tuple(_Form.make(media_type, body) for media_type, body in zip(_CONTENT_TYPES, bodies, strict=True)), observation)
 
     def answer(self, headers: Headers) -> Respond:
         """Return the form that the client prefers, or 304 when it holds just that."""
-        accept = ",".join(headers.get_all("accept"))
-        is_usual = len(accept) <= _REMEMBERED_BYTES and not seems_to_hold_address(accept)
-        form = self.forms[_remembered(accept) if is_usual else choose(accept)]
-        if headers.first(b"if-none-match") is None:
-            return form.whole
-        held = ",".join(headers.get_all("if-none-match"))
-        # Weak comparison, as RFC 9110 §13.1.2 demands here: a "W/" before a tag makes no difference.
-        same = held.strip() == "*" or any(tag == form.tag for tag in _ENTITY_TAG.findall(held))
-        return form.unchanged if same else form.whole
+        form = self.forms[FORMS.wanted(headers)]
+        return form.unchanged if holds(headers, form.tag) else form.whole
 
 
 def root_page(projects: Iterable[str], observation: Observation) -> Page:
     """Return the list of `projects`, by their normalised names (PEP 503 §Specification, PEP 691 §Project List)."""
     names = sorted(projects)
     links = [f'    <a href="{escape(name)}/">{escape(name)}</a><br>' for name in names]
-    data = {"meta": {"api-version": "1.1"}, "projects": [{"name": name} for name in names]}
-    return Page.make(_document("Simple index", links), data, observation)
+    return Page.make(_document("Simple index", links), root_data(names), observation)
 
 
 def project_page(project: str, files: Iterable[Listed], observation: Observation) -> Page:

@@ -1,0 +1,91 @@
+"""Links: the anchors of an HTML page, read in one pass.
+
+A page of an index needs nothing of an HTML parser but its links, and the parsers at hand take minutes for a hundred kilobytes of attributes
+or tags that are made to hurt: an index that lies would stop the gateway. This one never looks back (HTML §13.2.5: what ends in the middle
+of a tag ends there), so that it takes as long as the page is long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from html import unescape
+from typing import Final
+
+from gatewaycore.rules.indexes import PageError
+
+MOST_ATTRIBUTES: Final = 1_000_000
+"""Of one page. Links to ten thousand files have sixty thousand."""
+
+_NAME: Final = re.compile(r"[A-Za-z][^\s/>]*+")
+# One attribute and what stands before it: a name, and a value in quotes of either kind or in none.
+_ATTRIBUTE: Final = re.compile(r"""[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+))?+)?+""")
+# How indexes write them, whole: read at once, an attribute after the other only where this does not fit.
+_USUAL: Final = re.compile(r"""<a((?:\s++[a-z-]++="[^"]*+")++)\s*+>""")
+_PAIR: Final = re.compile(r"""([a-z-]++)="([^"]*+)\"""")
+_END: Final = re.compile(r"[\s/]*+>")
+_WANTED: Final = frozenset({"a", "base", "meta"})
+# What stands in these is text, whatever it looks like.
+_RAW: Final = frozenset({"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"})
+
+
+def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Iterate over the start tags named ``a``, ``base`` and ``meta``, each with its attributes; the first of two equal names counts.
+
+    Raises:
+        PageError: there is no end of them.
+    """
+    at, left = text.find("<"), MOST_ATTRIBUTES
+    while at >= 0:
+        usual = _USUAL.match(text, at)
+        if usual is not None:
+            pairs = _PAIR.findall(usual[1])
+            left -= len(pairs)
+            yield "a", {name: unescape(value) if "&" in value else value for name, value in reversed(pairs)}
+            at = text.find("<", usual.end())
+            continue
+        named = _NAME.match(text, at + 1)
+        if named is None:
+            at = _behind(text, at)
+        else:
+            name = named[0].lower()
+            wanted = name in _WANTED
+            attributes: dict[str, str] = {}
+            at = named.end()
+            while (end := _END.match(text, at)) is None:
+                found = _ATTRIBUTE.match(text, at)
+                if found is None:
+                    if text[at : at + 1] == "=":
+                        at += 1
+                        continue
+                    return
+                at, left = found.end(), left - 1
+                if left < 0:
+                    raise PageError("holds more than any index has to say")
+                if wanted:
+                    value = found[2] or found[3] or found[4] or ""
+                    attributes.setdefault(found[1].lower(), unescape(value) if "&" in value else value)
+            at = end.end()
+            if wanted:
+                yield name, attributes
+            elif name in _RAW:
+                at = _closing(text, name, at)
+        if at < 0:
+            return
+        at = text.find("<", at)
+
+
+def _behind(text: str, at: int) -> int:
+    """Return where a comment, a declaration or an end tag ends that begins at `at`; -1 where it does not."""
+    if text.startswith("<!--", at):
+        end = text.find("-->", at + 4)
+        return end + 3 if end >= 0 else -1
+    if text[at + 1 : at + 2] in ("!", "?", "/"):
+        return text.find(">", at)
+    return at + 1
+
+
+def _closing(text: str, name: str, at: int) -> int:
+    """Return where the end tag of an element of raw text begins; -1 where there is none."""
+    found = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
+    return -1 if found is None else found.start()
