@@ -10,7 +10,23 @@ from __future__ import annotations
 from gatewaycore.rules.indexes.dialect import Dialect, Fetched, PageError, Written
 from gatewaycore.rules.indexes.forms import Form, Forms
 from gatewaycore.rules.indexes.live import Live
+from gatewaycore.rules.indexes.route import Asked, IndexRoute, Layout, ProjectRoute, index_pattern
 from gatewaycore.rules.indexes.shelf import Shelf
 from gatewaycore.rules.indexes.source import Source
 
-__all__ = ["Dialect", "Fetched", "Form", "Forms", "Live", "PageError", "Shelf", "Source", "Written"]
+__all__ = [
+    "Asked",
+    "Dialect",
+    "Fetched",
+    "Form",
+    "Forms",
+    "IndexRoute",
+    "Layout",
+    "Live",
+    "PageError",
+    "ProjectRoute",
+    "Shelf",
+    "Source",
+    "Written",
+    "index_pattern",
+]
