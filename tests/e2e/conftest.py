@@ -12,7 +12,7 @@ from tests.e2e.container_clients import CLIENTS
 from tests.e2e.origin import Origin
 from tests.e2e.pulling import ContainerClient, Room
 from tests.e2e.registries import ANN, BOB, Lab, Registry
-from tests.e2e.report import Table
+from tests.e2e.report import Grid, Table
 from tests.e2e.running import Client, Programs
 
 _SHOWN = 4000
@@ -102,6 +102,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 _TABLE = pytest.StashKey[Table]()
+_GRID = pytest.StashKey[Grid]()
 
 
 @pytest.fixture(scope="session")
@@ -110,10 +111,22 @@ def table(pytestconfig: pytest.Config) -> Table:
     return pytestconfig.stash.setdefault(_TABLE, Table())
 
 
+@pytest.fixture(scope="session")
+def grid(pytestconfig: pytest.Config) -> Grid:
+    """What package managers were seen to do, printed at the end."""
+    return pytestconfig.stash.setdefault(_GRID, Grid())
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what tests have filled in."""
     table = config.stash.get(_TABLE, Table())
-    for title, lines in (("container clients through the gateway", table.lines()), ("figures", table.figures)):
+    grid = config.stash.get(_GRID, Grid())
+    installs = [*grid.lines(), "", "each cell: installed, and what the gateway answered when it was asked for the same page again"]
+    for title, lines in (
+        ("container clients through the gateway", table.lines()),
+        ("package managers through the gateway", installs if grid.cells else []),
+        ("figures", table.figures),
+    ):
         if lines:
             terminalreporter.section(title)
             for line in lines:

@@ -48,3 +48,25 @@ def _shown(head: str) -> str:
     way, _, kind = head.partition("|")
     strategy, _, what = way.partition(", ")
     return f"{strategy:<8} {kind}" + ("" if what in ("anonymous", "token") else f" ({what})")
+
+
+@define
+class Grid:
+    """What tests have seen, in words: one row for each client, one column for each way.
+
+    Attributes:
+        cells: by row, then by column.
+    """
+
+    cells: dict[str, dict[str, str]] = field(factory=dict)
+
+    def note(self, row: str, column: str, seen: str) -> None:
+        """Fill a cell in."""
+        self.cells.setdefault(row, {})[column] = seen
+
+    def lines(self) -> list[str]:
+        """Return the grid, one line for each row."""
+        columns = list(dict.fromkeys(column for cells in self.cells.values() for column in cells))
+        table = [["", *columns], *([row, *(cells.get(column, "-") for column in columns)] for row, cells in self.cells.items())]
+        widths = [max(map(len, one)) for one in zip(*table, strict=True)]
+        return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
