@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
-import anyio
 import httpcore
 import pytest
 from attrs import define, field
 
-import gatewaycore_asgi.proxying
-import gatewaycore_wsgi.proxying
 from gatewaycore import upstreams
 from gatewaycore.decision import (
     KEPT_BYTES,
@@ -41,25 +36,18 @@ from gatewaycore.request import Request as Incoming
 from gatewaycore.route import Everything, Match
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
-from gatewaycore_asgi import GatewayApp as AsgiApp
-from gatewaycore_asgi.types import Message
-from gatewaycore_wsgi import GatewayApp as WsgiApp
+from tests.adapters import ADAPTERS, Adapter, Wsgi
 from tests.worlds import (
-    Answered,
     Asked,
     HangingUp,
     Received,
     Script,
     Upstream,
     Write,
-    answered,
-    drive,
-    environ_of,
     journal,
     open_service,
     packages,
     plain,
-    scope_of,
 )
 
 GET = Asked("GET", "https://scripted.example/x")
@@ -143,148 +131,7 @@ def to(upstream: Upstream | HangingUp, method: str = "GET", path: str = "/", **m
     return Request(method, f"http://{upstream.authority}{path}", Headers(), private=True, **more)
 
 
-# --- adapters ------------------------------------------------------------------------------------------------------------
-
-
-class Adapter(Protocol):
-    """One of the two, driven in process."""
-
-    room: ModuleType
-
-    def ask(self, service: Service, asked: Sequence[Asked], at_once: bool = False) -> list[Answered]:
-        """Return the answers to several requests: one after the other, or all of them at once."""
-        ...
-
-    def flight(self, waiting: threading.Semaphore) -> type:
-        """Return a kind of `_Flight` that tells when somebody waits for it."""
-        ...
-
-    def drain(self, service: Service, asked: Asked) -> int:
-        """Return how many bytes an answer has, none of which is kept."""
-        ...
-
-
-class Asgi:
-    room = gatewaycore_asgi.proxying
-
-    def ask(self, service: Service, asked: Sequence[Asked], at_once: bool = False) -> list[Answered]:
-        async def run() -> list[list[Message]]:
-            app = AsgiApp(service)
-            try:
-                if at_once:
-                    return await asyncio.wait_for(asyncio.gather(*(drive(app, scope_of(one), one.body) for one in asked)), 30)
-                return [await asyncio.wait_for(drive(app, scope_of(one), one.body), 30) for one in asked]
-            finally:
-                await app.aclose()
-
-        return [answered(messages, []) for messages in asyncio.run(run())]
-
-    def flight(self, waiting: threading.Semaphore) -> type:
-        class Noticed:
-            def __init__(self) -> None:
-                self._event = anyio.Event()
-                self.set = self._event.set
-
-            async def wait(self) -> None:
-                waiting.release()
-                await self._event.wait()
-
-        class Flight(gatewaycore_asgi.proxying._Flight):
-            def __init__(self) -> None:
-                super().__init__()
-                self.done = cast(Any, Noticed())
-
-        return Flight
-
-    def drain(self, service: Service, asked: Asked) -> int:
-        count = 0
-
-        async def run() -> None:
-            app = AsgiApp(service)
-            never = asyncio.Event()
-
-            async def receive() -> Message:
-                await never.wait()
-                raise AssertionError
-
-            async def send(message: Message) -> None:
-                nonlocal count
-                count += len(message.get("body", b""))
-
-            await app(scope_of(asked), receive, send)
-            await app.aclose()
-
-        asyncio.run(run())
-        return count
-
-
-class Wsgi:
-    room = gatewaycore_wsgi.proxying
-
-    def ask(self, service: Service, asked: Sequence[Asked], at_once: bool = False) -> list[Answered]:
-        app = WsgiApp(service)
-        seen: dict[int, Answered | Exception] = {}
-
-        def one(number: int) -> None:
-            try:
-                seen[number] = self._ask(app, asked[number])
-            except Exception as error:
-                seen[number] = error
-
-        try:
-            if at_once:
-                threads = [threading.Thread(target=one, args=(number,)) for number in range(len(asked))]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join(30)
-            else:
-                for number in range(len(asked)):
-                    one(number)
-        finally:
-            app.close()
-        answers = [seen[number] for number in range(len(asked))]
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-        return [answer for answer in answers if isinstance(answer, Answered)]
-
-    def _ask(self, app: WsgiApp, asked: Asked) -> Answered:
-        heads: list[tuple[str, list[tuple[str, str]]]] = []
-
-        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-            heads.append((status, headers))
-            return lambda _: None
-
-        body: Any = app(environ_of(asked), start_response)
-        try:
-            whole = b"".join(body)
-        finally:
-            getattr(body, "close", lambda: None)()
-        ((status, headers),) = heads
-        return Answered(int(status[:3]), Headers(headers), whole, [])
-
-    def flight(self, waiting: threading.Semaphore) -> type:
-        class Noticed(threading.Event):
-            def wait(self, timeout: float | None = None) -> bool:
-                waiting.release()
-                return super().wait(timeout)
-
-        class Flight(gatewaycore_wsgi.proxying._Flight):
-            def __init__(self) -> None:
-                super().__init__()
-                self.done = Noticed()
-
-        return Flight
-
-    def drain(self, service: Service, asked: Asked) -> int:
-        app = WsgiApp(service)
-        count = sum(map(len, app(environ_of(asked), lambda status, headers, exc_info=None, /: lambda _: None)))
-        app.close()
-        return count
-
-
-@pytest.fixture(params=[Asgi(), Wsgi()], ids=["asgi", "wsgi"])
+@pytest.fixture(params=ADAPTERS.values(), ids=list(ADAPTERS))
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     made: Adapter = request.param
     return made
