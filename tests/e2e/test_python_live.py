@@ -18,9 +18,11 @@ from tests.e2e.running import Client, Gateway, Programs, module
 
 pytestmark = pytest.mark.e2e
 
-FUEL = Wheel("rocket_fuel", "0.9")
+MACHINE = platform.machine()
+FUEL = Wheel("rocket_fuel", "0.9", tag=f"py3-none-linux_{MACHINE}")
 WHEELS = (Wheel("rocket_skates", "1.2.2"), Wheel("rocket_skates", "1.2.3", ("rocket-fuel>=0.5",)), FUEL, Wheel("secret_plan", "1.0"))
 ALONE = {"PIP_CONFIG_FILE": "/dev/null", "PIP_RETRIES": "0", "UV_NO_CONFIG": "1", "UV_NO_PROGRESS": "1", "UV_HTTP_RETRIES": "0"}
+ALONE |= {"POETRY_VIRTUALENVS_IN_PROJECT": "true", "PDM_CHECK_UPDATE": "false", "PDM_NON_INTERACTIVE": "1"}
 
 
 @frozen
@@ -44,8 +46,7 @@ def by_pip(client: Client, programs: Path, index: str, into: Path) -> None:
     python = str(programs / "python")
     # Without TLS it keeps what it fetches only from hosts that it is told to trust.
     options = ("--disable-pip-version-check", "install", "--trusted-host", urlsplit(index).netloc, "--index-url", index)
-    options = (*options, "--target", str(into))
-    client.run(python, "-m", "pip", *options, "Rocket.Skates")
+    client.run(python, "-m", "pip", *options, "--target", str(into), "Rocket.Skates")
 
 
 def by_uv(client: Client, programs: Path, index: str, into: Path) -> None:
@@ -67,7 +68,7 @@ def by_poetry(client: Client, programs: Path, index: str, into: Path) -> None:
 
 def by_pdm(client: Client, programs: Path, index: str, into: Path) -> None:
     project(into, f'[tool.pdm]\ndistribution = false\n[[tool.pdm.source]]\nname = "pypi"\nurl = "{index}"\nverify_ssl = false\n')
-    client.run(str(programs / "pdm"), "install", "--no-self", "--project", str(into), "--python", sys.executable)
+    client.run(str(programs / "pdm"), "install", "--no-self", "--project", str(into))
 
 
 INSTALLERS: Mapping[str, Installer] = {
@@ -144,14 +145,17 @@ def check(events: list[Any], installer: Installer, metadata: bool) -> None:
     }
     pages = {(event.package, event.variables["project"]) for event in events if event.kind == "metadata" and event.version is None}
     assert pages == {("Rocket_Skates", "rocket-skates"), ("fuel", "rocket-fuel")}
+    # Where the file does not say, the client may.
+    (said_arch,) = {event.arch for event in events if event.kind == "download" and event.package == "Rocket_Skates"}
+    assert said_arch in (MACHINE, None)
     downloads = {
-        (event.package, event.version, event.platform, event.decision, event.target, event.variables["file-type"])
+        (event.package, event.version, event.platform, event.arch, event.decision, event.target, event.variables["file-type"])
         for event in events
         if event.kind == "download"
     }
     assert downloads == {
-        ("Rocket_Skates", "1.2.3", "allplatforms", "redirect", "127.0.0.2", "wheel"),
-        ("fuel", "0.9", "allplatforms", "redirect", "127.0.0.2", "wheel"),
+        ("Rocket_Skates", "1.2.3", "allplatforms", said_arch, "redirect", "127.0.0.2", "wheel"),
+        ("fuel", "0.9", "linux", MACHINE, "redirect", "127.0.0.2", "wheel"),
     }
     apart = {(event.package, event.version) for event in events if event.kind == "metadata" and event.version is not None}
     assert apart == ({("Rocket_Skates", "1.2.3"), ("fuel", "0.9")} if metadata else set())

@@ -17,9 +17,11 @@ from gatewaycore.rules.indexes import PageError
 MOST_ATTRIBUTES: Final = 1_000_000
 """Of one page. Links to ten thousand files have sixty thousand."""
 
+_TOO_MUCH: Final = "holds more than any index has to say"
 _NAME: Final = re.compile(r"[A-Za-z][^\s/>]*+")
 # One attribute and what stands before it: a name, and a value in quotes of either kind or in none.
-_ATTRIBUTE: Final = re.compile(r"""[\s/]*+([^\s/>=][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+))?+)?+""")
+_ATTRIBUTE: Final = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?+""")
+_UNCLOSED: Final = re.compile(r"\s*+=")
 # How indexes write them, whole: read at once, an attribute after the other only where this does not fit.
 _USUAL: Final = re.compile(r"""<a((?:\s++[a-z-]++="[^"]*+")++)\s*+>""")
 _PAIR: Final = re.compile(r"""([a-z-]++)="([^"]*+)\"""")
@@ -41,6 +43,8 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         if usual is not None:
             pairs = _PAIR.findall(usual[1])
             left -= len(pairs)
+            if left < 0:
+                raise PageError(_TOO_MUCH)
             yield "a", {name: unescape(value) if "&" in value else value for name, value in reversed(pairs)}
             at = text.find("<", usual.end())
             continue
@@ -54,14 +58,12 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             at = named.end()
             while (end := _END.match(text, at)) is None:
                 found = _ATTRIBUTE.match(text, at)
-                if found is None:
-                    if text[at : at + 1] == "=":
-                        at += 1
-                        continue
+                if found is None or (found.lastindex == 1 and _UNCLOSED.match(text, found.end()) is not None):
+                    # The text ends here, or what would be a value begins with a quote that nothing closes.
                     return
                 at, left = found.end(), left - 1
                 if left < 0:
-                    raise PageError("holds more than any index has to say")
+                    raise PageError(_TOO_MUCH)
                 if wanted:
                     value = found[2] or found[3] or found[4] or ""
                     attributes.setdefault(found[1].lower(), unescape(value) if "&" in value else value)

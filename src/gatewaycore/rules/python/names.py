@@ -87,13 +87,27 @@ def described(file_name: str, project: NormalName) -> FileName:
         platform, arch = ("allplatforms", None) if tag == "any" else _platform(tag)
         return FileName(None if version is None else str(version), "wheel", platform, arch)
     ending = _ARCHIVE.search(file_name)
-    rest = _behind_name(file_name if ending is None else file_name[: ending.start()], project)
-    leading = None if rest is None else _LEADING_VERSION.match(rest)
-    version = parse_version(rest) or parse_version(leading[0] if leading else None)
-    behind = "" if rest is None or version is None or leading is None else rest[leading.end() :]
+    file_type = None if ending is None else _TYPES.get(ending[1], "sdist")
+    text, behind = _split(_behind_name(file_name if ending is None else file_name[: ending.start()], project), file_type)
+    version = parse_version(text)
     platform, arch = _platform(behind)
-    file_type = None if ending is None else _TYPES.get(ending[1]) or ("sdist" if platform is None else "dumb")
+    if file_type == "sdist" and platform is not None:
+        file_type = "dumb"
     return FileName(None if version is None else str(version), file_type, platform, arch)
+
+
+def _split(rest: str | None, file_type: str | None) -> tuple[str | None, str]:
+    """Return the version in what follows a project's name, and what follows that."""
+    if rest is None:
+        return None, ""
+    if file_type == "rpm":
+        # name-version-release.arch: a release is no part of the version, though "1.0-1" could be one.
+        text, _, behind = rest.partition("-")
+        return text, behind
+    if parse_version(rest) is not None:
+        return rest, ""
+    leading = _LEADING_VERSION.match(rest)
+    return (None, "") if leading is None else (leading[0], rest[leading.end() :])
 
 
 def version_of(file_name: str, project: NormalName) -> Version | None:
