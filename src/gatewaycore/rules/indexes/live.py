@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
@@ -24,6 +25,11 @@ PATIENT_S = 30.0
 
 IMPATIENT_S = 10.0
 """How long it waits for news of one that is: installers give up after 15 s."""
+
+_NAME_CHARACTERS = 512
+_SLASHES = frozenset("/\\")
+# Of ten thousand names nearly all are made of these.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9._~+!-]+").fullmatch
 
 LOOK_AGAIN = timedelta(seconds=15)
 """How old a page must be for a file that it does not have to be looked for anew: another node may have shown it to a client already."""
@@ -140,12 +146,11 @@ def file_href(name: str) -> str:
 
     A colon left alone would make a scheme of what stands before it (RFC 3986 §4.2).
     """
-    return quote(name, safe="+!~")
+    return name if _PLAIN_NAME(name) is not None else quote(name, safe="+!~")
 
 
 def is_file_name(name: str) -> bool:
     """Tell whether a name may be one segment of a path."""
-    return bool(name) and name not in (".", "..") and len(name) <= 512 and name.isprintable() and not _SLASHES.intersection(name)
-
-
-_SLASHES = frozenset("/\\")
+    if len(name) > _NAME_CHARACTERS or name in ("", ".", ".."):
+        return False
+    return _PLAIN_NAME(name) is not None or (name.isprintable() and _SLASHES.isdisjoint(name))

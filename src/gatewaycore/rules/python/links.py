@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from html import unescape
 from typing import Final
 
@@ -24,6 +25,8 @@ _ATTRIBUTE: Final = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^
 _UNCLOSED: Final = re.compile(r"\s*+=")
 # How indexes write them, whole: read at once, an attribute after the other only where this does not fit.
 _USUAL: Final = re.compile(r"""<a((?:\s++[a-z-]++="[^"]*+")++)\s*+>""")
+# What stands between two of them, most of the time.
+_BETWEEN: Final = re.compile(r"""[^<]*+</a>\s*+(?:<br\s*+/?>\s*+)?+""")
 _PAIR: Final = re.compile(r"""([a-z-]++)="([^"]*+)\"""")
 _END: Final = re.compile(r"[\s/]*+>")
 _WANTED: Final = frozenset({"a", "base", "meta"})
@@ -45,8 +48,9 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             left -= len(pairs)
             if left < 0:
                 raise PageError(_TOO_MUCH)
-            yield "a", {name: unescape(value) if "&" in value else value for name, value in reversed(pairs)}
-            at = text.find("<", usual.end())
+            yield "a", {name: _unescaped(value) if "&" in value else value for name, value in reversed(pairs)}
+            between = _BETWEEN.match(text, usual.end())
+            at = text.find("<", usual.end() if between is None else between.end())
             continue
         named = _NAME.match(text, at + 1)
         if named is None:
@@ -66,7 +70,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
                     raise PageError(_TOO_MUCH)
                 if wanted:
                     value = found[2] or found[3] or found[4] or ""
-                    attributes.setdefault(found[1].lower(), unescape(value) if "&" in value else value)
+                    attributes.setdefault(found[1].lower(), _unescaped(value) if "&" in value else value)
             at = end.end()
             if wanted:
                 yield name, attributes
@@ -75,6 +79,12 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         if at < 0:
             return
         at = text.find("<", at)
+
+
+# Which Pythons a file fits is the same for most files of a page.
+@lru_cache(maxsize=512)
+def _unescaped(value: str) -> str:
+    return unescape(value)
 
 
 def _behind(text: str, at: int) -> int:
