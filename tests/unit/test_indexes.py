@@ -8,12 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 
 from gatewaycore.decision import Failure, Proxy, Read, Redirect, Respond, Step, Upstream
+from gatewaycore.errors import ConfigError
+from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
-from gatewaycore.rules.indexes import Fetched, Form, Forms, Live, PageError, Shelf, Source, Written
+from gatewaycore.route import Match
+from gatewaycore.rules.indexes import Asked, Fetched, Form, Forms, Live, PageError, ProjectRoute, Shelf, Source, Written, index_pattern
+from gatewaycore.rules.indexes.live import file_href, is_file_name
+from gatewaycore.testing import Seen, simulate
 
 BASE = "https://pkgs.acme.example/list"
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -194,3 +199,359 @@ def test_a_page_may_be_packed(index: Index) -> None:
 
 def test_the_gateways_own_address_stands_where_a_dialect_wants_it(index: Index) -> None:
     assert index.page(accept="text/uri-list").body == b"https://pkgs.example/a-1.txt\nhttps://pkgs.example/b-2.txt\n"
+
+
+# --- asking again, and doing without -------------------------------------------------------------------------------------
+
+
+def test_without_an_entity_tag_the_date_is_asked_about(index: Index) -> None:
+    index.says(b"a-1.txt", last_modified="Fri, 02 Jan 2026 03:04:05 GMT")
+    index.page()
+    index.pass_(61)
+    index.says(b"b-2.txt")
+    after = index.page()
+    assert index.asked[1].headers["if-modified-since"] == "Fri, 02 Jan 2026 03:04:05 GMT"
+    assert after.body == b"b-2.txt"
+    assert after.headers["cache-status"] == "gatewaycore; fwd=stale; fwd-status=200; stored; ttl=60"
+    index.pass_(61)
+    index.page()
+    assert set(index.asked[2].headers) == {"accept", "accept-encoding", "user-agent"}
+
+
+def test_a_client_that_has_the_page_is_told_so(index: Index) -> None:
+    tag = index.page().headers["etag"]
+    answer = index.page(if_none_match=f'"x", W/{tag}')
+    assert (answer.status, answer.body, answer.headers["etag"], answer.headers["vary"]) == (304, b"", tag, "Accept")
+    assert "content-type" not in answer.headers
+    assert index.page(accept="application/x-count", if_none_match=tag).status == 200
+
+
+def test_an_upstream_that_failed_rests(index: Index) -> None:
+    index.page()
+    index.pass_(60)
+    index.answer = "protocol"
+    first, second = index.page(), index.page()
+    assert (len(index.asked), first.kept, second.kept) == (2, True, True)
+    assert second.headers["warning"].startswith("110")
+    # Of all who ask one tells the operator.
+    assert (bool(first.note), bool(second.note)) == (True, False)
+    index.pass_(10)
+    index.says(b"c-3.txt")
+    after = index.page()
+    assert (after.body, len(index.asked)) == (b"c-3.txt", 3)
+    assert "warning" not in after.headers
+
+
+@pytest.mark.parametrize(("reason", "status"), [("connect", 502), ("timeout", 504), ("protocol", 502), ("address", 502)])
+def test_so_does_one_that_never_gave_anything(index: Index, reason: Failure, status: int) -> None:
+    index.answer = reason
+    first, second = index.page(), index.page()
+    assert (first.status, second.status, len(index.asked)) == (status, status, 1)
+    assert (bool(first.note), bool(second.note)) == (True, False)
+    index.says(b"a-1.txt")
+    index.pass_(10)
+    assert index.page().status == 200
+
+
+def test_an_old_page_is_shown_no_more(index: Index) -> None:
+    index.page()
+    index.pass_(60 + 86_400)
+    index.answer = "connect"
+    assert index.page().status == 502
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_no_more_is_not_shown_on(index: Index, status: int) -> None:
+    index.page()
+    index.pass_(60)
+    index.says(status=status)
+    assert [index.page().status for _ in range(2)] == [404, 404]
+    assert len(index.asked) == 2
+    index.pass_(30)
+    index.says(b"a-1.txt")
+    assert index.page().status == 200
+
+
+@pytest.mark.parametrize(("retry_after", "told"), [("7", "7"), ("soon", None), ("999999", None), (None, None)])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_upstream_says_when_to_come_back(index: Index, status: int, retry_after: str | None, told: str | None) -> None:
+    index.answer = (status, {} if retry_after is None else {"retry-after": retry_after}, b"")
+    answer = index.page()
+    assert (answer.status, answer.headers.get("retry-after")) == (503, told)
+
+
+def test_pages_are_bounded_in_memory() -> None:
+    index = Index()
+    index.live = Live(index.source, Plain(), Shelf(6_000))
+    for project in ("a", "b", "c", "a"):
+        index.says(b"x" * 700 + b".txt")
+        index.page(project)
+    assert len(index.asked) == 4
+    index.page("a")
+    assert len(index.asked) == 4
+
+
+def test_what_is_larger_than_the_shelf_is_shown_all_the_same() -> None:
+    index = Index()
+    index.live = Live(index.source, Plain(), Shelf(100))
+    assert [index.page().status for _ in range(2)] == [200, 200]
+    assert len(index.asked) == 2
+
+
+def test_a_shelf_forgets(index: Index) -> None:
+    index.page()
+    index.live.shelf.clear()
+    index.page()
+    assert len(index.asked) == 2
+
+
+# --- being led ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("location", "permitted"),
+    [
+        ("/list/other.txt", True),
+        ("https://PKGS.acme.example:443/x", True),
+        ("https://mirror.acme.example/x", True),
+        ("https://mirror.acme.example:8443/x", False),
+        ("https://cache.acme.example:8443/x#part", True),
+        ("https://cache.acme.example/x", False),
+        ("http://mirror.acme.example/x", False),
+        ("http://pkgs.acme.example/x", False),
+        ("https://evil.example/x", False),
+        ("https://pkgs.acme.example@evil.example/x", False),
+        ("https://pkgs.acme.example:99999/x", False),
+        ("ftp://pkgs.acme.example/x", False),
+    ],
+)
+def test_redirects_are_followed_where_they_may_lead(location: str, permitted: bool) -> None:
+    index = Index(source=Source.parse(BASE, hosts=("mirror.acme.example", "cache.acme.example:8443")))
+    index.says(status=302, location=location)
+    answer = index.page()
+    assert answer.status == 502
+    assert len(index.asked) == (5 if permitted else 1)
+    assert (b"without end" if permitted else b"not known to lead") in answer.body
+    assert all("#" not in asked.url for asked in index.asked)
+
+
+def test_an_index_without_tls_may_lead_to_its_hosts_without() -> None:
+    source = Source.parse("http://pkgs.acme.example/list", hosts=("mirror.acme.example",))
+    assert source.permits("http://mirror.acme.example/x")
+    assert (source.name, source.url) == ("pkgs.acme.example", "http://pkgs.acme.example/list/")
+
+
+def test_a_redirect_to_nowhere(index: Index) -> None:
+    index.says(status=302)
+    assert index.page().status == 502
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "pkgs.acme.example",
+        "https://",
+        "https://a b/",
+        "https://a.example/?x",
+        "https://a.example/#x",
+        "https://ü.example/",
+        "https://[/",
+    ],
+)
+def test_what_is_no_index(text: str) -> None:
+    with pytest.raises(ConfigError, match="is not the URL of an index"):
+        Source.parse(text)
+
+
+def test_credentials_are_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Source.parse("https://ann:secret@pkgs.acme.example/simple")
+    assert "secret" not in str(caught.value)
+
+
+# --- files, again --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [
+        ("a.txt", f"{BASE}/a.txt"),
+        ("../a.txt#sha256=ab", "https://pkgs.acme.example/a.txt"),
+        ("//files.example/a.txt", "https://files.example/a.txt"),
+        ("https://files.example:8443/a%20b.txt?x=1", "https://files.example:8443/a%20b.txt?x=1"),
+        ("https://files.example/é", "https://files.example/%C3%A9"),
+        ("https://files.example/a\\b", "https://files.example/a%5Cb"),
+        (" https://files.example/a ", "https://files.example/a"),
+        ("http://127.0.0.1/a", None),
+        ("http://0x7f000001/a", None),
+        ("https://localhost/a", None),
+        ("https://files.localhost./a", None),
+        ("https://[::1]/a", None),
+        ("https://169.254.169.254/a", None),
+        ("https://ann@files.example/a", None),
+        ("javascript:alert(1)", None),
+        ("https://[/a", None),
+        ("https:///a", None),
+    ],
+)
+def test_where_a_link_leads(link: str, url: str | None) -> None:
+    assert Fetched("x", f"{BASE}/x.txt", "text/plain", None, b"").locate(link) == url
+
+
+def test_links_inside_of_a_network_where_that_is_permitted() -> None:
+    page = Fetched("x", f"{BASE}/x.txt", "text/plain", None, b"", private=True)
+    assert page.locate("http://127.0.0.1:8080/a") == "http://127.0.0.1:8080/a"
+    assert page.locate("http://localhost/a") == "http://localhost/a"
+    assert page.locate("http://169.254.169.254/a") is None
+
+
+def test_what_stands_beside_a_file_stands_beside_its_path(index: Index) -> None:
+    index.says(b"https://files.example/a-1.txt?key=b")
+    found = index.perform(index.live.file(index.request(), "skates", "a-1.txt?key=b", 307, ".sig"))
+    assert found == Redirect("https://files.example/a-1.txt.sig?key=b", 307)
+
+
+def test_a_new_file_is_looked_for_anew_though_not_at_once(index: Index) -> None:
+    """Another node may have shown its page already."""
+    index.page()
+    index.says(b"a-1.txt b-2.txt c-3.txt")
+    assert index.file("c-3.txt").status == 404
+    index.pass_(15)
+    assert index.file("c-3.txt") == Redirect(f"{BASE}/c-3.txt", 302)
+    assert len(index.asked) == 2
+
+
+def test_a_file_of_any_form_at_hand_is_known(index: Index) -> None:
+    index.page(accept="application/x-count")
+    assert index.file("a-1.txt").status == 302
+    assert len(index.asked) == 1
+
+
+def test_files_in_an_outage(index: Index) -> None:
+    index.page()
+    index.pass_(60)
+    index.answer = "connect"
+    assert [index.file("a-1.txt").status for _ in range(2)] == [302, 302]
+    assert (index.file("c-3.txt").status, len(index.asked)) == (404, 2)
+    index.live.shelf.clear()
+    assert [index.file("a-1.txt").status for _ in range(2)] == [502, 502]
+    assert len(index.asked) == 3
+
+
+def test_a_file_that_was_not_there_when_its_page_was_read_is_no_event(index: Index) -> None:
+    answer = index.file("c-3.txt")
+    assert isinstance(answer, Respond)
+    assert (answer.status, answer.kept) == (404, True)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\nb", "x" * 513])
+def test_names_that_no_file_has(name: str) -> None:
+    assert not is_file_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "href"), [("a-1+x~y!z.whl", "a-1+x~y!z.whl"), ("a b.zip", "a%20b.zip"), ("c:x", "c%3Ax"), ("ü", "%C3%BC")]
+)
+def test_names_as_links(name: str, href: str) -> None:
+    assert is_file_name(name)
+    assert file_href(name) == href
+
+
+# --- packages of pages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("parameters", ["", "; charset=latin-1", '; x=y; Charset="latin-1"', "; charset="])
+def test_what_a_page_says_of_its_text(index: Index, parameters: str) -> None:
+    index.answer = (200, {"content-type": f"Text/HTML{parameters}"}, b"x")
+    wanted = b"latin-1" if "latin" in parameters else b"None"
+    assert index.page().body == b"the index behind this gateway sent a page that is no text (" + wanted + b")"
+
+
+def test_a_page_that_is_too_large(index: Index) -> None:
+    index.live.source = evolve(index.source, page_bytes=10)
+    index.says(b"x" * 11)
+    assert index.page().body == b"the index behind this gateway sent a page of more than 10 bytes"
+    index.live.shelf.clear()
+    index.says(gzip.compress(b"x" * 11), content_encoding="gzip")
+    # It is as long as it says only when it is unfolded.
+    assert b"more than 10 bytes" in index.page().body
+
+
+def test_identity_is_no_coding(index: Index) -> None:
+    index.says(b"a-1.txt", content_encoding="Identity")
+    assert index.page().body == b"a-1.txt"
+
+
+def test_the_same_page_under_two_addresses_has_two_tags(index: Index) -> None:
+    here = index.page(accept="text/uri-list")
+    there = index.perform(index.live.page(evolve(index.request(accept="text/uri-list"), port=8443), "skates"))
+    assert isinstance(there, Respond)
+    assert there.body.startswith(b"https://pkgs.example:8443/a-1.txt\n")
+    assert here.headers["etag"] != there.headers["etag"]
+    assert len(index.asked) == 1
+
+
+# --- routes --------------------------------------------------------------------------------------------------------------
+
+
+class Paths:
+    """``/list/PROJECT`` and ``/list/PROJECT/FILE``; ``/list`` itself is a greeting."""
+
+    def read(self, path: str) -> Asked | Respond | None:
+        project, _, file = path.removeprefix("/list").removeprefix("/").partition("/")
+        if not project:
+            return Respond(200, body=b"hello")
+        if project == "elsewhere":
+            return None
+        return Asked(project, file or None, version="1", platform="linux", arch="arm64", variables={"v": "w"})
+
+
+LIST = index_pattern("list", ("/list",), Plain(), Paths())
+
+
+def part(project: str = "skates", package: str = "p", **more: Any) -> ProjectRoute:
+    return ProjectRoute(f"x/{project}", "pkgs.example", package, LIST, project, Source.parse(BASE), **more)
+
+
+def ask(gateway: Gateway, path: str, method: str = "GET") -> Seen:
+    answer = (200, {"content-type": "text/plain"}, b"a-1.txt")
+    return simulate(gateway, method, f"https://pkgs.example{path}", upstream=lambda _: answer)
+
+
+def test_a_route_serves_the_projects_of_a_domain() -> None:
+    gateway = Gateway.compile([part(), part("boots", "q", status=307)])
+    page, file = ask(gateway, "/list/skates"), ask(gateway, "/list/boots/a-1.txt?x=y")
+    assert (page.status, page.body, page.rule) == (200, b"a-1.txt", "pkgs.example/list")
+    (event,) = page.events
+    assert (event.package, event.package_type, event.kind, event.version, event.rule) == ("p", "list", "metadata", None, "x/skates")
+    assert event.variables == {"project": "skates", "v": "w"}
+    assert (file.status, file.location) == (307, f"{BASE}/a-1.txt?x=y")
+    (event,) = file.events
+    assert (event.package, event.kind, event.version, event.platform, event.arch) == ("q", "download", "1", "linux", "arm64")
+    assert event.variables == {"x": "y", "project": "boots", "v": "w", "file": "a-1.txt"}
+
+
+def test_a_route_answers_for_what_is_no_project() -> None:
+    gateway = Gateway.compile([part()])
+    unknown = ask(gateway, "/list/boots")
+    assert (unknown.status, unknown.body, unknown.events) == (404, b"this index has no such project", [])
+    posted = ask(gateway, "/list/skates", "POST")
+    assert (posted.status, posted.headers["allow"], posted.events) == (405, "GET, HEAD", [])
+    assert (ask(gateway, "/list").body, ask(gateway, "/list").events) == (b"hello", [])
+    assert ask(gateway, "/list/elsewhere").rule is None
+    gateway.forget()
+
+
+def test_one_project_of_two_rules() -> None:
+    with pytest.raises(ConfigError, match="the project skates is another rule's already"):
+        Gateway.compile([part(), part(package="q")])
+    gateway = Gateway.compile([part(), part(package="q", priority=1)])
+    assert ask(gateway, "/list/skates").events[0].package == "q"
+
+
+def test_a_part_by_itself_is_nothing() -> None:
+    request = Request("GET", "pkgs.example", "/list/skates")
+    alone = part()
+    match = Match(alone, {})
+    assert (alone.decide(request, match), alone.observe(request, match)) == (Respond(404), None)

@@ -106,7 +106,7 @@ class Live:
             project: whose file it is.
             name: of the file, decoded, as the page's links have it.
             status: of the redirect.
-            suffix: what is asked for stands beside the file, under its URL with this behind it: ".metadata".
+            suffix: what is asked for stands beside the file, under its path with this behind it: ".metadata".
         """
         now = request.received_at
         finish = partial(self._send_on, request, name, status, suffix)
@@ -125,13 +125,17 @@ class Live:
         trouble = self.shelf.trouble(sought.key, now)
         if trouble is not None:
             return trouble.answer
-        return Proxy(partial(PageConversation, sought, now, finish), PATIENT_S if latest is None else IMPATIENT_S)
+        at_hand = self.shelf.page(sought.key) is not None
+        return Proxy(partial(PageConversation, sought, now, finish), IMPATIENT_S if at_hand else PATIENT_S)
 
     def _send_on(self, request: Request, name: str, status: int, suffix: str, kept: Kept, _stale: bool, _came: str) -> Respond | Redirect:
         url = kept.written.files.get(name)
         if url is None:
             return evolve(self._no_file(), kept=True)
-        return Redirect(carry(url + suffix, request.query), status)
+        if suffix:
+            path, question_mark, query = url.partition("?")
+            url = f"{path}{suffix}{question_mark}{query}"
+        return Redirect(carry(url, request.query), status)
 
     def _no_file(self) -> Respond:
         return self.dialect.refuse(404, "this project has no such file")

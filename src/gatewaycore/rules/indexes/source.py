@@ -44,7 +44,7 @@ class Source:
         Raises:
             ConfigError: `text` is not the URL of an index. It is not repeated where it may hold a password.
         """
-        if "@" in urlsplit(text).netloc:
+        if "@" in text:
             what = "a username or a password stands in the URL"
             raise ConfigError([Problem("index", what, "the gateway shows no credentials to an index: name one that anybody may read")])
         if authority(text) is None or "?" in text or "#" in text or not text.isascii():
