@@ -239,6 +239,17 @@ def test_an_upstream_inside_of_a_network_is_not_asked(serving: Serving, adapter:
     assert (seen.status, seen.body) == (502, b"the index behind this gateway has no address that this gateway connects to\n")
 
 
+def test_many_who_wait_for_a_page_that_is_none(serving: Serving, adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    """It is read once, and the operator told once."""
+    with Upstream(plain(200, [("Content-Type", JSON)], PAGE[:-5])) as upstream:
+        seen = adapter.ask(serving.before(upstream.authority), [AS_JSON] * 50, at_once=True)
+        assert len(upstream.received) == 1
+    assert {(answer.status, answer.body) for answer in seen} == {
+        (502, b"the index behind this gateway sent a page that is no JSON of the kind that it says it is\n")
+    }
+    assert len([record for record in caplog.records if "asked for 'rocket-skates'" in record.getMessage()]) == 1
+
+
 def test_an_outage_in_front_of_many(serving: Serving, adapter: Adapter) -> None:
     """Everybody gets the page at hand, and the upstream that is down is asked once."""
     down = threading.Event()

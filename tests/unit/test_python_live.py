@@ -357,7 +357,8 @@ def test_an_empty_project_in_json_is_one() -> None:
 
 
 def test_html_as_old_indexes_write_it() -> None:
-    page = f"""<html><head><meta name="pypi:repository-version" content="1.3"><meta name=pypi:x>
+    page = f"""<html><head><meta name="pypi:repository-version" content="1.3"><meta name=pypi:x><meta name="viewport">
+    <meta name="pypi:project-status" content="deprecated">
     <base href="../../packages/"><base href="/no/"></head><body><a href="https://acme.example/">home page</a> <a>x</a> <a name=top>x</a>
     <a href="{WHEEL}#md5=ABAB">rocket_skates-1.0-cp3..&gt;</a><br>
     <a href='/x/rocket-skates-0.9%2Bacme.zip#egg=rocket-skates' data-yanked data-core-metadata="nonsense">old</a></body></html>"""
@@ -373,7 +374,7 @@ def test_html_as_old_indexes_write_it() -> None:
             "core-metadata": False,
         },
     ]
-    assert data["meta"] == {"api-version": "1.0"}
+    assert (data["meta"], data["project-status"]) == ({"api-version": "1.0"}, {"status": "deprecated"})
     assert index.ask(WHEEL).location == f"https://pkgs.acme.example/packages/{WHEEL}"
     assert index.ask("rocket-skates-0.9+acme.zip").location == "https://pkgs.acme.example/x/rocket-skates-0.9%2Bacme.zip"
 

@@ -157,9 +157,6 @@ class PageConversation:
         return self._finish(taken, failed, STALE if failed else "fwd=miss; collapsed")
 
     def _take(self, headers: Headers, body: bytes | None) -> Step:
-        taken = self._taken(headers)
-        if taken is not None:
-            return taken
         sought = self._sought
         if body is None:
             message = f"the index behind this gateway sent a page of more than {sought.source.page_bytes} bytes"

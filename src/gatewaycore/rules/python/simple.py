@@ -173,9 +173,9 @@ def _read_html(page: Fetched) -> Page:
     _check(version)
     # Not that of the page: from 1.1 on, each file has a size.
     found: Page = {"meta": {"api-version": "1.0"}, "name": page.project, "files": files}
-    status = meta.get("pypi:project-status")
-    if status is not None:
-        found["project-status"] = {"status": status, "reason": meta.get("pypi:project-status-reason")}
+    said = {word: meta.get(f"pypi:project-status{tail}") for word, tail in (("status", ""), ("reason", "-reason"))}
+    if said["status"] is not None:
+        found["project-status"] = {word: text for word, text in said.items() if text is not None}
     return found
 
 
