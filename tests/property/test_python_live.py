@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from contextlib import suppress
 from html import escape
@@ -64,6 +65,33 @@ def test_every_page_is_written_or_refused(body: bytes, media_type: str, form: in
         assert url.startswith(("http://", "https://"))
         assert url.isascii()
         assert url.isprintable()
+
+
+texts = st.text(max_size=12) | st.sampled_from(['"><script>', "'", "&lt;", "-->", "</title>", "\ud800"])
+
+
+@given(texts, texts, texts, texts)
+def test_no_text_of_an_upstream_breaks_out_of_a_page(name: str, requires: str, yanked: str, reason: str) -> None:
+    files = [
+        {
+            "filename": f"x-1{name}",
+            "url": "https://files.example/1",
+            "hashes": {"sha256": yanked},
+            "requires-python": requires,
+            "yanked": yanked,
+        },
+        {"filename": "x-2.zip", "url": "https://files.example/2", "hashes": {"sha256": "ab"}, "core-metadata": {requires: name}},
+    ]
+    data = {"meta": {"api-version": "1.0"}, "name": "x", "files": files, "project-status": {"status": reason, "reason": name}}
+    page = Fetched("x", "https://pkgs.example/simple/x/", "application/vnd.pypi.simple.v1+json", None, json.dumps(data).encode())
+    with suppress(PageError):
+        written = SimpleDialect().write(page, 0)
+        found = [attributes for tag, attributes in tags(written.pieces[0].decode()) if tag == "a"]
+        assert len(found) == len(written.files)
+        assert {key for attributes in found for key in attributes} <= {
+            *("href", "data-requires-python", "data-yanked", "data-core-metadata", "data-dist-info-metadata")
+        }
+        assert written.pieces[0].count(b"<script") == 0
 
 
 words = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=5)

@@ -1,8 +1,8 @@
 """Links: the anchors of an HTML page, read in one pass.
 
-A page of an index needs nothing of an HTML parser but its links, and the parsers at hand take minutes for a hundred kilobytes of attributes
-or tags that are made to hurt: an index that lies would stop the gateway. This one never looks back (HTML §13.2.5: what ends in the middle
-of a tag ends there), so that it takes as long as the page is long.
+A page of an index needs nothing of an HTML parser but its links, and the parsers at hand take more than a minute for a few megabytes of
+attributes or tags that are made to hurt: an index that lies would stop the gateway. This one never looks back (HTML §13.2.5: what ends in
+the middle of a tag ends there), so that it takes as long as the page is long.
 """
 
 from __future__ import annotations

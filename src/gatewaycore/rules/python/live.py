@@ -15,6 +15,7 @@ from gatewaycore.rules.python.files import file_variables
 from gatewaycore.rules.python.names import NormalName, described
 from gatewaycore.rules.variables import query_variables
 
+_NAME_CHARACTERS: Final = 512
 _BESIDE: Final[tuple[tuple[str, Kind], ...]] = ((".metadata", "metadata"), (".asc", "metadata"))
 """What stands beside a file, under its name with this behind it: its metadata (PEP 658) and its signature (PEP 503)."""
 
@@ -53,13 +54,13 @@ class LiveProject:
     def observe_file(self, asked: str, query: str) -> Observation:
         """Return that of a file, or of what stands beside one."""
         name, _, kind = taken_apart(asked)
-        seen = _seen(self.package, self.label, self.name, name, kind)
+        # Cut: neither an event nor what is remembered holds more of a name than a name is long.
+        seen = _seen(self.package, self.label, self.name, name[:_NAME_CHARACTERS], kind)
         if not query:
             return seen
         return evolve(seen, variables={**query_variables(query), **seen.variables})
 
 
-@lru_cache(maxsize=4096)
 def taken_apart(asked: str) -> tuple[str, str, Kind]:
     """Return the file that is meant, what stands beside it, and what fetching it is: `rocket-1.0.whl`, `.metadata`, "metadata"."""
     for suffix, kind in _BESIDE:
@@ -70,7 +71,6 @@ def taken_apart(asked: str) -> tuple[str, str, Kind]:
 
 @lru_cache(maxsize=8192)
 def _seen(package: str, label: str, project: NormalName, name: str, kind: Kind) -> Observation:
-    # Cut: an event holds no more of a name than a name is long.
-    said = described(name[:512], project)
-    variables = {"project": project, **file_variables(name[:512], said)}
+    said = described(name, project)
+    variables = {"project": project, **file_variables(name, said)}
     return Observation(package, "python", label, kind, said.version, said.platform, said.arch, variables=variables)
