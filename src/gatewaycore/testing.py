@@ -51,6 +51,7 @@ class Seen:
         events: what would be recorded; [] for those who opted out, and for own traffic.
         rule: the label of the rule that won, or None.
         outcome: what the gateway decided.
+        unread: whether the answer hangs on what the upstream says, and nobody said it.
     """
 
     decision: DecisionName
@@ -62,6 +63,7 @@ class Seen:
     events: list[Event]
     rule: str | None
     outcome: Outcome
+    unread: bool = False
 
 
 def make_request(
@@ -173,7 +175,7 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
     conversation = decision.open()
     step: Step = conversation.start()
     first: str | None = None
-    last = ""
+    last, unread = "", False
     for _ in range(MOST_TURNS):
         if not isinstance(step, Upstream):
             break
@@ -182,7 +184,7 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         status, headers, *bodies = upstream(step)
         step = conversation.receive(status, Headers(dict(headers)))
         if isinstance(step, Read):
-            body = b"".join(bodies)
+            body, unread = b"".join(bodies), not bodies
             step = onward(step.receive(body if len(body) <= step.limit else None))
         elif shared:
             step = onward(step)
@@ -203,4 +205,5 @@ def _proxied(outcome: Outcome, decision: Proxy, upstream: AnswerUpstream, record
         events=recorder.events(outcome, sent),
         rule=outcome.rule,
         outcome=outcome,
+        unread=unread,
     )

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import platform
 import sys
-import zipfile
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,34 +13,15 @@ import pytest
 
 from tests.e2e import apps
 from tests.e2e.origin import Origin
+from tests.e2e.python_index import Wheel
 from tests.e2e.running import Client, Gateway, Programs, module
 
 pytestmark = pytest.mark.e2e
 
-FILE = "rocket_skates-1.2.3-py3-none-any.whl"
+WHEEL = Wheel("rocket_skates", "1.2.3")
+FILE = WHEEL.file_name
 WHEEL_PATH = f"/packages/{FILE}"
 REQUIREMENT = "rocket-skates==1.2.3"
-
-
-def wheel() -> bytes:
-    """Return a wheel (PEP 427), made by hand."""
-    info = "rocket_skates-1.2.3.dist-info"
-    files = {
-        "rocket_skates/__init__.py": b"WHEELS = 8\n",
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: rocket-skates\nVersion: 1.2.3\n",
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = [f"{name},sha256={_record_hash(content)},{len(content)}\n" for name, content in files.items()]
-    files[f"{info}/RECORD"] = "".join([*record, f"{info}/RECORD,,\n"]).encode()
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-    return written.getvalue()
-
-
-def _record_hash(content: bytes) -> str:
-    return urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def config(origin: Origin, digest: str | None = None) -> dict[str, Any]:
@@ -58,7 +36,7 @@ def config(origin: Origin, digest: str | None = None) -> dict[str, Any]:
 
 @pytest.fixture
 def origin(origin: Origin) -> Origin:
-    origin.files[WHEEL_PATH] = wheel()
+    origin.files[WHEEL_PATH] = WHEEL.build()
     return origin
 
 
@@ -107,7 +85,7 @@ def check(gateway: Gateway, client: Client, name: str) -> None:
 
 def test_pip_download(client: Client, gateway: Gateway, tmp_path: Path) -> None:
     client.run(*pip("download", f"{gateway.url}/simple", "--dest", str(tmp_path / "here"), REQUIREMENT))
-    assert (tmp_path / "here" / FILE).read_bytes() == wheel()
+    assert (tmp_path / "here" / FILE).read_bytes() == WHEEL.build()
     check(gateway, client, "pip")
 
 
@@ -115,13 +93,13 @@ def test_pip_download(client: Client, gateway: Gateway, tmp_path: Path) -> None:
 def test_pip_install(index: str, client: Client, gateway: Gateway, tmp_path: Path) -> None:
     # Another spelling of the name, which pip normalises.
     client.run(*pip("install", gateway.url + index, "--target", str(tmp_path / "site"), "Rocket.Skates==1.2.3"))
-    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "WHEELS = 8\n"
+    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "VERSION = '1.2.3'\n"
     check(gateway, client, "pip")
 
 
 def test_uv_install(client: Client, gateway: Gateway, tmp_path: Path) -> None:
     client.run(*uv(f"{gateway.url}/simple", "--target", str(tmp_path / "site"), "Rocket.Skates==1.2.3"))
-    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "WHEELS = 8\n"
+    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "VERSION = '1.2.3'\n"
     check(gateway, client, "uv")
 
 
@@ -156,6 +134,6 @@ def test_pip_below_a_mount(client: Client, programs: Programs, origin: Origin, t
     site = programs.start("site", command, **{apps.CONFIG: str(file)})
     gateway = Gateway(site, site.listen(r"http://127\.0\.0\.1:(\d+)"), programs.folder / "gateway")
     client.run(*pip("install", f"{gateway.url}{apps.PREFIX}/simple", "--target", str(tmp_path / "site"), REQUIREMENT))
-    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "WHEELS = 8\n"
+    assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "VERSION = '1.2.3'\n"
     check(gateway, client, "pip")
     assert client.attempt(*pip("download", f"{gateway.url}/simple", "--dest", str(tmp_path), REQUIREMENT)).status != 0

@@ -240,6 +240,17 @@ def test_explain_of_an_opted_out_request_writes_nothing(config: Path) -> None:
     assert "opted out" in result.output
 
 
+def test_explain_makes_up_nothing_that_an_index_would_say(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("packages: [{name: skates, type: python, domain: py.acme.example, index: 'https://pkgs.acme.example/simple'}]")
+    result = run("explain", path, "https://py.acme.example/simple/skates/")
+    assert result.exit_code == 0
+    assert "upstream  https://pkgs.acme.example/simple/skates/" in result.output
+    assert "what it says is read, and decides what is answered" in result.output
+    assert "neither HTML nor JSON" not in result.output
+    assert '"kind": "metadata"' in result.output
+
+
 def test_explain_of_own_traffic_writes_nothing(tmp_path: Path) -> None:
     path = write(
         tmp_path / "gateway.yaml",

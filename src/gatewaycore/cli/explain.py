@@ -193,6 +193,8 @@ def _print(out: Console, explanation: _Explanation) -> None:
     _heading(out, "Event" if len(events) == 1 else "Events")
     if not events:
         show_indented(out, Text("none is written"))
+    elif explanation.seen.unread:
+        show_indented(out, Text("with nothing said; its status, decision and target are those of the answer", "dim"))
     for event in events:
         show_indented(out, JSON(json.dumps(_event(event)), indent=2).text)
     _heading(out, "Kept out by privacy")
@@ -226,6 +228,11 @@ def _print_rules(out: Console, explanation: _Explanation) -> None:
 
 
 def _print_answer(out: Console, seen: Seen) -> None:
+    if seen.unread:
+        out.print(Text.assemble("  ", (seen.decision, "bold")))
+        out.print(words(f"  upstream  {seen.upstream}"), soft_wrap=True)
+        out.print(Text("            what it says is read, and decides what is answered: nothing was asked", "dim"), soft_wrap=True)
+        return
     style = "red" if seen.status >= 400 else "green"
     out.print(Text.assemble("  ", (seen.decision, "bold"), " ", (str(seen.status), f"bold {style}")))
     if seen.upstream is not None:
