@@ -6,6 +6,7 @@ import json
 import string
 from contextlib import suppress
 from html import escape
+from urllib.parse import quote
 
 import pypi_simple
 from hypothesis import given
@@ -85,6 +86,8 @@ def test_no_text_of_an_upstream_breaks_out_of_a_page(name: str, requires: str, y
     data = {"meta": {"api-version": "1.0"}, "name": "x", "files": files, "project-status": {"status": reason, "reason": name}}
     page = Fetched("x", "https://pkgs.example/simple/x/", "application/vnd.pypi.simple.v1+json", None, json.dumps(data).encode())
     with suppress(PageError):
+        as_json = json.loads(SimpleDialect().write(page, 2).pieces[0])
+        assert {file["url"] for file in as_json["files"]} <= {"x-2.zip", quote(f"x-1{name}", safe="+!~")}
         written = SimpleDialect().write(page, 0)
         found = [attributes for tag, attributes in tags(written.pieces[0].decode()) if tag == "a"]
         assert len(found) == len(written.files)

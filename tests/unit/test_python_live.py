@@ -390,7 +390,10 @@ def test_links_below_a_base_that_lead_nowhere() -> None:
     assert [one["filename"] for one in Index(page, "text/html").json()["files"]] == [WHEEL]
 
 
-@pytest.mark.parametrize(("charset", "shown"), [("latin-1", "é"), ("nonsense", "\ufffd"), ("utf-8", "\ufffd")])
+@pytest.mark.parametrize(
+    ("charset", "shown"),
+    [("latin-1", "é"), *((other, "\ufffd") for other in ("nonsense", "utf-8", "idna", "hex", "undefined"))],
+)
 def test_text_in_another_charset(charset: str, shown: str) -> None:
     page = f'<a href="{WHEEL}" data-yanked="é">x</a>'.encode("latin-1")
     assert Index(page, f"text/html; charset={charset}").json()["files"][0]["yanked"] == shown

@@ -16,8 +16,9 @@ from typing import Final
 from gatewaycore.rules.indexes import PageError
 
 MOST_ATTRIBUTES: Final = 1_000_000
-"""Of one page. Links to ten thousand files have sixty thousand."""
+"""Of one page, its tags counted too. Links to ten thousand files have seventy thousand."""
 
+_REMEMBERED_CHARACTERS: Final = 256
 _TOO_MUCH: Final = "holds more than any index has to say"
 _NAME: Final = re.compile(r"[A-Za-z][^\s/>]*+")
 # One attribute and what stands before it: a name, and a value in quotes of either kind or in none.
@@ -48,7 +49,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             left -= len(pairs)
             if left < 0:
                 raise PageError(_TOO_MUCH)
-            yield "a", {name: _unescaped(value) if "&" in value else value for name, value in reversed(pairs)}
+            yield "a", {name: _text(value) if "&" in value else value for name, value in reversed(pairs)}
             between = _BETWEEN.match(text, usual.end())
             at = text.find("<", usual.end() if between is None else between.end())
             continue
@@ -59,7 +60,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             name = named[0].lower()
             wanted = name in _WANTED
             attributes: dict[str, str] = {}
-            at = named.end()
+            at, left = named.end(), left - 1
             while (end := _END.match(text, at)) is None:
                 found = _ATTRIBUTE.match(text, at)
                 if found is None or (found.lastindex == 1 and _UNCLOSED.match(text, found.end()) is not None):
@@ -70,7 +71,9 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
                     raise PageError(_TOO_MUCH)
                 if wanted:
                     value = found[2] or found[3] or found[4] or ""
-                    attributes.setdefault(found[1].lower(), _unescaped(value) if "&" in value else value)
+                    attributes.setdefault(found[1].lower(), _text(value) if "&" in value else value)
+            if left < 0:
+                raise PageError(_TOO_MUCH)
             at = end.end()
             if wanted:
                 yield name, attributes
@@ -81,10 +84,21 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
         at = text.find("<", at)
 
 
+def _text(value: str) -> str:
+    """Return what an attribute's value says. Long ones are not remembered: a few would fill the memory."""
+    return _unescaped(value) if len(value) <= _REMEMBERED_CHARACTERS else _unescape(value)
+
+
+def _unescape(value: str) -> str:
+    try:
+        return unescape(value)
+    except ValueError:
+        # A reference to a character by a number of more digits than Python reads.
+        return value
+
+
 # Which Pythons a file fits is the same for most files of a page.
-@lru_cache(maxsize=512)
-def _unescaped(value: str) -> str:
-    return unescape(value)
+_unescaped: Final = lru_cache(maxsize=512)(_unescape)
 
 
 def _behind(text: str, at: int) -> int:

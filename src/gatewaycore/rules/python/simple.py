@@ -65,6 +65,8 @@ Page = TypedDict(
 )
 """A project's page."""
 
+# Those that indexes use. Python knows others, some of which are no text, or take their time.
+_CHARSETS: Final = frozenset({"utf-8", "ascii", "us-ascii", "latin-1", "iso-8859-1", "windows-1252"})
 _STRONGEST_FIRST: Final = ("sha256", "sha512", "sha384", "blake2b", "blake2s", "sha224", "sha1", "md5")
 _DIGEST: Final = re.compile(r"([A-Za-z0-9_]+)=([0-9A-Fa-f]+)")
 _KNOWN_VERSION: Final = re.compile(r"1\.[0-9]{1,3}")
@@ -180,10 +182,8 @@ def _read_html(page: Fetched) -> Page:
 
 
 def _text(page: Fetched) -> str:
-    try:
-        return page.body.decode(page.charset or "utf-8", "replace")
-    except LookupError:
-        return page.body.decode("utf-8", "replace")
+    charset = (page.charset or "").lower()
+    return page.body.decode(charset if charset in _CHARSETS else "utf-8", "replace")
 
 
 def _linked(attributes: Mapping[str, str]) -> File | None:
