@@ -76,6 +76,19 @@ def header_lists(*, opted_out: bool = False) -> st.SearchStrategy[list[tuple[str
     return st.tuples(lines, said, lines).map(lambda parts: [*parts[0], parts[1], *parts[2]]) if opted_out else lines
 
 
+_BELOW = (
+    "",
+    "/",
+    "/rocket-skates",
+    "/x/1.0.0",
+    "/@acme%2fx",
+    "/@acme/x/-/x-1.0.0.tgz",
+    "/-/ping",
+    "/-/npm/v1/keys",
+    "/-/package/x/dist-tags",
+)
+
+
 def targets(routes: Sequence[Route]) -> list[tuple[str, str]]:
     """Return paths and queries that routes answer, as far as that can be told from outside."""
     found: list[tuple[str, str]] = []
@@ -84,7 +97,7 @@ def targets(routes: Sequence[Route]) -> list[tuple[str, str]]:
         if isinstance(pattern, Matcher):
             found += samples(pattern)
         elif isinstance(pattern, Api):
-            found += [(prefix + rest, "") for prefix in pattern.prefixes for rest in ("", "/")]
+            found += [(prefix + rest, "") for prefix in pattern.prefixes for rest in _BELOW]
         elif isinstance(pattern, Regex | Everything):
             found.append(("/", ""))
     return found

@@ -218,8 +218,10 @@ PUBLIC = {
     "gatewaycore.config": "Config DomainDefaults GatewaySettings Rosters read_config scarf_rules",
     "gatewaycore.enrich": """COLUMNS ENRICHMENTS Caller ClientEnrichment CloudEnrichment Column CompanyEnrichment Enricher Enrichment
         GeoEnrichment Refreshed""",
-    "gatewaycore.rules": "RULES CatchAllRule CollectionRule ContainerRule EventRule FileRule InstallRule PixelRule PythonRule",
+    "gatewaycore.rules": """RULES CatchAllRule CollectionRule ContainerRule EventRule FileRule InstallRule NpmRule PixelRule
+        PythonRule""",
     "gatewaycore.rules.container": "CollectionRule ContainerRule ImageName ImagePattern",
+    "gatewaycore.rules.npm": "NpmRegistry NpmRoute NpmRule",
     "gatewaycore.rules.python": "PythonFile PythonIndex PythonRoute PythonRule",
     "gatewaycore.sinks": "SINKS ClickhouseStorage JsonlStorage KafkaStorage LakeStorage NatsStorage PostgresStorage Sink Storage "
     "WebhookStorage",

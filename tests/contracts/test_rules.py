@@ -7,7 +7,18 @@ from typing import Any
 from attrs import fields
 
 from gatewaycore.config import read_config
-from gatewaycore.rules import RULES, CatchAllRule, CollectionRule, ContainerRule, EventRule, FileRule, InstallRule, PixelRule, PythonRule
+from gatewaycore.rules import (
+    RULES,
+    CatchAllRule,
+    CollectionRule,
+    ContainerRule,
+    EventRule,
+    FileRule,
+    InstallRule,
+    NpmRule,
+    PixelRule,
+    PythonRule,
+)
 from gatewaycore.rules.access import hash_token
 from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.python import PythonFile
@@ -80,7 +91,19 @@ class TestPython(RuleContract):
     bad = (PythonRule(name="-", domain=DOMAIN),)
 
 
-CONTRACTS = (TestFile, TestEvent, TestPixel, TestInstall, TestCatchAll, TestContainer, TestPython)
+class TestNpm(RuleContract):
+    rules = (
+        NpmRule(name="rocket-skates", domain=DOMAIN, registry="https://registry.example"),
+        NpmRule(name="acme", domain=DOMAIN, registry="https://registry.example/npm/", scopes=("@acme",), packages=("x",)),
+        NpmRule(name="acme", domain="*", registry="http://registry.example:81", redirect_status=301),
+    )
+    bad = (
+        NpmRule(name="@", domain=DOMAIN, registry="https://registry.example"),
+        NpmRule(name="x", domain=DOMAIN, registry="registry.example"),
+    )
+
+
+CONTRACTS = (TestFile, TestEvent, TestPixel, TestInstall, TestCatchAll, TestContainer, TestPython, TestNpm)
 
 
 def test_the_whole_roster_is_held_to_the_contract() -> None:
@@ -94,6 +117,7 @@ def test_every_tag_can_be_configured_with_what_must_be_given() -> None:
         "incoming-path": "/a",
         "backend": "ghcr.example/acme-x",
         "redirect-target-domain": "acme.example",
+        "registry": "https://registry.example",
     }
     for tag, cls in RULES.items():
         settings: type[Any] = cls

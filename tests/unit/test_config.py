@@ -261,7 +261,8 @@ def test_other_distributions_add_types() -> None:
     rosters = Rosters(rules={**RULES, "link": CatchAllRule})
     data = {"packages": [{"type": "link", "name": "x", "domain": "x.example", "redirect-target-domain": "y.example"}]}
     assert isinstance(read_config(data, rosters=rosters).packages[0], CatchAllRule)
-    assert problems(data) == ["packages[0].type: unknown type 'link' (one of catch-all, container, event, file, install, pixel, python)"]
+    wanted = "packages[0].type: unknown type 'link' (one of catch-all, container, event, file, install, npm, pixel, python)"
+    assert problems(data) == [wanted]
 
 
 @frozen
@@ -341,7 +342,7 @@ def test_a_config_made_by_hand_compiles_too() -> None:
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------------
 
-KNOWN_TYPES = "one of catch-all, container, event, file, install, pixel, python"
+KNOWN_TYPES = "one of catch-all, container, event, file, install, npm, pixel, python"
 
 IN_YAML = {
     "empty": ("", ["gateway.yaml: there is nothing in it (it begins with a section such as packages:)"]),

@@ -15,6 +15,7 @@ from gatewaycore.rules.container import CollectionRule, ContainerRule
 from gatewaycore.rules.event import EventRule
 from gatewaycore.rules.file import FileRule
 from gatewaycore.rules.install import InstallRule
+from gatewaycore.rules.npm import NpmRule
 from gatewaycore.rules.pixel import PixelRule
 from gatewaycore.rules.python import PythonRule
 
@@ -25,9 +26,21 @@ RULES: Mapping[str, type[Rule]] = MappingProxyType(
         "event": EventRule,
         "file": FileRule,
         "install": InstallRule,
+        "npm": NpmRule,
         "pixel": PixelRule,
         "python": PythonRule,
     }
 )
 
-__all__ = ["RULES", "CatchAllRule", "CollectionRule", "ContainerRule", "EventRule", "FileRule", "InstallRule", "PixelRule", "PythonRule"]
+__all__ = [
+    "RULES",
+    "CatchAllRule",
+    "CollectionRule",
+    "ContainerRule",
+    "EventRule",
+    "FileRule",
+    "InstallRule",
+    "NpmRule",
+    "PixelRule",
+    "PythonRule",
+]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from typing import TypeAlias
 from urllib.parse import quote
 
 from attrs import define, evolve
@@ -31,6 +33,9 @@ _SLASHES = frozenset("/\\")
 # Of ten thousand names nearly all are made of these.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._~+!-]+").fullmatch
 
+Part: TypeAlias = Callable[[bytes], bytes | None]
+"""Takes a page as clients see it; returns what of it is wanted, or None where it has no such part."""
+
 LOOK_AGAIN = timedelta(seconds=15)
 """How old a page must be for a file that it does not have to be looked for anew: another node may have shown it to a client already."""
 
@@ -51,11 +56,17 @@ class Live:
 
     # --- pages ------------------------------------------------------------------------------------------------
 
-    def page(self, request: Request, project: str) -> Decision:
-        """Return a project's page in the form that the client prefers: at once where it is at hand, else from the upstream."""
-        form = self.dialect.forms.wanted(request.headers)
+    def page(self, request: Request, project: str, part: Part | None = None) -> Decision:
+        """Return a project's page in the form that the client prefers: at once where it is at hand, else from the upstream.
+
+        Args:
+            request: the request.
+            project: whose page it is.
+            part: what of the page is wanted, where that is not all of it; taken from the first form, whatever the client prefers.
+        """
+        form = self.dialect.forms.wanted(request.headers) if part is None else 0
         sought = Sought(self.source, self.dialect, self.shelf, project, form)
-        finish = partial(self._show, request, form)
+        finish = partial(self._show, request, form, part)
         now = request.received_at
         kept = self.shelf.page(sought.key)
         if kept is not None:
@@ -68,9 +79,14 @@ class Live:
             return trouble.answer
         return Proxy(partial(PageConversation, sought, now, finish), PATIENT_S if kept is None else IMPATIENT_S)
 
-    def _show(self, request: Request, form: int, kept: Kept, stale: bool, came: str) -> Respond:
+    def _show(self, request: Request, form: int, part: Part | None, kept: Kept, stale: bool, came: str) -> Respond:
         pieces = kept.written.pieces
         digest = kept.digest
+        if part is not None:
+            found = part(_joined(pieces, request))
+            if found is None:
+                return evolve(self.dialect.refuse(404, "this project has no such version"), kept=True)
+            pieces, digest = (found,), sha256(found).hexdigest()
         if len(pieces) > 1:
             # The same page under two addresses is not the same bytes.
             digest = sha256(f"{digest} {request.origin}".encode()).hexdigest()
@@ -93,8 +109,7 @@ class Live:
             # Everything a 304 must repeat (RFC 9110 §15.4.5) is everything that a cache needs.
             return Respond(304, Headers(lines), kept=kept_here)
         media = [("content-type", self.dialect.forms.all[form].content_type), ("x-content-type-options", "nosniff")]
-        body = pieces[0] if len(pieces) == 1 else request.origin.encode("latin-1", "replace").join(pieces)
-        return Respond(200, Headers([*media, *lines]), body, kept=kept_here)
+        return Respond(200, Headers([*media, *lines]), _joined(pieces, request), kept=kept_here)
 
     # --- files ------------------------------------------------------------------------------------------------
 
@@ -111,17 +126,22 @@ class Live:
         now = request.received_at
         finish = partial(self._send_on, request, name, status, suffix)
         latest: Kept | None = None
+        old: Sought | None = None
         for form in range(len(self.dialect.forms.all)):
             sought = Sought(self.source, self.dialect, self.shelf, project, form)
             kept = self.shelf.page(sought.key)
-            if kept is None or not (sought.is_fresh(kept, now) or _rests(kept, now)):
+            if kept is None:
+                continue
+            if not (sought.is_fresh(kept, now) or _rests(kept, now)):
+                # Asked about first: where the upstream is down, the page that is at hand still says where the file is.
+                old = sought if name in kept.written.files else old
                 continue
             if name in kept.written.files:
                 return finish(kept, False, "hit")
             latest = kept if latest is None or kept.checked_at > latest.checked_at else latest
         if latest is not None and (_rests(latest, now) or now < latest.checked_at + LOOK_AGAIN):
             return self._no_file()
-        sought = Sought(self.source, self.dialect, self.shelf, project, self.dialect.files_form)
+        sought = old or Sought(self.source, self.dialect, self.shelf, project, self.dialect.files_form)
         trouble = self.shelf.trouble(sought.key, now)
         if trouble is not None:
             return trouble.answer
@@ -139,6 +159,10 @@ class Live:
 
     def _no_file(self) -> Respond:
         return self.dialect.refuse(404, "this project has no such file")
+
+
+def _joined(pieces: tuple[bytes, ...], request: Request) -> bytes:
+    return pieces[0] if len(pieces) == 1 else request.origin.encode("latin-1", "replace").join(pieces)
 
 
 def _rests(kept: Kept, now: datetime) -> bool:
