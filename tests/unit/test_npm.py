@@ -457,6 +457,8 @@ def test_what_is_refused_says_why(client: Client, method: str, path: str, said: 
         ("PUT", "/left-pad"),
         ("PUT", "/-/package/rocket-skates/dist-tags/latest"),
         ("DELETE", "/rocket-skates/-/rocket-skates-1.0.0.tgz"),
+        ("DELETE", "/rocket-skates/-rev/1-a"),
+        ("DELETE", "/@acme%2fanvil/-/anvil-2.0.0.tgz/-rev/1-a"),
         ("POST", "/-/ping"),
     ],
 )

@@ -20,7 +20,7 @@ from gatewaycore.request import Request
 from gatewaycore.route import Api, Match, Pattern, Route, Variables
 from gatewaycore.rules.indexes import Live, Shelf, Source
 from gatewaycore.rules.npm.packument import PREFIX, WHOLE, KeysDialect, PackumentDialect, dist_tags, one_version, refusal
-from gatewaycore.rules.npm.paths import KEYS_PATH, Asked, Found, Keys, Ping, read
+from gatewaycore.rules.npm.paths import KEYS_PATH, NOT_FOUND, Asked, Found, Keys, Ping, read
 from gatewaycore.rules.variables import query_variables
 
 _NOTHING: Final[Variables] = {}
@@ -139,8 +139,8 @@ class NpmRegistry:
     def decide(self, request: Request, match: Match) -> Decision:
         """Return what to answer."""
         found: _Detail = match.detail
-        reads = request.method in ("GET", "HEAD")
-        if not reads and (found is _NO_PACKAGE or not isinstance(found, Respond)):
+        if request.method not in ("GET", "HEAD") and (found in (NOT_FOUND, _NO_PACKAGE) or not isinstance(found, Respond)):
+            # 404 would be taken for success by who wants something removed.
             return _NO_METHOD
         match found:
             case Respond():

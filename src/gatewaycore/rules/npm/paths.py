@@ -58,7 +58,7 @@ class Keys:
 Found: TypeAlias = Asked | Ping | Keys | Respond
 
 KEYS_PATH: Final = "-/npm/v1/keys"
-_NOT_FOUND: Final = refusal(404, "this registry has nothing there")
+NOT_FOUND: Final = refusal(404, "this registry has nothing there")
 _NO_ADVISORIES: Final = refusal(404, "this registry knows no advisories: ask the one that it reads from, with --registry")
 _NO_SEARCH: Final = refusal(404, "this registry is not searched: it serves the packages that it was told to serve")
 _NO_ACCOUNTS: Final = refusal(404, "this registry has no accounts: everybody may read it, and nobody publishes to it")
@@ -86,13 +86,13 @@ def read(path: str) -> Found | None:
     if path != PREFIX and not path.startswith(f"{PREFIX}/"):
         return None
     if len(path) > _PATH_CHARACTERS:
-        return _NOT_FOUND
+        return NOT_FOUND
     decoded = unquote(path[len(PREFIX) + 1 :])
     if decoded.startswith("-/"):
         return _own(decoded[2:].removesuffix("/"))
     package, rest = _taken(decoded.split("/"))
     if not is_package_name(package):
-        return _NOT_FOUND
+        return NOT_FOUND
     match rest:
         case [] | [""]:
             return Asked(package)
@@ -105,7 +105,7 @@ def read(path: str) -> Found | None:
             # As some registries write it: /@acme/anvil/-/@acme/anvil-1.0.0.tgz.
             return _tarball(package, name)
         case _:
-            return _NOT_FOUND
+            return NOT_FOUND
 
 
 def _taken(segments: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -137,4 +137,4 @@ def _own(rest: str) -> Found:
         package, _, version = rest.removeprefix("npm/v1/attestations/").rpartition("@")
         if is_package_name(package) and version:
             return Asked(package, "attestations", attestations(version), version)
-    return next((answer for start, answer in _REFUSED if rest.startswith(start)), _NOT_FOUND)
+    return next((answer for start, answer in _REFUSED if rest.startswith(start)), NOT_FOUND)
