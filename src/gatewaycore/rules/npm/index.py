@@ -190,7 +190,7 @@ def _answer(request: Request, asked: Asked, part: NpmRoute, live: Live) -> Decis
         case "version":
             return live.page(request, asked.package, partial(one_version, asked.name))
         case "dist-tags":
-            return live.page(request, asked.package, dist_tags) if not asked.name else _NO_PACKAGE
+            return live.page(request, asked.package, dist_tags) if not asked.name else NOT_FOUND
         case "tarball" | "attestations":
             return live.file(request, asked.package, asked.name, part.status)
         case _:
