@@ -33,6 +33,7 @@ from gatewaycore.rules import (
     EventRule,
     FileRule,
     InstallRule,
+    NpmRule,
     PixelRule,
     PythonRule,
 )
@@ -71,6 +72,7 @@ RULES_OF_ALL_TYPES: Sequence[Any] = (
     ContainerRule(name="x", domain="b.acme.example", backend="quay.example/acme/x", mirrors=("ghcr.example/acme/x",)),
     CollectionRule(domain="b.acme.example", pattern="acme/*", backend="ghcr.example"),
     ContainerRule(name="acme/x", domain="r.acme.example", backend="quay.example/acme/x", strategy="redirect"),
+    NpmRule(name="rocket-skates", domain=GET, registry="https://registry.example/npm", scopes=("@acme",), packages=("x",)),
     PythonRule(name="rocket-skates", domain=GET, files=(PythonFile(file_name=WHEEL, url=f"{CDN}/{WHEEL}"),)),
 )
 GATEWAY = Gateway.compile([route for rule in RULES_OF_ALL_TYPES for route in rule.compile()])
@@ -87,7 +89,7 @@ KNOWN = [
     ("/to/b.example%3A81", ""),
 ]
 # Where a request may lead: every authority that the configuration names, and no other.
-CONFIGURED = ("cdn.acme.example", "a.example", "b.example:81", "acme.example", "ghcr.example", "quay.example")
+CONFIGURED = ("cdn.acme.example", "a.example", "b.example:81", "acme.example", "ghcr.example", "quay.example", "registry.example")
 any_request = strategies.requests(HOSTS, KNOWN)
 
 
