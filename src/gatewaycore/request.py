@@ -23,6 +23,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 # What a client may have sent unescaped is left so: only blanks, controls and what is not ASCII are spelled out.
 _AS_SENT = "/!$&'()*+,;=:@%-._~\\|^`{}<>\"[]"
 _DECODED = _AS_SENT.replace("%", "")
+_IN_SEGMENTS = "/!$&'()*+,;=:@"
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
 
 
@@ -40,6 +41,7 @@ class Request:
         scheme: "http" or "https".
         received_at: when it came in, UTC.
         port: the one that the client asked for; None where it named none.
+        mount: the path below which the gateway stands, as `mount_of` writes it; "" at the root of the host. It is no part of `path`.
     """
 
     method: str
@@ -51,11 +53,17 @@ class Request:
     scheme: str = "https"
     received_at: datetime = _EPOCH
     port: int | None = None
+    mount: str = ""
 
     @property
     def origin(self) -> str:
         """Scheme and authority as the client sees them: "https://docker.acme.com:8443"."""
         return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
+
+    @property
+    def base(self) -> str:
+        """What a link to the gateway begins with that cannot be relative: the origin, and the mount behind it."""
+        return self.origin + self.mount
 
 
 def parse_host(text: str) -> tuple[str, int | None]:
@@ -117,6 +125,13 @@ def origin_form(target: str) -> tuple[str, str | None]:
     if absolute is not None:
         return target[absolute.end() :] or "/", absolute[1]
     return (target if target[:1] == "/" else f"/{target}"), None
+
+
+def mount_of(prefix: bytes) -> str:
+    """Return the decoded prefix of a mount as it stands in links: "/downloads", percent-encoded whatever it holds; "" where there is none."""
+    bare = prefix.strip(b"/")
+    # Anybody's text may stand in it, where a framework mounts at a pattern: a quote would end the text that a link stands in.
+    return quote(b"/" + bare, safe=_IN_SEGMENTS) if bare else ""
 
 
 def below(mount: bytes, path: str) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.headers import Headers
-from gatewaycore.request import Request, behind, below, escape, origin_form, parse_host, spell
+from gatewaycore.request import Request, behind, below, escape, mount_of, origin_form, parse_host, spell
 from gatewaycore_asgi.types import Scope
 
 _now = datetime.now
@@ -24,10 +24,10 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     raw = scope["headers"]
     headers = Headers.from_raw(raw if type(raw) is list else list(raw))
     raw_path = scope.get("raw_path")
-    path = scope["path"]
+    path, cut = scope["path"], ""
     # Nearly always they are equal, and there is nothing to encode.
     if not path.isascii() or path.encode() != raw_path:
-        path = _wire_path(raw_path, path)
+        path, cut = _wire_path(raw_path, path)
     sent_host = headers.first(b"host")
     if path[:1] != "/":
         # "*" of OPTIONS, or an absolute form that the server has not taken apart.
@@ -37,6 +37,8 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     root = scope.get("root_path")
     if root:
         path = below(root.encode("utf-8", "replace"), path)
+        # A proxy may have cut off the one, and a framework the other, which need not say so in "root_path".
+        cut = cut if cut.startswith(root.rstrip("/")) else root + cut
     query = scope["query_string"].decode("latin-1")
     client = scope.get("client")
     address = client[0] if client else ""
@@ -61,11 +63,12 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
         scheme,
         _now(UTC),
         port,
+        mount_of(cut.encode("utf-8", "replace")) if cut else "",
     )
 
 
-def _wire_path(raw_path: bytes | None, path: str) -> str:
-    """Return `path` as on the wire.
+def _wire_path(raw_path: bytes | None, path: str) -> tuple[str, str]:
+    """Return `path` as on the wire, and what was cut off before it, decoded.
 
     A framework or a middleware that cuts off a mount's prefix, or rewrites `path`, may leave `raw_path` as it was: it counts only as far as
     it says the same, decoded. One framework also ends every path below a mount with a "/", which the client did not send.
@@ -74,11 +77,12 @@ def _wire_path(raw_path: bytes | None, path: str) -> str:
         wire = escape(raw_path.decode("latin-1"))
         decoded = unquote(wire)
         if decoded == path:
-            return wire
+            return wire, ""
         for tail in (path, path.removesuffix("/")):
             if decoded.endswith(tail):
-                cut = behind(wire, len(decoded[: len(decoded) - len(tail)].encode()))
+                prefix = decoded[: len(decoded) - len(tail)]
+                rest = behind(wire, len(prefix.encode()))
                 # Not so where bytes that are no UTF-8 stand in the prefix, which cannot be counted.
-                if unquote(cut) == tail:
-                    return cut or "/"
-    return spell(path.encode("utf-8", "replace"))
+                if unquote(rest) == tail:
+                    return rest or "/", prefix
+    return spell(path.encode("utf-8", "replace")), ""

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.headers import Headers, RawHeaders, length
-from gatewaycore.request import Request, below, escape, origin_form, parse_host, spell
+from gatewaycore.request import Request, below, escape, mount_of, origin_form, parse_host, spell
 from gatewaycore_wsgi.types import Environ
 
 _CHUNK_BYTES = 65_536
@@ -36,7 +36,8 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
         RequestError: 400, when the ``Host`` field names no host.
     """
     headers = Headers.from_raw(_lines(environ))
-    path, host = _wire_path(environ)
+    mount = _bytes(environ.get("SCRIPT_NAME", ""))
+    path, host = _wire_path(environ, mount)
     if host is None:
         # HTTP/1.0 has no Host field: the server's own name is all there is.
         host = environ.get("HTTP_HOST", environ.get("SERVER_NAME", "localhost"))
@@ -55,6 +56,7 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
         scheme,
         _now(UTC),
         port,
+        mount_of(mount) if mount else "",
     )
 
 
@@ -75,9 +77,9 @@ def _lines(environ: Environ) -> RawHeaders:
     return raw
 
 
-def _wire_path(environ: Environ) -> tuple[str, str | None]:
+def _wire_path(environ: Environ, mount: bytes) -> tuple[str, str | None]:
     """Return the path below the mount, and the authority of a request target in absolute form."""
-    mount, info = _bytes(environ.get("SCRIPT_NAME", "")), _bytes(environ.get("PATH_INFO", ""))
+    info = _bytes(environ.get("PATH_INFO", ""))
     target = environ.get("REQUEST_URI") or environ.get("RAW_URI")
     if target:
         path, authority = origin_form(escape(target.partition("?")[0]))

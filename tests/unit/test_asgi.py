@@ -20,6 +20,7 @@ from litestar.types import Send as LitestarSend
 from starlette.applications import Starlette
 from starlette.routing import Host, Mount
 
+from gatewaycore.clientip import TrustedProxies
 from gatewaycore.decision import MOST_TURNS, Proxy, Relay, Respond
 from gatewaycore.decision import Upstream as Step
 from gatewaycore.enrich import Caller, Column
@@ -31,6 +32,7 @@ from gatewaycore.salts import Salts
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp
+from gatewaycore_asgi.reading import read_request
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
 from tests.worlds import (
     CLIENT_IP,
@@ -215,6 +217,47 @@ def fastapi(app: GatewayApp) -> FastAPI:
 def test_mounted_below_a_path(service: Service, framework: Callable[[GatewayApp], Any], path: str) -> None:
     seen = ask(service, Asked("GET", f"https://old.acme.example/dl{path}?q=1"), framework, state={})
     assert seen.location == f"https://acme.example{path}?q=1"
+
+
+@pytest.mark.parametrize(
+    ("framework", "path", "mount"),
+    [
+        (lambda app: app, "/npm/x", ""),
+        (lambda app: Starlette(routes=[Mount("/dl", app)]), "/dl/npm/x", "/dl"),
+        (lambda app: Starlette(routes=[Mount("/outer", routes=[Mount("/dl", app)])]), "/outer/dl/npm/x", "/outer/dl"),
+        (lambda app: Starlette(routes=[Mount("/{team}", app)]), '/a%22b"%5C%0A%C3%A9/npm/x', "/a%22b%22%5C%0A%C3%A9"),
+        (fastapi, "/dl/npm/x", "/dl"),
+        (litestar, "/dl/npm/x", "/dl"),
+    ],
+    ids=["root", "starlette", "starlette, twice", "starlette, by a pattern", "fastapi", "litestar"],
+)
+def test_what_links_begin_with_below_a_path(framework: Callable[[Any], Any], path: str, mount: str) -> None:
+    found: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        found.append(read_request(scope, TrustedProxies()).base)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    asyncio.run(drive(framework(app), scope_of(Asked("GET", f"https://www.acme.example:8443{path}"), state={})))
+    assert found == [f"https://www.acme.example:8443{mount}"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "mount"),
+    [
+        ({"root_path": "/dl"}, "/dl"),
+        ({"root_path": "/dl/"}, "/dl"),
+        ({"root_path": "dl"}, "/dl"),
+        ({"root_path": "/"}, ""),
+        ({"root_path": "/d l/é"}, "/d%20l/%C3%A9"),
+        # A proxy has cut off the one, and a framework the other, which it does not say.
+        ({"root_path": "/site", "path": "/x"}, "/site/dl"),
+        ({"root_path": "/dl/", "path": "/x"}, "/dl"),
+    ],
+)
+def test_mount(changed: dict[str, Any], mount: str) -> None:
+    assert read_request(scope_of(Asked("GET", "https://www.acme.example/dl/x"), **changed), TrustedProxies()).mount == mount
 
 
 def test_mounted_twice(service: Service) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import attrs
 import pytest
 from attrs import define, field
 
 import gatewaycore
 from gatewaycore import ConfigError, Gateway
-from gatewaycore.decision import Upstream
+from gatewaycore.decision import Respond, Upstream
+from gatewaycore.headers import Headers
 from gatewaycore.rules.indexes import Fetched, PageError
 from gatewaycore.rules.npm import NpmRule
 from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, PackumentDialect, dist_tags, one_version
@@ -346,6 +348,18 @@ def test_attestations_are_where_the_document_says(client: Client) -> None:
     assert client.get("/-/npm/v1/attestations/@acme%2fanvil@2.1.0").status == 404
     # What is not a tarball has no tarball's name.
     assert client.get("/@acme/anvil/-/attestations%2f2.0.0").status == 404
+
+
+def test_below_a_mount_tarballs_lead_below_it_as_well(client: Client) -> None:
+    """And it is another document there: a client that has the one does not have the other."""
+    root = client.get("/rocket-skates")
+    request = attrs.evolve(root.outcome.request, mount="/downloads", headers=Headers([("if-none-match", root.headers["etag"])]))
+    decision = client.gateway.decide(request).decision
+    assert isinstance(decision, Respond)
+    assert decision.status == 200
+    document = json.loads(decision.body)
+    tarball = document["versions"]["1.1.0"]["dist"]["tarball"]
+    assert tarball == f"https://{DOMAIN}/downloads/npm/rocket-skates/-/rocket-skates-1.1.0.tgz"
 
 
 # --- tarballs ------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import werkzeug.serving
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
+from gatewaycore.clientip import TrustedProxies
 from gatewaycore.decision import MOST_TURNS, Failure, Proxy, Relay, Respond
 from gatewaycore.decision import Upstream as Step
 from gatewaycore.enrich import Caller, Column
@@ -32,6 +33,7 @@ from gatewaycore.service import Service
 from gatewaycore.upstreams import Deadline, UpstreamBrokenError
 from gatewaycore_wsgi import GatewayApp
 from gatewaycore_wsgi import proxying as room
+from gatewaycore_wsgi.reading import read_request
 from tests.worlds import (
     CLIENT_IP,
     MANIFEST,
@@ -197,6 +199,14 @@ def test_mounted_below_a_path(service: Service, path: str) -> None:
     inner = {"/outer": lambda app: DispatcherMiddleware(flask.wsgi_app, {"/dl": app})}
     seen = ask(service, asked, wrap=lambda app: DispatcherMiddleware(flask.wsgi_app, {"/outer": inner["/outer"](app)}))
     assert seen.location == f"https://acme.example{path}"
+
+
+@pytest.mark.parametrize(
+    ("name", "mount"), [("", ""), ("/", ""), ("/dl", "/dl"), ("/dl/", "/dl"), ('/a"\\b/\xc3\xa9', "/a%22%5Cb/%C3%A9"), (None, "")]
+)
+def test_what_links_begin_with_below_a_path(name: str | None, mount: str) -> None:
+    request = read_request(environ_of(Asked("GET", "https://www.acme.example:8443/x"), SCRIPT_NAME=name), TrustedProxies())
+    assert (request.mount, request.base) == (mount, f"https://www.acme.example:8443{mount}")
 
 
 def test_trusted_proxies(tmp_path: Path) -> None:

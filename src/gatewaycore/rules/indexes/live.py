@@ -89,7 +89,7 @@ class Live:
             pieces, digest = (found,), sha256(found).hexdigest()
         if len(pieces) > 1:
             # The same page under two addresses is not the same bytes.
-            digest = sha256(f"{digest} {request.origin}".encode()).hexdigest()
+            digest = sha256(f"{digest} {request.base}".encode()).hexdigest()
         # Two forms may be the same bytes under two media types; a strong tag tells even those apart (RFC 9110 §8.8.1).
         tag = f'"{digest[:62]}-{form}"'
         ttl = int(self.source.ttl.total_seconds())
@@ -162,7 +162,7 @@ class Live:
 
 
 def _joined(pieces: tuple[bytes, ...], request: Request) -> bytes:
-    return pieces[0] if len(pieces) == 1 else request.origin.encode("latin-1", "replace").join(pieces)
+    return pieces[0] if len(pieces) == 1 else request.base.encode("latin-1", "replace").join(pieces)
 
 
 def _rests(kept: Kept, now: datetime) -> bool:
