@@ -128,7 +128,7 @@ def origin_form(target: str) -> tuple[str, str | None]:
 
 
 def mount_of(prefix: bytes) -> str:
-    """Return the decoded prefix of a mount as it stands in links: "/downloads", percent-encoded whatever it holds; "" where there is none."""
+    """Return the decoded prefix of a mount as it stands in links: "/downloads", percent-encoded whatever it holds; "" for none."""
     bare = prefix.strip(b"/")
     # Anybody's text may stand in it, where a framework mounts at a pattern: a quote would end the text that a link stands in.
     return quote(b"/" + bare, safe=_IN_SEGMENTS) if bare else ""

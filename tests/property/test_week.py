@@ -79,6 +79,15 @@ VISITS: tuple[tuple[str, str, str, str], ...] = (
     ("GET", "py.acme.example", "/simple/skates/", ""),
     ("GET", "py.acme.example", "/simple/@/", "ip=@"),
     ("GET", "py.acme.example", "/simple/skates/skates-1.0.zip", "ip=@"),
+    ("GET", "py.acme.example", "/simple/wheels/", "ip=@"),
+    ("GET", "py.acme.example", "/simple/wheels/wheels-1.0-py3-none-any.whl", "ip=@"),
+    ("GET", "py.acme.example", "/simple/wheels/wheels-@.zip.metadata", ""),
+    ("GET", "py.acme.example", "/simple/lost/@", "ip=@"),
+    ("GET", "npm.acme.example", "/npm/%40acme/wheels", "ip=@"),
+    ("GET", "npm.acme.example", "/npm/%40acme/wheels/-/wheels-1.0.0.tgz", "ip=@"),
+    ("GET", "npm.acme.example", "/npm/%40acme/@", "ip=@"),
+    ("GET", "npm.acme.example", "/npm/%40lost/@/-/@-1.0.0.tgz", ""),
+    ("PUT", "npm.acme.example", "/npm/%40acme/@", ""),
     ("GET", "docker.acme.example", "/v2/", "ip=@"),
     ("GET", "docker.acme.example", "/v2/acme/skates/manifests/1.0", "ip=@"),
     ("HEAD", "docker.acme.example", "/v2/acme/skates/manifests/1.0", ""),
@@ -198,8 +207,22 @@ def weeks(draw: st.DrawFn) -> Week:
     return Week(begins, draw(st.sampled_from(["day", "month"])), callers, behind, days)
 
 
+PAGES = {
+    "/simple/wheels/": ("text/html", '<a href="http://127.0.0.1:1/wheels-1.0-py3-none-any.whl">wheels</a>'),
+    "/npm/@acme%2fwheels": (
+        "application/json",
+        '{"name": "@acme/wheels", "versions": {"1.0.0": {"name": "@acme/wheels", "version": "1.0.0", '
+        '"dist": {"tarball": "http://127.0.0.1:1/t"}}}}',
+    ),
+}
+
+
 def answer(received: Received, write: Write) -> None:
-    """Answer as a registry that works, is moved, or is broken; what it was asked for stands in whatever it says."""
+    """Answer as a registry or an index that works, is moved, or is broken; what it was asked for stands in whatever it says."""
+    if received.target in PAGES:
+        media_type, page = PAGES[received.target]
+        plain(200, [("content-type", media_type)], page.encode())(received, write)
+        return
     said = f"cannot serve {received.target} to {received.headers.get('x-forwarded-for')}".encode()
     if "/broken/" in received.target:
         write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + said)
@@ -235,6 +258,10 @@ def config(backend: str, week: Week, sinks: Sequence[Mapping[str, Any]]) -> dict
             "domain": "py.acme.example",
             "files": [{"file-name": "skates-1.0.zip", "url": cdn + "/skates-1.0.zip"}],
         },
+        {"name": "wheels", "type": "python", "domain": "py.acme.example", "index": f"http://{backend}/simple", "ttl-s": 7_200},
+        {"name": "lost", "type": "python", "domain": "py.acme.example", "index": "http://127.0.0.1:1/simple"},
+        {"name": "acme", "type": "npm", "domain": "npm.acme.example", "registry": f"http://{backend}/npm", "scopes": ["@acme"]},
+        {"name": "lost", "type": "npm", "domain": "npm.acme.example", "registry": "http://127.0.0.1:1/npm", "scopes": ["@lost"]},
         {"name": "acme/skates", **image, "backend": f"{backend}/acme/skates"},
         # Nobody listens on port 1.
         {"name": "acme/gone", **image, "domain": "gone.acme.example", "backend": "127.0.0.1:1/acme/gone"},

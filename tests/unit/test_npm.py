@@ -13,13 +13,13 @@ from attrs import define, field
 
 import gatewaycore
 from gatewaycore import ConfigError, Gateway
-from gatewaycore.decision import Respond, Upstream
+from gatewaycore.decision import Proxy, Respond, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.rules.indexes import Fetched, PageError
 from gatewaycore.rules.npm import NpmRule
 from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, PackumentDialect, dist_tags, one_version
 from gatewaycore.rules.npm.paths import is_package_name, is_scope
-from gatewaycore.testing import Seen, simulate
+from gatewaycore.testing import Seen, make_request, simulate
 
 DOMAIN = "npm.acme.example"
 REGISTRY = "https://registry.acme.example/npm"
@@ -403,6 +403,31 @@ def test_a_tarball_that_no_document_lists(client: Client, name: str) -> None:
 
 def test_a_packages_own_files_and_no_others(client: Client) -> None:
     assert client.get("/rocket-skates/-/anvil-2.0.0.tgz").status == 404
+
+
+def test_an_address_in_a_name_is_neither_remembered_nor_told(client: Client) -> None:
+    """Where a scope is served, anybody makes up names of its packages."""
+    address = "198.51.100.7"
+    for status in (404, 500):
+        client.registry.answer = (status, {}, b"")
+        for package, times in ((address, 2), (f"v{address}", 2), (f"anvils-{status}", 1)):
+            client.registry.asked.clear()
+            assert {client.get(f"/@acme/{package}").status for _ in range(2)} <= {404, 502}
+            # What was remembered is not asked again at once.
+            assert len(client.registry.asked) == times
+    notes = []
+    for name in (address, "anvils"):
+        decision = client.gateway.decide(make_request("GET", f"https://{DOMAIN}/npm/@acme/{name}")).decision
+        assert isinstance(decision, Proxy)
+        conversation = decision.open()
+        conversation.start()
+        answered = conversation.receive(500, Headers())
+        assert isinstance(answered, Respond)
+        notes.append(answered.note)
+    assert notes == [
+        "the index registry.acme.example answers 500, asked for a name that looks like an address",
+        "the index registry.acme.example answers 500, asked for '@acme/anvils'",
+    ]
 
 
 # --- outages -------------------------------------------------------------------------------------------------------------

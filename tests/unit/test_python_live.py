@@ -12,11 +12,13 @@ import pytest
 from gatewaycore import ConfigError
 from gatewaycore.config import read_config
 from gatewaycore.decision import Upstream
+from gatewaycore.event import MAX_TEXT
 from gatewaycore.gateway import Gateway
 from gatewaycore.rules.python import PythonFile, PythonIndex, PythonRoute, PythonRule
 from gatewaycore.rules.python.names import FileName, described, normalise
 from gatewaycore.rules.python.pip import PipCommand
-from gatewaycore.testing import Seen, simulate
+from gatewaycore.testing import Seen, make_request, simulate
+from tests.addresses import escapes, found_in, held, spellings
 
 INDEX = "https://pkgs.acme.example/simple"
 FILES = "https://files.acme.example/packages"
@@ -230,6 +232,48 @@ def test_events() -> None:
     assert (again.events[0].decision, again.events[0].status) == ("respond", 200)
     index.gateway.forget()
     assert index.ask(accept=JSON).decision == "proxy"
+
+
+ADDRESS = "198.18.77.203"
+"""Of no other test: what those hold is found, too, where a process is looked through."""
+
+
+def observe(index: Index, name: str) -> None:
+    index.ask(name)
+    outcome = index.gateway.decide(make_request("GET", f"https://py.acme.example/simple/rocket-skates/{name}"))
+    assert outcome.match is not None
+    assert outcome.match.route.observe(outcome.request, outcome.match) is not None
+
+
+@pytest.mark.e2e
+def test_an_address_in_the_name_of_a_file_is_not_remembered() -> None:
+    index = Index(document(file()))
+    for address in (ADDRESS, "2001:db8:77:abcd::1234"):
+        for text in spellings(address):
+            for escaped in escapes(text):
+                observe(index, f"rocket-skates-{escaped}.zip")
+                observe(index, f"rocket-skates-{escaped}.zip.metadata")
+        assert found_in(held(index), [address]) == []
+    # What is remembered is found, where there is something.
+    observe(index, "rocket-skates-198.18.77.zip")
+    assert b"198.18.77.zip" in held(index)
+
+
+@pytest.mark.parametrize("before", [500, 512, MAX_TEXT - 20])
+def test_no_cut_goes_through_an_address_in_the_name_of_a_file(before: int) -> None:
+    index = Index(b"no page")
+    start = f"rocket-skates-1.0+{'x' * (before - 18)}."
+    seen = simulate(
+        index.gateway,
+        "GET",
+        f"https://py.acme.example/simple/rocket-skates/{start}{ADDRESS}.{'y' * 3_000}.zip",
+        client_ip=ADDRESS,
+        upstream=lambda _: index.answer,
+    )
+    (event,) = seen.events
+    assert (event.status, event.version) == (502, None)
+    assert event.variables["file"].startswith(f"{start}[address]."[:MAX_TEXT])
+    assert len(event.variables["file"]) <= MAX_TEXT
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------------

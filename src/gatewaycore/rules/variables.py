@@ -128,8 +128,13 @@ def _bounded(variables: Mapping[str, str]) -> Mapping[str, str]:
     return {_sound(name): _sound(value[:_READ]) for name, value in variables.items() if len(name) <= MAX_NAME}
 
 
+def legible(text: str) -> str:
+    """Return what is read of a text that a client chose: sound, and bounded behind where the recorder cuts."""
+    return _sound(text[:_READ])
+
+
 def _text(value: str | None) -> str | None:
-    return None if value is None else _sound(value[:_READ])
+    return None if value is None else legible(value)
 
 
 @frozen

@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from gatewaycore._version import __version__
 from gatewaycore.decision import Failure, Read, Redirect, Respond, Step, Upstream
 from gatewaycore.headers import Headers
+from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.rules.indexes.dialect import Dialect, Fetched, PageError, Written
 from gatewaycore.rules.indexes.shelf import Kept, Key, Shelf, Trouble
 from gatewaycore.rules.indexes.source import Source
@@ -72,6 +73,11 @@ class Sought:
     def url(self) -> str:
         """Its URL at the upstream."""
         return self.source.url + self.dialect.path(self.project)
+
+    @property
+    def names_an_address(self) -> bool:
+        """Tell whether its project's name looks like an address: where a whole scope is served, anybody makes up names."""
+        return seems_to_hold_address(self.project)
 
     @property
     def key(self) -> Key:
@@ -201,13 +207,14 @@ class PageConversation:
         sought = self._sought
         answer = sought.dialect.refuse(404, "the index behind this gateway has no such project")
         sought.shelf.drop(sought.key)
-        sought.shelf.note(sought.key, Trouble(answer, self._now + min(ABSENCE, sought.source.ttl), headers))
+        self._note(Trouble(answer, self._now + min(ABSENCE, sought.source.ttl), headers))
         return answer
 
     def _do_without(self, status: int, message: str, headers: Headers | None, note: str, lines: tuple[tuple[str, str], ...] = ()) -> Step:
         """Answer with the page that is at hand, and say so; or say why there is none."""
         sought, until = self._sought, self._now + REST
-        said = f"the index {sought.source.name} {note}, asked for {sought.project!r}"
+        asked_for = "a name that looks like an address" if sought.names_an_address else repr(sought.project)
+        said = f"the index {sought.source.name} {note}, asked for {asked_for}"
         kept = sought.shelf.page(sought.key)
         if kept is not None and sought.may_be_shown(kept, self._now):
             # Of all who waited one tells the operator.
@@ -218,8 +225,13 @@ class PageConversation:
             return shown if told or isinstance(shown, Redirect) else evolve(shown, note=f"{said}; the page at hand is shown")
         told = sought.shelf.trouble(sought.key, self._now) is not None
         answer = sought.dialect.refuse(status, message, lines)
-        sought.shelf.note(sought.key, Trouble(answer, until, headers))
+        self._note(Trouble(answer, until, headers))
         return answer if told else evolve(answer, note=said)
+
+    def _note(self, trouble: Trouble) -> None:
+        # No address is remembered, nor written to the log: a client may have put its own there.
+        if not self._sought.names_an_address:
+            self._sought.shelf.note(self._sought.key, trouble)
 
 
 def _charset(parameters: str) -> str | None:

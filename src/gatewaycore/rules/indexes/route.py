@@ -21,10 +21,9 @@ from gatewaycore.rules.indexes.dialect import Dialect
 from gatewaycore.rules.indexes.live import Live
 from gatewaycore.rules.indexes.shelf import Shelf
 from gatewaycore.rules.indexes.source import Source
-from gatewaycore.rules.variables import query_variables
+from gatewaycore.rules.variables import legible, query_variables
 
 _NOTHING: Final[Mapping[str, str]] = {}
-_NAME_CHARACTERS: Final = 512
 
 
 @frozen
@@ -162,7 +161,7 @@ class IndexRoute:
         known = {"project": found.project, **found.variables}
         if found.file is None:
             return Observation(part.package, self.pattern.name, part.label, "metadata", variables=known)
-        known = {**query_variables(request.query), **known, "file": found.file[:_NAME_CHARACTERS]}
+        known = {**query_variables(request.query), **known, "file": legible(found.file)}
         return Observation(
             part.package, self.pattern.name, part.label, found.kind, found.version, found.platform, found.arch, variables=known
         )

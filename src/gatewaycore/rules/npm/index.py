@@ -24,7 +24,6 @@ from gatewaycore.rules.npm.paths import KEYS_PATH, NOT_FOUND, Asked, Found, Keys
 from gatewaycore.rules.variables import query_variables
 
 _NOTHING: Final[Variables] = {}
-_NAME_CHARACTERS: Final = 512
 _NO_METHOD: Final = refusal(405, "this registry is only read: nobody publishes to it", (("allow", "GET, HEAD"),))
 _NO_PACKAGE: Final = refusal(404, "this registry serves no such package")
 _NO_KEYS: Final = refusal(404, "this registry has no keys of its own")
@@ -165,13 +164,11 @@ class NpmRegistry:
         asked, part = found.asked, found.part
         variables = {"project": asked.package}
         if asked.what == "tarball":
-            variables = {**query_variables(request.query), **variables, "file": asked.name[:_NAME_CHARACTERS]}
+            variables = {**query_variables(request.query), **variables, "file": asked.name}
         elif asked.what == "version" and not asked.version:
-            variables["tag"] = asked.name[:_NAME_CHARACTERS]
+            variables["tag"] = asked.name
         kind: Kind = "download" if asked.what == "tarball" else "metadata"
-        return Observation(
-            part.package or asked.package, "npm", part.label, kind, asked.version[:_NAME_CHARACTERS] or None, variables=variables
-        )
+        return Observation(part.package or asked.package, "npm", part.label, kind, asked.version or None, variables=variables)
 
     def forget(self) -> None:
         """Let go of the pages at hand."""

@@ -9,13 +9,15 @@ from attrs import define, evolve
 
 from gatewaycore.decision import Decision
 from gatewaycore.event import Kind, Observation
+from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.request import Request
 from gatewaycore.rules.indexes import Live
+from gatewaycore.rules.indexes.live import is_file_name
 from gatewaycore.rules.python.files import file_variables
-from gatewaycore.rules.python.names import NormalName, described
-from gatewaycore.rules.variables import query_variables
+from gatewaycore.rules.python.names import NOTHING_SAID, NormalName, described
+from gatewaycore.rules.variables import legible, query_variables
 
-_NAME_CHARACTERS: Final = 512
+_USUAL_CHARACTERS: Final = 128
 _BESIDE: Final[tuple[tuple[str, Kind], ...]] = ((".metadata", "metadata"), (".asc", "metadata"))
 """What stands beside a file, under its name with this behind it: its metadata (PEP 658) and its signature (PEP 503)."""
 
@@ -54,8 +56,9 @@ class LiveProject:
     def observe_file(self, asked: str, query: str) -> Observation:
         """Return that of a file, or of what stands beside one."""
         name, _, kind = taken_apart(asked)
-        # Cut: neither an event nor what is remembered holds more of a name than a name is long.
-        seen = _seen(self.package, self.label, self.name, name[:_NAME_CHARACTERS], kind)
+        # What a client made up is not remembered: its own address may stand there.
+        is_usual = len(name) <= _USUAL_CHARACTERS and "%" not in name and not seems_to_hold_address(name)
+        seen = (_remembered if is_usual else _seen)(self.package, self.label, self.name, name, kind)
         if not query:
             return seen
         return evolve(seen, variables={**query_variables(query), **seen.variables})
@@ -69,8 +72,11 @@ def taken_apart(asked: str) -> tuple[str, str, Kind]:
     return asked, "", "download"
 
 
-@lru_cache(maxsize=8192)
 def _seen(package: str, label: str, project: NormalName, name: str, kind: Kind) -> Observation:
-    said = described(name, project)
-    variables = {"project": project, **file_variables(name, said)}
+    # No file has a longer name than that; and to cut one would be to cut an address in it.
+    said = described(name, project) if is_file_name(name) else NOTHING_SAID
+    variables = {"project": project, **file_variables(legible(name), said)}
     return Observation(package, "python", label, kind, said.version, said.platform, said.arch, variables=variables)
+
+
+_remembered: Final = lru_cache(maxsize=8192)(_seen)

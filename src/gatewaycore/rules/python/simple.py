@@ -70,7 +70,6 @@ _CHARSETS: Final = frozenset({"utf-8", "ascii", "us-ascii", "latin-1", "iso-8859
 _STRONGEST_FIRST: Final = ("sha256", "sha512", "sha384", "blake2b", "blake2s", "sha224", "sha1", "md5")
 _DIGEST: Final = re.compile(r"([A-Za-z0-9_]+)=([0-9A-Fa-f]+)")
 _KNOWN_VERSION: Final = re.compile(r"1\.[0-9]{1,3}")
-_WORD: Final = re.compile(r"[\w .,-]{1,200}")
 
 
 class SimpleDialect:
