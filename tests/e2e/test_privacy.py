@@ -46,10 +46,14 @@ def config(origin: Origin, sink: Path | None) -> dict[str, Any]:
         {"name": "docs", "type": "pixel", **host, "incoming-path": "/a.png"},
         {"name": "usage", "type": "event", **host, "incoming-path": "/v1/{event}"},
         {"name": "skates", "type": "python", **host, "files": [file]},
+        {"name": "wheels", "type": "python", **host, "index": f"{origin.url}/index"},
+        {"name": "acme", "type": "npm", **host, "registry": f"{origin.url}/registry", "scopes": ["@acme"]},
         {"name": "old", "type": "catch-all", "domain": "*.localhost", "redirect-target-domain": origin.url},
         {"name": "acme/skates", **image, "backend": f"{origin.authority}/acme/skates"},
         # Nobody listens on port 1.
         {"name": "acme/gone", **image, "domain": "gone.localhost", "backend": "127.0.0.1:1/acme/gone"},
+        {"name": "gone-wheels", "type": "python", **host, "index": "http://127.0.0.1:1/simple"},
+        {"name": "gone", "type": "npm", **host, "registry": "http://127.0.0.1:1", "scopes": ["@gone"]},
     ]
     collection = {"domain": "localhost", "pattern": "acme/*", "backend": origin.authority, "backend-scheme": "http", "strategy": "proxy"}
     return {
@@ -58,6 +62,13 @@ def config(origin: Origin, sink: Path | None) -> dict[str, Any]:
         "collections": [collection],
         "sinks": [{"type": "jsonl", "path": "-"}, {"type": "jsonl", "path": str(sink)}] if sink else [],
     }
+
+
+def lay_indexes(origin: Origin) -> None:
+    """Lay ready a page of a Python index, and a document of an npm registry."""
+    package = {"name": "@acme/wheels", "versions": {"1.0.0": {"name": "@acme/wheels", "version": "1.0.0", "dist": {"tarball": "/file"}}}}
+    origin.files |= {"/index/wheels/": b'<a href="/file/wheels-1.0.zip">wheels</a>', "/registry/@acme/wheels": json.dumps(package).encode()}
+    origin.types |= {"/index/wheels/": "text/html", "/registry/@acme/wheels": "application/json"}
 
 
 def requests(address: str) -> Iterator[list[str]]:
@@ -76,6 +87,17 @@ def requests(address: str) -> Iterator[list[str]]:
         yield [f"~/nothing/{spelling}"]
         yield [f"~/simple/{spelling}/"]
         yield [f"~/simple/skates/skates-1.0.zip?ip={spelling}"]
+        yield [f"~/simple/wheels/?ip={spelling}"]
+        yield [f"~/simple/wheels/wheels-1.0.zip?ip={spelling}"]
+        for project in ("wheels", "gone-wheels"):
+            yield [f"~/simple/{project}/{project}-{spelling}.zip.metadata"]
+        yield [f"~/npm/@acme/wheels?ip={spelling}"]
+        yield [f"~/npm/@acme/wheels/-/wheels-1.0.0.tgz?ip={spelling}"]
+        yield [f"~/npm/@acme/wheels/{spelling}"]
+        for scope in ("acme", "gone"):
+            # IPv4 addresses are well-formed names of packages, too.
+            yield [f"~/npm/@{scope}%2f{spelling}"]
+            yield [f"~/npm/@{scope}/{spelling}/-/{spelling}-1.0.0.tgz"]
     yield ["~/simple/skates/"]
     yield ["-A", agent, "-H", link, "~/a.png"]
     yield ["-A", f"{address}/{address} ({address}; {address})", "-H", link, "~/get/linux/1.0"]
@@ -151,6 +173,7 @@ def test_no_address_at_rest(workers: int, level: str, shipped: bool, client: Cli
     for name in ("skates", "cut"):
         origin.files |= {f"/v2/acme/{name}/manifests/1.0": b"{}" * 200, f"/v2/acme/{name}/blobs/{DIGEST}": bytes(300_000)}
     origin.files |= {"/v2/": b"{}", "/file": b"eight wheels\n"}
+    lay_indexes(origin)
     origin.files |= {f"/v2/acme/{NEAR}/manifests/1.0": b"{}", f"/v2/acme/skates/manifests/{NEAR}": b"{}"}
     origin.cut |= {path for path in origin.files if "/cut/" in path}
     sink = programs.folder / "gateway" / "shipped.jsonl" if shipped else None
@@ -163,6 +186,9 @@ def test_no_address_at_rest(workers: int, level: str, shipped: bool, client: Cli
     assert {event.kind for event in events} == {"download", "view", "event", "metadata", "manifest", "blob", "ping"}
     assert {event.decision for event in events} == {"redirect", "respond", "proxy"}
     assert len(events) > 100
+    for package, kind in (("wheels", "metadata"), ("wheels", "download"), ("@acme/wheels", "metadata"), ("@acme/wheels", "download")):
+        assert any((event.package, event.kind, event.status < 400) == (package, kind, True) for event in events), (package, kind)
+    assert any(event.package == "@gone/[address]" for event in events)
     assert any("[address]" in str(event.variables) for event in events)
     assert any("[address]" in (event.user_agent or "") for event in events)
     assert events[-1].version == "last"

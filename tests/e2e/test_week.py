@@ -33,7 +33,7 @@ from tests.e2e.images import OCI, write_layout
 from tests.e2e.origin import Origin
 from tests.e2e.report import Table
 from tests.e2e.running import DEADLINE_S, Client, Gateway, Programs, module, tool
-from tests.e2e.test_privacy import DIGEST, NEAR, ROUGH, config, requests
+from tests.e2e.test_privacy import DIGEST, NEAR, ROUGH, config, lay_indexes, requests
 from tests.e2e.test_python import FILE, REQUIREMENT, WHEEL, WHEEL_PATH, pip, uv
 from tests.kafka import Kafka
 from tests.queues import Nats
@@ -214,6 +214,7 @@ def fill(origin: Origin, folder: Path) -> None:
         origin.files |= {f"/v2/acme/{name}/manifests/1.0": blobs[image.manifest], f"/v2/acme/{name}/blobs/{DIGEST}": bytes(300_000)}
         origin.files[f"/v2/acme/{name}/manifests/{OPTED_OUT}"] = blobs[image.manifest]
     origin.files |= {"/v2/": b"{}", "/file": b"eight wheels\n", WHEEL_PATH: WHEEL.build()}
+    lay_indexes(origin)
     origin.types |= {path: OCI.manifest for path in origin.files if "/manifests/" in path}
     origin.cut |= {path for path in origin.files if "/cut/" in path}
 
