@@ -29,6 +29,7 @@ from gatewaycore.event import Event
 from gatewaycore.pulls import QUIET_MS
 from gatewaycore.recorder import decode
 from gatewaycore.segments import read_lines, segments
+from tests.e2e import apps
 
 DEADLINE_S = 90.0
 """For everything that is waited for: far beyond what a busy machine needs."""
@@ -277,6 +278,13 @@ class Programs:
         scheme = "https" if "--tls-cert" in options else "http"
         port = program.listen(rf"{scheme}://{re.escape(address)}:(\d+)", address)
         return Gateway(program, port, self.folder / name, scheme, host)
+
+    def serve_below_a_mount(self, config: Mapping[str, Any]) -> Gateway:
+        """Serve a site with a gateway of this configuration below `apps.PREFIX`."""
+        module("starlette")
+        command = [*module("uvicorn"), "--factory", "tests.e2e.apps:mounted", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]
+        site = self.start("site", command, **{apps.CONFIG: str(self.configure(config))})
+        return Gateway(site, site.listen(r"http://127\.0\.0\.1:(\d+)"), self.folder / "gateway")
 
     def stop(self) -> None:
         """End all of them, the last first."""

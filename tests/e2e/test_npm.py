@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
+from tests.e2e import apps
 from tests.e2e.npm_registry import NpmRegistryServer, Package, tools
 from tests.e2e.report import Grid
 from tests.e2e.running import Client, Finished, Gateway, Programs, tool
@@ -125,7 +126,7 @@ def served(shared_programs: Programs) -> Iterator[Served]:
         yield Served(shared_programs.serve(config(registry, **{"ttl-s": 0})), registry)
 
 
-def command(installer: Installer, folder: Path) -> list[str]:
+def program_of(installer: Installer, folder: Path) -> list[str]:
     return [tool("node", "nodejs"), str(folder / installer.program)] if installer.program else [tool("npm", "nodejs npm")]
 
 
@@ -155,9 +156,20 @@ def test_install_from_a_registry_that_does_not_abbreviate(programs: Programs, pr
         grid.note("npm", "npm, whole form alone", f"yes, then {install(INSTALLERS['npm'], gateway, programs_of_npm, tmp_path)}")
 
 
+@pytest.mark.parametrize("called", ["npm", "yarn 4"])
+def test_install_below_a_mount(called: str, programs: Programs, programs_of_npm: Path, tmp_path: Path) -> None:
+    """Tarballs lead below the mount, in the lock file too."""
+    with NpmRegistryServer(PACKAGES) as registry:
+        url = programs.serve_below_a_mount(config(registry)).url + apps.PREFIX
+        installer, into = INSTALLERS[called], project(tmp_path / "here")
+        installer.install(Client(tmp_path / "client"), program_of(installer, programs_of_npm), f"{url}/npm", into)
+        assert (installed(into, "rocket-skates"), installed(into, "@acme/fuel")) == ("1.2.3", "0.9.0")
+        assert (f"{url}/npm/@acme/fuel/-/fuel-0.9.0.tgz" in (into / installer.lock).read_text()) is installer.names
+
+
 def install(installer: Installer, gateway: Gateway, folder: Path, tmp_path: Path) -> str:
     """Install, from a lock file too, and once more; return what documents are answered with that a client has seen before."""
-    client, program, url = Client(tmp_path / "client"), command(installer, folder), f"{gateway.url}/npm"
+    client, program, url = Client(tmp_path / "client"), program_of(installer, folder), f"{gateway.url}/npm"
     before = len(gateway.events())
     first = project(tmp_path / "first")
     installer.install(client, program, url, first)

@@ -128,11 +128,7 @@ def test_uv_refuses_another_hash(client: Client, programs: Programs, origin: Ori
 
 
 def test_pip_below_a_mount(client: Client, programs: Programs, origin: Origin, tmp_path: Path) -> None:
-    file = programs.configure(config(origin))
-    module("starlette")
-    command = [*module("uvicorn"), "--factory", "tests.e2e.apps:mounted", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]
-    site = programs.start("site", command, **{apps.CONFIG: str(file)})
-    gateway = Gateway(site, site.listen(r"http://127\.0\.0\.1:(\d+)"), programs.folder / "gateway")
+    gateway = programs.serve_below_a_mount(config(origin))
     client.run(*pip("install", f"{gateway.url}{apps.PREFIX}/simple", "--target", str(tmp_path / "site"), REQUIREMENT))
     assert (tmp_path / "site/rocket_skates/__init__.py").read_text() == "VERSION = '1.2.3'\n"
     check(gateway, client, "pip")

@@ -338,6 +338,8 @@ def test_redirects_are_followed_where_they_may_lead(location: str, permitted: bo
 def test_an_index_without_tls_may_lead_to_its_hosts_without() -> None:
     source = Source.parse("http://pkgs.acme.example/list", hosts=("mirror.acme.example",))
     assert source.permits("http://mirror.acme.example/x")
+    assert source.permits("https://pkgs.acme.example/list/x")
+    assert not source.permits("https://pkgs.acme.example:8443/list/x")
     assert (source.name, source.url) == ("pkgs.acme.example", "http://pkgs.acme.example/list/")
 
 

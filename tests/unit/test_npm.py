@@ -260,6 +260,9 @@ def test_a_version_that_is_anothers_is_left_out(client: Client) -> None:
     versions["1.3.0"] = manifest("rocket-skates", "1.4.0")
     versions["../1"] = manifest("rocket-skates", "../1")
     versions["2.0.0"] = {"name": "rocket-skates", "version": "2.0.0"}
+    versions["2.1.0"] = manifest("rocket-skates", "2.1.0", dist={"tarball": None})
+    versions["2.2.0"] = {**manifest("rocket-skates", "2.2.0"), "dist": "gone"}
+    versions["2.3.0"] = ["unpublished"]
     assert list(client.document("/rocket-skates")["versions"]) == ["1.0.0", "1.1.0"]
 
 
@@ -346,6 +349,9 @@ def test_attestations_are_where_the_document_says(client: Client) -> None:
     seen = client.get("/-/npm/v1/attestations/@acme%2fanvil@2.0.0")
     assert (seen.location, seen.events[0].kind, seen.events[0].version) == (url, "metadata", "2.0.0")
     assert client.get("/-/npm/v1/attestations/@acme%2fanvil@2.1.0").status == 404
+    client.registry.documents["/rocket-skates"]["versions"]["1.1.0"] = manifest("rocket-skates", "1.1.0", dist={"attestations": {}})
+    client.now += timedelta(hours=1)
+    assert "1.1.0" in client.document("/rocket-skates")["versions"]
     # What is not a tarball has no tarball's name.
     assert client.get("/@acme/anvil/-/attestations%2f2.0.0").status == 404
 

@@ -59,9 +59,11 @@ class Source:
         return urlsplit(self.url).netloc
 
     def permits(self, url: str) -> bool:
-        """Tell whether it may redirect to `url`: within its own origin, or to a host that is listed, and never from https to http."""
+        """Tell whether it may redirect to `url`: within its own host, or to one that is listed, and never from https to http."""
         here, there = urlsplit(self.url), urlsplit(url)
-        if origin(there.scheme, there.netloc) == origin(here.scheme, here.netloc):
+        own = origin(here.scheme, here.netloc)
+        # A server that sends everybody from http to https is itself still.
+        if origin(there.scheme, there.netloc) in (own, own.replace("http://", "https://", 1)):
             return True
         if there.scheme != "https" and here.scheme == "https":
             return False

@@ -115,10 +115,14 @@ class _Versions:
     def add(self, version: str, text: bytes) -> None:
         """Write a version down; one that nobody could install, or that says it is another's, is left out."""
         package = self.page.project
-        manifest = members(text)
-        dist = members(manifest.get("dist", b"{}"))
-        said = decode(manifest.get("name", b'""'), str), decode(manifest.get("version", b'""'), str)
-        url = self.page.locate(decode(dist["tarball"], str)) if "tarball" in dist else None
+        try:
+            manifest = members(text)
+            dist = members(manifest["dist"])
+            said = decode(manifest["name"], str), decode(manifest["version"], str)
+            url = self.page.locate(decode(dist["tarball"], str))
+        except (PageError, KeyError):
+            # One that was published in an odd way, years ago perhaps, is no reason to show none of the others.
+            return
         if url is None or said != (package, version) or not _VERSION.fullmatch(version):
             return
         name = tarball(package, version)
@@ -132,9 +136,10 @@ class _Versions:
         self.shown.add(version)
 
     def _attest(self, version: str, dist: Mapping[str, bytes]) -> None:
-        if "attestations" not in dist:
+        try:
+            url = self.page.locate(decode(dist["attestations"], _Attestations)["url"])
+        except (PageError, KeyError):
             return
-        url = self.page.locate(decode(dist["attestations"], _Attestations)["url"])
         if url is not None:
             self.files[attestations(version)] = url
 
