@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -199,9 +200,10 @@ def install(installer: Installer, gateway: Gateway, folder: Path, tmp_path: Path
 def check(events: list[Any], installer: Installer) -> None:
     """Check that the journal tells of one install of both packages."""
     node = subprocess.run([tool("node", "nodejs"), "--version"], check=True, capture_output=True, text=True).stdout.strip()
-    runtime = None if installer.client == "got" else f"node/{node}"
-    assert {(event.client, event.client_runtime, event.package_type, event.domain) for event in events} == {
-        (installer.client, runtime, "npm", "localhost")
+    # yarn 4 says neither what it runs on nor where.
+    runtime, system = (None, None) if installer.client == "got" else (f"node/{node}", platform.system().lower())
+    assert {(event.client, event.client_runtime, event.os, event.package_type, event.domain) for event in events} == {
+        (installer.client, runtime, system, "npm", "localhost")
     }
     documents = {(event.package, event.variables["project"], event.status) for event in events if event.kind == "metadata"}
     assert documents == {("skates-js", "rocket-skates", 200), ("@acme/fuel", "@acme/fuel", 200)}
