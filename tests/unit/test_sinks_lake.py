@@ -587,6 +587,39 @@ def test_old_days_go_and_then_their_files(lake: Path, opened: Callable[..., Lake
     ]
 
 
+def age(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"precious")
+        os.utime(path, (1, 1))
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_not_of_the_table_stays(
+    lake: Path, opened: Callable[..., LakeSink], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody has named a folder, or a bucket, in which there is more than the table."""
+    monkeypatch.setattr(house, "_VACUUM_S", 0)
+    others = [lake / "thesis.tex", lake / "data" / "journal" / "n-1-1.jsonl", lake / "other" / "day=2026-11-22" / "x.parquet"]
+    killed = lake / "day=2026-11-22" / "killed-0.parquet"
+    age(*others, killed)
+    made = opened()
+    made.write([line(1)])
+    made.write([line(2)])
+    assert [path.read_bytes() for path in (*others, killed)] == [b"precious"] * 4
+    assert ["files that are not its own" in message for message in caplog.messages] == [True]
+    assert ids(lake) == ["00000001", "00000002"]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_killed_writers_leave_goes(lake: Path, opened: Callable[..., LakeSink], caplog: pytest.LogCaptureFixture) -> None:
+    killed = lake / "day=2026-11-22" / "killed-0.parquet"
+    age(killed)
+    opened().write([line(1)])
+    assert not killed.exists()
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize("other", ["adds", "sorts"])
 @pytest.mark.usefixtures("at_once")
 def test_two_that_keep_house_lose_and_double_nothing(
@@ -617,6 +650,16 @@ def test_two_that_keep_house_lose_and_double_nothing(
     assert ids(lake) == [f"{number:08d}" for number in ((1, 2, 3) if other == "adds" else (1, 2))]
     made.write([line(4)])
     assert len(ids(lake)) == (4 if other == "adds" else 3)
+
+
+def test_a_table_of_somebody_elses_is_left_as_it_is(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    with connect() as connection:
+        write_deltalake(str(lake), connection.sql("SELECT 1 AS number, 'x' AS name"))
+    with pytest.raises(SinkError, match="not partitioned by day, and is left as it is"):
+        opened().write([line(1)])
+    assert table(lake).version() == 0
+    assert [field.name for field in table(lake).schema().fields] == ["number", "name"]
+    assert len(list(lake.rglob("*.parquet"))) == 1
 
 
 @pytest.mark.usefixtures("at_once")

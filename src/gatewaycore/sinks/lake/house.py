@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
@@ -29,6 +30,8 @@ _TARGET = 128 * _MIB
 _OPEN_TARGET = 16 * _MIB
 # A day that is larger takes too long to sort between two batches: its files are joined as they are.
 _MOST_SORTED = 1024 * _MIB
+# What writers of such a table leave behind when they are killed; Spark has a checksum beside each.
+_OURS = re.compile(rf"{DAY}=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/[^/]+\.parquet(?:\.crc)?")
 
 
 @define
@@ -77,6 +80,7 @@ class House:
         self._rules = rules
         self._looks_at = 0.0
         self._vacuums_at = 0.0
+        self._is_told = False
 
     def keep(self, table: DeltaTable, connection: DuckDBPyConnection, now: datetime) -> None:
         """Do what is due. What was written is safe by now, so nothing is raised: it is counted, and tried again."""
@@ -94,12 +98,27 @@ class House:
                 self._looks_at = clock
             if clock >= self._vacuums_at:
                 self._vacuums_at = clock + _VACUUM_S
-                table.vacuum(self._rules.vacuum_hours, dry_run=False, enforce_retention_duration=False, full=True)
+                self._vacuum(table)
         except CommitFailedError:
             self.conflicts += 1
         except Exception as error:  # noqa: BLE001 - two engines and a cloud raise what they like, and the events are written
             self.failed += 1
             _log.warning("the lake could not be kept in order, which is tried again: %s", type(error).__name__)
+
+    def _vacuum(self, table: DeltaTable) -> None:
+        """Delete what the table no longer refers to, and what it never did: but that only where nothing else lies.
+
+        Delta takes every file below a table for its own, and whoever names a bucket as the path may have far more in it than a table.
+        """
+        hours = self._rules.vacuum_hours
+        found = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+        is_ours = all(map(_OURS.fullmatch, found))
+        if not is_ours and not self._is_told:
+            self._is_told = True
+            _log.warning(
+                "the lake lies among files that are not its own: they stay, and what killed writers leave does; give it a path of its own"
+            )
+        table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=is_ours)
 
     def _forget(self, table: DeltaTable, now: datetime) -> None:
         if self._rules.retention_days is not None:

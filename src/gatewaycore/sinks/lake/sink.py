@@ -224,8 +224,10 @@ class LakeSink:
         """Give a table of an older version the columns of this one.
 
         Raises:
-            SinkError: a column has another type there.
+            SinkError: a column has another type there, or the table is somebody else's.
         """
+        if table.metadata().partition_columns != [DAY]:
+            raise SinkError(f"lake: at its path is a table that is not partitioned by {DAY}, and is left as it is: give it another path")
         there = {field.name: field.type for field in table.schema().fields}
         ours = delta_schema().fields
         strange = [field.name for field in ours if there.get(field.name, field.type) != field.type]
