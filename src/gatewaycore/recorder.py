@@ -294,7 +294,7 @@ class Recorder:
 
         Waits for files, and for the database where nodes share their salts: it is no part of answering a request.
         """
-        if now_ns >= self._salts.until_ns:
+        if self._salts.is_over(now_ns):
             self._rotate(now_ns)
         if self._salts.refresh(now_ns):
             self._forget()

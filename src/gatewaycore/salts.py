@@ -23,6 +23,8 @@ _log = logging.getLogger("gatewaycore.salts")
 _BYTES = 32
 # So long before a period begins its key is asked for: a database that is down at midnight is nobody's trouble.
 _AHEAD_NS = 3_600_000_000_000
+# A clock that is set back by less goes on with the key that it has: two keys in turn are worth nothing to anybody.
+_BACK_NS = 86_400_000_000_000
 
 Rotation: TypeAlias = Literal["month", "day"]
 
@@ -48,6 +50,11 @@ class Period:
         first = today if rotation == "day" else today.replace(day=1)
         following = first + timedelta(days=1) if rotation == "day" else (first + timedelta(days=32)).replace(day=1)
         return cls(_midnight(first), _midnight(following), rotation)
+
+    @property
+    def begins_ns(self) -> int:
+        """The beginning, in nanoseconds since the epoch."""
+        return int(self.begins.timestamp()) * 1_000_000_000
 
     @property
     def ends_ns(self) -> int:
@@ -98,15 +105,21 @@ class Salts:
         self._is_told = False
         self.key = b""
         self.until_ns = 0
+        self._period: Period | None = None
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def is_over(self, now_ns: int) -> bool:
+        """Tell whether it is time for `rotate`; also where a clock was set back that was far ahead: its key would live until then."""
+        begins_ns = 0 if self._period is None else self._period.begins_ns
+        return now_ns >= self.until_ns or now_ns < begins_ns - _BACK_NS
 
     def rotate(self, now_ns: int) -> None:
         """Take the key of the period that `now_ns` lies in, and destroy those before it. Asks nobody but this node's disk."""
         with self._lock:
-            if now_ns < self.until_ns:
+            if not self.is_over(now_ns):
                 return
-            period = Period.of(now_ns, self._rotation)
+            period, before = Period.of(now_ns, self._rotation), self._period
             fresh = os.urandom(_BYTES)
             if self._directory is not None:
                 try:
@@ -116,8 +129,11 @@ class Salts:
                     _log.error("the salt cannot be kept on disk: %s", error.strerror)
                 else:
                     _destroy_all(self._directory, (period.own, period.shared), now_ns)
+                    if before is not None and before.begins > period.begins:
+                        # It was used, and nobody else has a use for it for as long as it would lie there.
+                        _destroy_or_tell(self._directory / before.own)
             self.key = fresh
-            self.until_ns = period.ends_ns
+            self.until_ns, self._period = period.ends_ns, period
 
     def _kept(self, directory: Path, period: Period, fresh: bytes) -> bytes:
         """Return the key that this node has of `period`: the shared one where it has been told, else its own."""
@@ -136,7 +152,7 @@ class Salts:
         """
         if self._store is None:
             return False
-        if now_ns >= self.until_ns:
+        if self.is_over(now_ns):
             self.rotate(now_ns)
         period, has_changed = Period.of(now_ns, self._rotation), False
         try:
@@ -239,10 +255,14 @@ def _destroy_all(directory: Path, kept: tuple[str, ...], now_ns: int) -> None:
     today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).date().isoformat()
     for old in directory.glob("*.salt"):
         if old.name not in kept and old.name.partition(".")[0] <= today:
-            try:
-                _destroy(old)
-            except OSError as error:
-                _log.error("an old salt cannot be destroyed, and its identifiers could be recomputed: %s", error.strerror)
+            _destroy_or_tell(old)
+
+
+def _destroy_or_tell(path: Path) -> None:
+    try:
+        _destroy(path)
+    except OSError as error:
+        _log.error("an old salt cannot be destroyed, and its identifiers could be recomputed: %s", error.strerror)
 
 
 def _destroy(path: Path) -> None:

@@ -437,9 +437,9 @@ def test_what_was_looked_up_is_forgotten_when_a_file_was_replaced() -> None:
     kept = Kept(Says({}), first, second)
     assert kept.record(ask("/linux/1")).country == "AT"
     first.country = "CH"
-    kept.recorder.keep_house(0)
+    kept.recorder.keep_house(time.time_ns())
     assert kept.record(ask("/linux/1")).country == "AT"
-    kept.recorder.keep_house(0)
+    kept.recorder.keep_house(time.time_ns())
     for _ in range(3):
         assert kept.record(ask("/linux/1")).country == "CH"
     # Every one was asked, whatever the others said.
@@ -450,13 +450,13 @@ def test_a_file_that_cannot_be_used_is_told_and_whoever_fails_to_look_ends_nothi
     problem = Problem("/srv/x.mmdb", "is damaged", "download it again")
     damaged = Problem("/srv/y.mmdb", "is damaged: 2 look-ups have failed", "download it again")
     kept = Kept(Replaced(RuntimeError("secret"), Refreshed()), Replaced(Refreshed(problems=(problem,), damaged=(damaged,)), Refreshed()))
-    kept.recorder.keep_house(0)
+    kept.recorder.keep_house(time.time_ns())
     assert "Replaced cannot look at its files: RuntimeError" in caplog.text
     assert "the old one is asked on: /srv/x.mmdb: is damaged (download it again)" in caplog.text
     assert "stay empty where it cannot be read: /srv/y.mmdb: is damaged: 2 look-ups have failed (download it again)" in caplog.text
     assert "secret" not in caplog.text
     caplog.clear()
-    kept.recorder.keep_house(0)
+    kept.recorder.keep_house(time.time_ns())
     assert caplog.text == ""
 
 

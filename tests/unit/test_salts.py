@@ -81,6 +81,25 @@ def test_a_process_with_a_slow_clock_leaves_newer_keys_alone(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-11-01.salt", "2026-12-01.salt"]
 
 
+def test_a_clock_that_was_years_ahead_keeps_no_key_for_years(tmp_path: Path) -> None:
+    """A machine without a battery begins anywhere, and its clock is set a minute later."""
+    salts = Salts(tmp_path, "day")
+    salts.rotate(ns(2035, 1, 1))
+    ahead = salts.key
+    salts.rotate(ns(2026, 11, 22, 8))
+    assert (salts.key != ahead, salts.until_ns) == (True, ns(2026, 11, 23))
+    assert [path.name for path in tmp_path.iterdir()] == ["2026-11-22.salt"]
+
+
+def test_a_clock_that_is_set_back_by_minutes_keeps_its_key(tmp_path: Path) -> None:
+    salts = Salts(tmp_path)
+    salts.rotate(ns(2026, 12, 1))
+    first = salts.key
+    salts.rotate(ns(2026, 11, 30, 23, 50))
+    assert salts.key == first
+    assert [path.name for path in tmp_path.iterdir()] == ["2026-12-01.salt"]
+
+
 def test_a_nodes_processes_share_a_key(tmp_path: Path) -> None:
     code = """
 import sys
