@@ -430,6 +430,13 @@ def test_our_own_events_come_back_as_they_were() -> None:
     ("change", "reason"),
     [
         ({"schema": 2}, "an event of schema 2, which a later version wrote"),
+        ({"schema": 0}, "schema, status or bytes is no number that an event has"),
+        ({"status": 99_999_999_999}, "schema, status or bytes is no number that an event has"),
+        ({"status": -1}, "schema, status or bytes is no number that an event has"),
+        ({"bytes": -1}, "schema, status or bytes is no number that an event has"),
+        ({"bytes": 2**63}, "schema, status or bytes is no number that an event has"),
+        ({"confidence": "nan"}, "confidence is no number"),
+        ({"confidence": "1e400"}, "confidence is no number"),
         ({"domain": None}, "an event without domain"),
         ({"kind": "nothing"}, "kind is not what it should be"),
         ({"status": "x"}, "status is not what it should be"),

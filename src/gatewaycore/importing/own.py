@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from gatewaycore.rules.variables import MAX_PARAMETERS
 
 _GUARDED = re.compile(r"'+[=+\-@\t\r]")
 _NO_TEXTS = frozenset(["id", "schema", "time", "status", "platform_recognised", "variables", "confidence", "bytes"])
+_MOST_BYTES = 2**63 - 1
+# The greatest that three digits can say.
+_MOST_STATUS = 999
 _TEXTS = tuple(name for name in COLUMNS if name not in _NO_TEXTS)
 
 
@@ -80,6 +84,10 @@ def _reason(error: msgspec.ValidationError) -> str:
 def _check(event: Event, latest: datetime) -> None:
     if event.schema > SCHEMA:
         raise RefusedError(f"an event of schema {event.schema}, which a later version wrote")
+    if event.schema < 1 or not 0 <= event.status <= _MOST_STATUS or not 0 <= event.bytes <= _MOST_BYTES:
+        raise RefusedError("schema, status or bytes is no number that an event has")
+    if event.confidence is not None and not math.isfinite(event.confidence):
+        raise RefusedError("confidence is no number")
     if event.time.tzinfo is None:
         raise RefusedError("time has no time zone")
     if not FIRST <= event.time <= latest:
