@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import gzip
 import io
 import json
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,10 +178,10 @@ def test_segments_that_go_while_the_engine_reads_are_passed_over(here: Path, mon
 
 
 def test_a_segment_that_cannot_be_read_is_no_segment_that_is_gone(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("duckdb")
     folder = journal(lines_of(make_events(2)))
     (folder / "n-1-2.jsonl").mkdir()
-    with pytest.raises(duckdb.IOException):
+    with pytest.raises(GatewayError, match=r"^the events cannot be read or written: IOException"):
         list(LakeSource(None, folder).rows({"id": "id"}, Selection()))
 
 
@@ -190,6 +193,17 @@ def test_a_lake_that_cannot_be_reached_is_told(here: Path, monkeypatch: pytest.M
     with pytest.raises(GatewayError, match=r"^the lake cannot be reached: OSError$"):
         list(LakeSource(LakeStorage("lake"), here).rows({"id": "id"}, Selection()))
     assert issubclass(SinkError, GatewayError)
+
+
+def test_a_lake_that_is_damaged_is_told(here: Path) -> None:
+    pytest.importorskip("deltalake")
+    log = here / "gatewaycore-data" / "lake" / "_delta_log" / f"{0:020}.json"
+    log.parent.mkdir(parents=True)
+    log.write_text("{nothing")
+    journal(lines_of(make_events(2)))
+    result = run("export", "-o", "e.ndjson")
+    assert (result.exit_code, result.output) == (2, "the lake cannot be read: DeltaError\n")
+    assert not list(here.glob("e.*"))
 
 
 # --- what it is written as -------------------------------------------------------------------------------------------------
@@ -255,6 +269,41 @@ def test_half_a_file_is_none(here: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert not list(here.glob("e*"))
+
+
+def test_a_disk_that_fills_at_the_end_leaves_nothing(here: Path) -> None:
+    class Full(io.RawIOBase):
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail() -> None:
+        with Output(here / "e", io.BytesIO()) as out:
+            out._stack.enter_context(contextlib.closing(Full()))
+
+    with pytest.raises(OSError, match="No space left"):
+        fail()
+    assert not list(here.glob("e*"))
+
+
+@pytest.mark.parametrize("name", ["full.parquet", "full.ndjson", "full.csv"])
+def test_a_full_disk_is_told(here: Path, name: str) -> None:
+    pytest.importorskip("duckdb")
+    journal(lines_of(make_events(5)))
+    (here / name).symlink_to("/dev/full")
+    result = run("export", "-o", name)
+    assert (result.exit_code, "No space left on device" in result.output) == (2, True)
+
+
+def test_what_is_no_file_is_written_as_it_is(here: Path) -> None:
+    journal(lines_of(make_events(2)))
+    (here / "real").write_text("before")
+    (here / "link").symlink_to("real")
+    os.mkfifo(here / "pipe")
+    with os.fdopen(os.open(here / "pipe", os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        export("-o", "pipe")
+        assert reader.read().count(b"\n") == 2
+    export("-o", "link")
+    assert ((here / "real").read_bytes().count(b"\n"), (here / "link").is_symlink(), (here / "pipe").is_fifo()) == (2, True, True)
 
 
 # --- and back again --------------------------------------------------------------------------------------------------------

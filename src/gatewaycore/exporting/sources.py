@@ -6,7 +6,10 @@ as long as ``journal: keep-s``, so that nothing falls in between.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +35,8 @@ _LINE_BYTES = 16 * 1024 * 1024
 _PIXEL_TYPE = "pixel"
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
 _encode = msgspec.json.Encoder().encode
+# What the system has answered, as DuckDB's words have it.
+_ERRNO = re.compile(r'"errno":"([0-9]{1,5})"')
 
 Seen = Callable[[bytes], int]
 """Counts a key of 16 bytes up; returns how often it was counted before."""
@@ -111,7 +116,7 @@ class LakeSource:
     def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
         """Iterate over rows, in no particular order."""
         raw = [number for number, column in enumerate(columns.values()) if column == "variables"]
-        with self._opened(selection) as connection:
+        with _told(), self._opened(selection) as connection:
             asked = connection.execute(_query(columns, selection, _as_text))
             while rows := asked.fetchmany(_ROWS):
                 if not raw:
@@ -125,7 +130,7 @@ class LakeSource:
 
     def write_parquet(self, path: Path, columns: Mapping[str, str], selection: Selection) -> int:
         """Write a Parquet file, and return how many rows it has."""
-        with self._opened(selection) as connection:
+        with _told(), self._opened(selection) as connection:
             query = _query(columns, selection, _as_is)
             # Into the very file that is there, with its permissions.
             how = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
@@ -136,7 +141,7 @@ class LakeSource:
         """Return a DuckDB with the view `events`, of the lake, and the table `tail`, of the journal.
 
         Raises:
-            GatewayError: the lake cannot be reached.
+            GatewayError: the lake cannot be reached, or cannot be read.
         """
         try:
             connection = connect() if self._lake is None else open_lake(self._lake.path, self._lake.storage_options)
@@ -162,6 +167,19 @@ class LakeSource:
                 # One was shipped and removed meanwhile, long after the lake had what was in it.
             else:
                 return
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Say what is wrong where the engine fails: its words may quote what it has read."""
+    from duckdb import Error
+
+    try:
+        yield
+    except Error as error:
+        answer = _ERRNO.search(str(error))
+        words = f": {os.strerror(int(answer[1]))}" if answer else ""
+        raise GatewayError(f"the events cannot be read or written: {type(error).__name__}{words}") from error
 
 
 def _holds_something(segment: Path) -> bool:

@@ -28,6 +28,8 @@ _GZIP_LEVEL = 6
 class Output(AbstractContextManager["Output"]):
     """A file that is there when it is whole, or standard output; packed where its name ends in ".gz".
 
+    What is no file by itself, a device, a pipe or a link, is written as it is: a file in its place would be something else.
+
     Args:
         path: None for standard output.
         stdout: what that is.
@@ -37,12 +39,16 @@ class Output(AbstractContextManager["Output"]):
         self._path = path
         self._stack = ExitStack()
         self._stdout = stdout
+        self._is_drafted = path is not None and (not os.path.lexists(path) or (path.is_file() and not path.is_symlink()))
 
     def __enter__(self) -> Self:
         if self._path is None:
             self.file: BinaryIO = self._stdout
             return self
-        self.draft = self._path.with_name(f"{self._path.name}.part")
+        if self._is_drafted:
+            self.draft = self._path.with_name(f"{self._path.name}.part")
+        else:
+            self.draft = self._path
         # Readable by its owner only, like everything that the gateway keeps.
         fd = os.open(self.draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         raw = self._stack.enter_context(os.fdopen(fd, "wb"))
@@ -53,13 +59,19 @@ class Output(AbstractContextManager["Output"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stack.close()
-        if self._path is None:
-            self.file.flush()
-        elif kind is None:
-            self.draft.replace(self._path)
-        else:
-            self.draft.unlink(missing_ok=True)
+        is_whole = False
+        try:
+            # A full disk may be found out only here.
+            self._stack.close()
+            if self._path is None:
+                self.file.flush()
+            is_whole = kind is None
+        finally:
+            if self._path is not None and self._is_drafted:
+                if is_whole:
+                    self.draft.replace(self._path)
+                else:
+                    self.draft.unlink(missing_ok=True)
 
 
 def write_ndjson(file: BinaryIO, columns: Mapping[str, str], rows: Iterable[Sequence[Any]]) -> int:

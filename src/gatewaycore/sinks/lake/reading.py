@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from gatewaycore.sinks.lake.place import connect, open_table, place_of
+from gatewaycore.errors import SinkError
+from gatewaycore.sinks.lake.place import Place, connect, open_table, place_of
 from gatewaycore.sinks.lake.schema import COLUMNS, DAY, READ_DAY, quoted
 
 if TYPE_CHECKING:
@@ -42,11 +43,12 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
     Raises:
         ConfigError: the extra is not installed.
         OSError: the place cannot be reached.
+        SinkError: what is there cannot be read as a table.
     """
     place = place_of(path, storage_options)
+    table = _table(place)
     connection = connect()
     found: list[str] = []
-    table = open_table(place)
     if table is not None:
         files = table.file_uris()
         if files and place.is_local:
@@ -59,6 +61,16 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
             found = connection.sql("SELECT * FROM files").columns
     connection.execute(f"CREATE TEMP VIEW events AS {_select(found)}")
     return connection
+
+
+def _table(place: Place) -> DeltaTable | None:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return open_table(place)
+    except DeltaError as error:
+        # Its words may be a line of a file, or a trace of its own.
+        raise SinkError(f"the lake cannot be read: {type(error).__name__}") from error
 
 
 def _select(found: list[str]) -> str:
