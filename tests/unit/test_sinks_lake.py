@@ -461,11 +461,18 @@ def test_without_the_extra_there_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
             "compact-after.*\n.*retention-days.*\n.*vacuum-hours: 0 is",
         ),
         ({"path": "a%20b"}, "cannot be used"),
+        ({"path": "ftp://acme.example/lake"}, "cannot be used"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ConfigError, match=wrong):
         LakeStorage(**settings).open()
+
+
+def test_a_path_that_is_a_files_is_found_before_the_first_batch(lake: Path) -> None:
+    lake.write_text("precious")
+    with pytest.raises(ConfigError, match="is no folder"):
+        LakeStorage(str(lake)).check()
 
 
 def test_secrets_are_shown_nowhere() -> None:

@@ -7,6 +7,7 @@ before the first batch. What any engine that knows Delta reads, and `open_lake` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from attrs import field, frozen
 
@@ -48,9 +49,11 @@ class LakeStorage:
         """Find out whether the settings can be used.
 
         Raises:
-            ConfigError: as `open`.
+            ConfigError: as `open`; or the path is a file's.
         """
-        self._place()
+        place = self._place()
+        if place.is_local and Path(place.uri).exists() and not Path(place.uri).is_dir():
+            raise ConfigError([Problem("sinks: lake: path", f"{self.path!r} is no folder", "a folder, or s3://, gs:// or abfss://")])
 
     def _place(self) -> Place:
         least = {

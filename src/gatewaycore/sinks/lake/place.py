@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What the two engines take for something else: an escape, and patterns of names.
 _UNUSABLE = frozenset("%*?[]")
+# Of any other delta-rs says that there is no table.
+_SCHEMES = frozenset(["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "lakefs", "file"])
 # The server's own work comes first: not all the memory and all the processors of its machine.
 _MEMORY, _THREADS = "1GB", 2
 
@@ -47,8 +49,11 @@ def place_of(path: str, options: Mapping[str, str]) -> Place:
     """Return the place that settings name. Nothing is looked at there.
 
     Raises:
-        ConfigError: an engine is not installed, or the path has characters that it cannot have.
+        ConfigError: an engine is not installed, or the path has characters that it cannot have, or is of a store that nobody knows.
     """
+    scheme, mark, _ = path.partition("://")
+    if mark and scheme.lower() not in _SCHEMES:
+        raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", "a folder, or s3://, gs:// or abfss://")])
     found = Place(path if "://" in path else str(Path(path).absolute()), {key.replace("-", "_"): value for key, value in options.items()})
     if found.is_local and not is_usable(found.uri):
         raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", f"a path without any of {''.join(sorted(_UNUSABLE))}")])
