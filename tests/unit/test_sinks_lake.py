@@ -670,6 +670,35 @@ def test_a_table_of_somebody_elses_is_left_as_it_is(lake: Path, opened: Callable
 
 
 @pytest.mark.usefixtures("at_once")
+def test_rows_without_a_day_are_left_to_whoever_wrote_them(
+    lake: Path, opened: Callable[..., LakeSink], caplog: pytest.LogCaptureFixture
+) -> None:
+    made = opened()
+    made.write([line(1)])
+    with open_lake(str(lake)) as connection:
+        rows = connection.sql("SELECT * REPLACE (NULL::DATE AS day, '00000009' AS id) FROM events")
+        write_deltalake(table(lake), rows, mode="append")
+    made.write([line(2)])
+    assert ids(lake) == ["00000001", "00000002", "00000009"]
+    assert ([day.day for day in days_of(table(lake))], made._house.failed, caplog.messages) == ([NOON.date()], 0, [])
+
+
+def test_rows_that_another_engine_has_deleted_are_gone(lake: Path, opened: Callable[..., LakeSink]) -> None:
+    """With a deletion vector, as Spark and Databricks do: the file is as it was. This one has the rows 3, 4, 7, 11, 18 and 29."""
+    opened().write([line(number) for number in range(40)])
+    log = sorted((lake / "_delta_log").glob("*.json"))
+    (added,) = [action["add"] for path in log for action in map(json.loads, path.read_text().splitlines()) if "add" in action]
+    features = ["deletionVectors"]
+    protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features}
+    removed = {"path": added["path"], "dataChange": True, "deletionTimestamp": 1, "partitionValues": added["partitionValues"]}
+    inline = "^Bg9^0rr910000000000iXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L"
+    vector = {"storageType": "i", "pathOrInlineDv": inline, "sizeInBytes": 44, "cardinality": 6}
+    actions = [{"protocol": protocol}, {"remove": removed}, {"add": {**added, "deletionVector": vector}}]
+    (lake / "_delta_log" / f"{len(log):020}.json").write_text("".join(json.dumps(action) + "\n" for action in actions))
+    assert len(ids(lake)) == 34
+
+
+@pytest.mark.usefixtures("at_once")
 def test_a_house_that_cannot_be_kept_costs_no_event(
     lake: Path, opened: Callable[..., LakeSink], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -164,11 +164,14 @@ def days_of(table: DeltaTable) -> list[Day]:
     """Return the days of a table, the oldest first, with the files of each."""
     found: dict[date, Day] = {}
     for day, size in _files(table):
+        if day is None:
+            # Rows that another writer has put there without one are no affair of ours.
+            continue
         found.setdefault(day, Day(day, [])).sizes.append(size)
     return [found[day] for day in sorted(found)]
 
 
-def _files(table: DeltaTable) -> Iterator[tuple[date, int]]:
+def _files(table: DeltaTable) -> Iterator[tuple[date | None, int]]:
     actions: Any = table.get_add_actions(flatten=True)
     return zip(actions.column(f"partition.{DAY}").to_pylist(), actions.column("size_bytes").to_pylist(), strict=True)
 

@@ -51,12 +51,13 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
     found: list[str] = []
     if table is not None:
         files = table.file_uris()
-        if files and place.is_local:
+        is_plain = not _has_features(table)
+        if files and place.is_local and is_plain:
             names = ", ".join(f"'{quoted(unquote(file))}'" for file in files)
             # Files that are older than a column do not have it.
             connection.execute(f"CREATE TEMP VIEW files AS SELECT * FROM read_parquet([{names}], {READ_DAY}, union_by_name = true)")
         elif files:
-            connection.register("files", table.to_pyarrow_dataset() if find_spec("pyarrow") else _Scan(table))
+            connection.register("files", table.to_pyarrow_dataset() if is_plain and find_spec("pyarrow") else _Scan(table))
         if files:
             found = connection.sql("SELECT * FROM files").columns
     connection.execute(f"CREATE TEMP VIEW events AS {_select(found)}")
@@ -71,6 +72,12 @@ def _table(place: Place) -> DeltaTable | None:
     except DeltaError as error:
         # Its words may be a line of a file, or a trace of its own.
         raise SinkError(f"the lake cannot be read: {type(error).__name__}") from error
+
+
+def _has_features(table: DeltaTable) -> bool:
+    """Tell whether the files alone are not what the table holds: other engines delete rows beside a file, or rename columns."""
+    protocol = table.protocol()
+    return protocol.min_reader_version > 1 or bool(protocol.reader_features)
 
 
 def _select(found: list[str]) -> str:
