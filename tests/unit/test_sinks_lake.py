@@ -462,6 +462,8 @@ def test_without_the_extra_there_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         ),
         ({"path": "a%20b"}, "cannot be used"),
         ({"path": "ftp://acme.example/lake"}, "cannot be used"),
+        # The working directory, with whatever is in it.
+        ({"path": ""}, "cannot be used"),
     ],
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], wrong: str) -> None:

@@ -49,10 +49,10 @@ def place_of(path: str, options: Mapping[str, str]) -> Place:
     """Return the place that settings name. Nothing is looked at there.
 
     Raises:
-        ConfigError: an engine is not installed, or the path has characters that it cannot have, or is of a store that nobody knows.
+        ConfigError: an engine is not installed, or the path is none, or of a store that nobody knows.
     """
     scheme, mark, _ = path.partition("://")
-    if mark and scheme.lower() not in _SCHEMES:
+    if not path.strip() or (mark and scheme.lower() not in _SCHEMES):
         raise ConfigError([Problem("sinks: lake: path", f"{path!r} cannot be used", "a folder, or s3://, gs:// or abfss://")])
     found = Place(path if "://" in path else str(Path(path).absolute()), {key.replace("-", "_"): value for key, value in options.items()})
     if found.is_local and not is_usable(found.uri):
