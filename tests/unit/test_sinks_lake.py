@@ -267,6 +267,7 @@ def test_a_file_that_cannot_be_written_leaves_nothing(lake: Path, opened: Callab
         (OSError("Generic S3 error: status code: 403, <Code>AccessDenied</Code> https://hunter2@x/"), "OSError: 403: AccessDenied"),
         (OSError(28, "No space left on device", "/hunter2"), "OSError: No space left on device"),
         (RuntimeError("cannot write hunter2 (os error 13)"), "RuntimeError: Permission denied"),
+        (RuntimeError('{"exception_message":"hunter2","errno":"28"}'), "RuntimeError: No space left on device"),
         (RuntimeError('{"user_agent":"hunter2"}'), "RuntimeError"),
     ],
 )

@@ -38,7 +38,10 @@ _TRIES = 12
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _LINES = 100
 # What an object store or the system has answered, as the engines' words have it.
-_ANSWER = re.compile(r"\bstatus(?: code)?:? (?P<status>\d{3})\b|<Code>(?P<code>[A-Za-z]{1,60})</Code>|\(os error (?P<number>\d{1,5})\)")
+_ANSWER = re.compile(
+    r"\bstatus(?: code)?:? (?P<status>\d{3})\b|<Code>(?P<code>[A-Za-z]{1,60})</Code>"
+    r'|(?:\(os error |"errno":")(?P<number>\d{1,5})[)"]'
+)
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     # A commit every few seconds makes thousands of files a day of the table's log.
