@@ -9,17 +9,14 @@ import json
 import os
 import subprocess
 import tarfile
-import threading
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import unquote
+from typing import Any
 
 from attrs import define, field, frozen
 
+from tests.e2e.answering import Documents
 from tests.e2e.running import missing, tool
 
 WHOLE = "application/json"
@@ -64,95 +61,27 @@ class Package:
         return gzip.compress(written.getvalue(), mtime=0)
 
 
-@frozen
-class Received:
-    """A request as the registry saw it. `headers` have lower-case names."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    status: int
-
-
 @define
-class NpmRegistryServer:
-    """A registry and its tarballs, in a thread, on loopback. Tarballs are at another address than documents.
+class NpmRegistryServer(Documents):
+    """A registry and its tarballs.
 
     Attributes:
         packages: what it has, the newest version of each last.
         abbreviates: whether it has the abbreviated form.
         is_down: whether every document is answered with 503.
-        received: every request, in the order of arrival.
     """
 
     packages: tuple[Package, ...]
     abbreviates: bool = True
     is_down: bool = False
-    received: list[Received] = field(factory=list)
-    _server: ThreadingHTTPServer = field(init=False)
-    _thread: threading.Thread = field(init=False)
-
-    def __enter__(self) -> Self:
-        registry = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Serves documents and tarballs."""
-
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                try:
-                    super().handle_one_request()
-                except ConnectionError:
-                    self.close_connection = True
-
-            def do_GET(self) -> None:
-                registry._answer(self)
-
-            do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing: `received` has it."""
-
-        self._server = ThreadingHTTPServer(("", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="registry")
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
         """The registry's URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/registry"
+        return f"http://{self.authority}/registry"
 
-    @property
-    def files_host(self) -> str:
-        """Where its tarballs are."""
-        return f"127.0.0.2:{self._server.server_address[1]}"
-
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        headers = {name.lower(): value for name, value in handler.headers.items()}
-        path = unquote(handler.path.partition("?")[0])
-        status, media_type, body = self._find(path, headers)
-        tag = f'"{hashlib.sha256(media_type.encode() + body).hexdigest()[:16]}"'
-        if status == 200 and headers.get("if-none-match") == tag:
-            status, body = 304, b""
-        self.received.append(Received(handler.command, handler.path, headers, status))
-        handler.send_response(status)
-        if status == 200:
-            handler.send_header("Content-Type", media_type)
-            handler.send_header("ETag", tag)
-        if status != 304:
-            handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(body)
-
-    def _find(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+    def find(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Return a tarball or a document."""
         for package in self.packages:
             if path == package.path:
                 return 200, "application/octet-stream", package.build()

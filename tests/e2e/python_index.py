@@ -7,18 +7,14 @@ import io
 import json
 import subprocess
 import sys
-import threading
 import zipfile
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-from urllib.parse import unquote
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
+from tests.e2e.answering import Asked, Documents
 from tests.e2e.running import missing
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -72,101 +68,33 @@ def _record_hash(content: bytes) -> str:
     return urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
-@frozen
-class Received:
-    """A request as the index saw it. `headers` have lower-case names."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    status: int
-
-
 @define
-class PythonIndexServer:
-    """A simple index and its files, in a thread, on loopback. Files are at another address than pages.
+class PythonIndexServer(Documents):
+    """A simple index and its files.
 
     Attributes:
         wheels: what it has.
         speaks_json: whether a page is JSON (PEP 691) for those who ask for it; HTML otherwise.
         shows_metadata: whether there are metadata files (PEP 658).
         is_down: whether every page is answered with 503.
-        received: every request, in the order of arrival.
     """
 
     wheels: tuple[Wheel, ...]
     speaks_json: bool = True
     shows_metadata: bool = True
     is_down: bool = False
-    received: list[Received] = field(factory=list)
-    _server: ThreadingHTTPServer = field(init=False)
-    _thread: threading.Thread = field(init=False)
-
-    def __enter__(self) -> Self:
-        index = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """Serves pages and files."""
-
-            protocol_version = "HTTP/1.1"
-
-            def handle_one_request(self) -> None:
-                try:
-                    super().handle_one_request()
-                except ConnectionError:
-                    self.close_connection = True
-
-            def do_GET(self) -> None:
-                index._answer(self)
-
-            do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing: `received` has it."""
-
-        self._server = ThreadingHTTPServer(("", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="index")
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     @property
     def url(self) -> str:
         """The index's URL."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/simple"
+        return f"http://{self.authority}/simple"
 
-    @property
-    def files_host(self) -> str:
-        """Where its files are."""
-        return f"127.0.0.2:{self._server.server_address[1]}"
-
-    def pages(self) -> list[Received]:
+    def pages(self) -> list[Asked]:
         """Return the requests for pages."""
         return [one for one in self.received if one.path.startswith("/simple/")]
 
-    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        headers = {name.lower(): value for name, value in handler.headers.items()}
-        path = unquote(handler.path.partition("?")[0])
-        status, media_type, body = self._find(path, headers)
-        tag = f'"{hashlib.sha256(media_type.encode() + body).hexdigest()[:16]}"'
-        if status == 200 and headers.get("if-none-match") == tag:
-            status, body = 304, b""
-        self.received.append(Received(handler.command, handler.path, headers, status))
-        handler.send_response(status)
-        if status == 200:
-            handler.send_header("Content-Type", media_type)
-            handler.send_header("ETag", tag)
-        if status != 304:
-            handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        if handler.command != "HEAD":
-            handler.wfile.write(body)
-
-    def _find(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+    def find(self, path: str, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        """Return a file or a page."""
         if path.startswith("/files/"):
             for wheel in self.wheels:
                 if path == f"/files/{wheel.file_name}":

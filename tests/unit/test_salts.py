@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,9 @@ print(salts.key.hex())
     assert keys == {(tmp_path / "2026-11-01.salt").read_bytes().hex() + "\n"}
 
 
-def test_threads_share_a_key(tmp_path: Path) -> None:
-    every = [Salts(tmp_path) for _ in range(8)]
+def rotated_at_once(folder: Path) -> Sequence[Salts]:
+    """Return the salts of several threads that have all taken the key of one period at the same time."""
+    every = [Salts(folder) for _ in range(8)]
     began = threading.Barrier(len(every))
 
     def rotate(salts: Salts) -> None:
@@ -131,6 +133,11 @@ def test_threads_share_a_key(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    return every
+
+
+def test_threads_share_a_key(tmp_path: Path) -> None:
+    every = rotated_at_once(tmp_path)
     assert len({salts.key for salts in every}) == 1
 
 
@@ -146,18 +153,7 @@ def test_without_a_folder_a_key_lives_in_memory_only() -> None:
 def test_a_key_that_was_cut_short_is_made_anew_by_one_for_all(tmp_path: Path, left: bytes, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "2026-11-01.salt"
     file.write_bytes(left)
-    every = [Salts(tmp_path) for _ in range(8)]
-    began = threading.Barrier(len(every))
-
-    def rotate(salts: Salts) -> None:
-        began.wait()
-        salts.rotate(ns(2026, 11, 22))
-
-    threads = [threading.Thread(target=rotate, args=(salts,)) for salts in every]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    every = rotated_at_once(tmp_path)
     assert {salts.key for salts in every} == {file.read_bytes()}
     assert len(every[0].key) == 32
     assert caplog.messages == ["2026-11-01.salt holds no whole key and is made anew: identifiers change within their period"]
