@@ -23,7 +23,7 @@ from gatewaycore.exporting import JournalSource, Selection, write_csv, write_ndj
 from gatewaycore.exporting.columns import OWN
 from gatewaycore.importing.fields import flatten, is_own, read_object
 from gatewaycore.importing.making import Maker, keys_of_periods
-from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, Names, RefusedError
+from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, LineError, Names
 from gatewaycore.importing.own import from_cells, from_object
 from gatewaycore.importing.packages import Packages
 from gatewaycore.importing.reading import Source
@@ -69,7 +69,7 @@ def test_what_goes_out_comes_back(given_events: list[Event]) -> None:
                 else:
                     records = read_objects(source, "utf-8")
                 for record in records:
-                    assert not isinstance(record.value, RefusedError), record.value
+                    assert not isinstance(record.value, LineError), record.value
                     assert is_own(record.value)
                     found.append(from_cells(record.value, LATEST) if form == "csv" else from_object(record.value, LATEST))
             assert found == given_events
@@ -100,7 +100,7 @@ def test_a_line_is_an_event_or_refused(line: dict[str, Any], timed: bool) -> Non
     data = json.dumps({**line, "$time": "2024-05-06"} if timed else line).encode()
     try:
         found = make_maker().make(Names({}).apply(flatten(read_object(data))))
-    except RefusedError:
+    except LineError:
         return
     if isinstance(found, tuple):
         assert decode(found[1]).time == found[0]

@@ -23,7 +23,7 @@ from gatewaycore.importing.counters import Counters
 from gatewaycore.importing.fields import flatten, from_row, read_object, unfold
 from gatewaycore.importing.ids import content_key, event_id, is_hash
 from gatewaycore.importing.making import LeftOut, Maker, keys_of_periods
-from gatewaycore.importing.names import Names, RefusedError, read_map
+from gatewaycore.importing.names import LineError, Names, read_map
 from gatewaycore.importing.own import from_cells, from_object
 from gatewaycore.importing.packages import Packages
 from gatewaycore.importing.reading import LINE_BYTES, Source
@@ -80,7 +80,7 @@ def made(fields: Mapping[str, str], using: Maker | None = None) -> Event:
 
 
 def refused(fields: Mapping[str, str], using: Maker | None = None) -> str:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(LineError) as caught:
         (using or maker()).make(dict(fields))
     return str(caught.value)
 
@@ -107,7 +107,7 @@ def test_an_object_is_flattened_and_its_numbers_keep_their_text() -> None:
     ],
 )
 def test_what_is_no_object_is_refused_without_a_word_of_it(line: bytes, reason: str) -> None:
-    with pytest.raises(RefusedError, match=f"^{re.escape(reason)}$"):
+    with pytest.raises(LineError, match=f"^{re.escape(reason)}$"):
         read_object(line)
 
 
@@ -115,15 +115,15 @@ def test_what_is_nested_without_end_and_names_without_end_are_refused() -> None:
     deep: Any = "x"
     for _ in range(40):
         deep = {"a": deep}
-    with pytest.raises(RefusedError, match="nested too deeply"):
+    with pytest.raises(LineError, match="nested too deeply"):
         flatten(deep)
-    with pytest.raises(RefusedError, match="a name of more than 256"):
+    with pytest.raises(LineError, match="a name of more than 256"):
         flatten({"n" * 257: "x"})
 
 
 def test_a_row_has_as_many_cells_as_there_are_columns() -> None:
     assert from_row(["a", "", "b"], ["1", "2", ""]) == {"a": "1"}
-    with pytest.raises(RefusedError, match="1 cells, and 2 columns"):
+    with pytest.raises(LineError, match="1 cells, and 2 columns"):
         from_row(["a", "b"], ["1"])
 
 
@@ -134,7 +134,7 @@ def test_objects_in_cells_become_fields() -> None:
         "$variables.a.b": "1",
     }
     for text in ("DNT: 1", "[1]", '"\ud800"'):
-        with pytest.raises(RefusedError, match=r"^\$headers is no object$"):
+        with pytest.raises(LineError, match=r"^\$headers is no object$"):
             unfold({"$headers": text})
 
 
@@ -159,7 +159,7 @@ def test_a_map_names_what_there_is() -> None:
 def test_a_reserved_name_that_is_not_known_is_refused(name: str) -> None:
     names = Names({})
     for _ in range(2):
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(LineError) as caught:
             names.apply({name: "x"})
         assert "203" not in str(caught.value)
 
@@ -168,7 +168,7 @@ def test_a_reserved_name_that_is_not_known_is_refused(name: str) -> None:
     "name", ["ip", "IP Address", "remote_addr", "client-ip", "x-forwarded-for", "ipAddress", "address", "user_ip", "X-Real-IP", "ipv6"]
 )
 def test_a_column_of_addresses_is_not_taken_for_a_variable(name: str) -> None:
-    with pytest.raises(RefusedError, match="map it to"):
+    with pytest.raises(LineError, match="map it to"):
         Names({}).apply({name: "203.0.113.7"})
 
 
@@ -226,7 +226,7 @@ def test_times(text: str, iso: str) -> None:
     ],
 )
 def test_what_is_no_time_within_reason(text: str | None, reason: str) -> None:
-    with pytest.raises(RefusedError, match=reason):
+    with pytest.raises(LineError, match=reason):
         read_time(text, LATEST)
 
 
@@ -453,12 +453,12 @@ def test_our_own_events_come_back_as_they_were() -> None:
     ],
 )
 def test_what_is_no_event_of_ours(change: dict[str, Any], reason: str) -> None:
-    with pytest.raises(RefusedError, match=f"^{re.escape(reason)}$"):
+    with pytest.raises(LineError, match=f"^{re.escape(reason)}$"):
         from_object({**json.loads(encode(make_event())), **change}, LATEST)
 
 
 def test_what_is_no_row_of_ours() -> None:
-    with pytest.raises(RefusedError, match="variables are no JSON object"):
+    with pytest.raises(LineError, match="variables are no JSON object"):
         from_cells({"variables": "x"}, LATEST)
 
 
@@ -472,7 +472,7 @@ def records(path: Path, encoding: str = "utf-8") -> list[tuple[int, Any]]:
             found = list(read_rows(source, table, encoding))
         else:
             found = list(read_objects(source, encoding))
-    return [(one.line, str(one.value) if isinstance(one.value, RefusedError) else one.value) for one in found]
+    return [(one.line, str(one.value) if isinstance(one.value, LineError) else one.value) for one in found]
 
 
 def put(path: Path, data: bytes) -> Path:

@@ -12,8 +12,8 @@
 from __future__ import annotations
 
 from gatewaycore.importing.ledger import Import, Ledger
-from gatewaycore.importing.names import PRESETS, RefusedError, read_map
+from gatewaycore.importing.names import PRESETS, LineError, read_map
 from gatewaycore.importing.running import ImportOptions, Watch
 from gatewaycore.importing.session import ImportSession
 
-__all__ = ["PRESETS", "Import", "ImportOptions", "ImportSession", "Ledger", "RefusedError", "Watch", "read_map"]
+__all__ = ["PRESETS", "Import", "ImportOptions", "ImportSession", "Ledger", "LineError", "Watch", "read_map"]

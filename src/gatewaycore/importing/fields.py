@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 from gatewaycore.rules.variables import MAX_DEPTH, MAX_NAME
 
 # 1.10 is a version.
@@ -28,18 +28,18 @@ def read_object(line: bytes) -> dict[str, Any]:
     """Return the JSON object in a line.
 
     Raises:
-        RefusedError: it holds something else.
+        LineError: it holds something else.
     """
     try:
         value = _decode(line)
     except UnicodeDecodeError as error:
-        raise RefusedError(f"not UTF-8 at byte {error.start} of a text") from None
+        raise LineError(f"not UTF-8 at byte {error.start} of a text") from None
     except msgspec.DecodeError:
-        raise RefusedError(_what_is_wrong(line)) from None
+        raise LineError(_what_is_wrong(line)) from None
     except RecursionError:
-        raise RefusedError("nested too deeply") from None
+        raise LineError("nested too deeply") from None
     if not isinstance(value, dict):
-        raise RefusedError(f"expected a JSON object, found {'an array' if isinstance(value, list) else 'something else'}")
+        raise LineError(f"expected a JSON object, found {'an array' if isinstance(value, list) else 'something else'}")
     return value
 
 
@@ -65,7 +65,7 @@ def flatten(value: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a JSON object: ``{"a": {"b": "c"}}`` becomes ``a.b``.
 
     Raises:
-        RefusedError: it is nested too deeply, or a name is too long.
+        LineError: it is nested too deeply, or a name is too long.
     """
     fields: dict[str, str] = {}
     for name, item in value.items():
@@ -79,9 +79,9 @@ def flatten(value: Mapping[str, Any]) -> dict[str, str]:
 
 def _flatten(fields: dict[str, str], name: str, item: Any, depth: int) -> None:
     if not depth:
-        raise RefusedError("nested too deeply")
+        raise LineError("nested too deeply")
     if len(name) > MAX_NAME:
-        raise RefusedError(f"a name of more than {MAX_NAME} characters")
+        raise LineError(f"a name of more than {MAX_NAME} characters")
     if isinstance(item, dict):
         for key, inner in item.items():
             _flatten(fields, f"{name}.{key}", inner, depth - 1)
@@ -98,10 +98,10 @@ def from_row(header: Sequence[str], row: Sequence[str]) -> dict[str, str]:
     """Return the fields of a row of CSV. An empty cell is left out.
 
     Raises:
-        RefusedError: there are more or fewer cells than columns.
+        LineError: there are more or fewer cells than columns.
     """
     if len(row) != len(header):
-        raise RefusedError(f"{len(row)} cells, and {len(header)} columns")
+        raise LineError(f"{len(row)} cells, and {len(header)} columns")
     # None becomes "" in CSV, and nobody can tell them apart.
     return {name: cell for name, cell in zip(header, row, strict=True) if cell and name}
 
@@ -110,7 +110,7 @@ def unfold(fields: dict[str, str]) -> dict[str, str]:
     """Return fields in which ``$headers`` and ``$variables`` that are JSON text have become fields.
 
     Raises:
-        RefusedError: one of them is no JSON object.
+        LineError: one of them is no JSON object.
     """
     for name in _OBJECTS:
         text = fields.pop(name, None)
@@ -120,6 +120,6 @@ def unfold(fields: dict[str, str]) -> dict[str, str]:
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 value = None
             if not isinstance(value, dict):
-                raise RefusedError(f"{name} is no object")
+                raise LineError(f"{name} is no object")
             fields.update(flatten({name: value}))
     return fields

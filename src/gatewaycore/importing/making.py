@@ -23,7 +23,7 @@ from gatewaycore.event import KINDS, MAX_TEXT, PLATFORMS, SCHEMA, Kind, Observat
 from gatewaycore.headers import Headers
 from gatewaycore.importing.fields import unfold
 from gatewaycore.importing.ids import content_key, event_id, is_hash, unique_key
-from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, RefusedError
+from gatewaycore.importing.names import GIVEN_NAMES, RESERVED, LineError
 from gatewaycore.importing.packages import Packages, Target
 from gatewaycore.importing.times import read_time
 from gatewaycore.owntraffic import OwnTraffic
@@ -112,7 +112,7 @@ class Maker:
             is_last: tells whether no later line has this key of a `$unique_id`.
 
         Raises:
-            RefusedError: something is missing, or is not what it should be.
+            LineError: something is missing, or is not what it should be.
         """
         fields = unfold(fields)
         # One look at all names, for both are rare.
@@ -150,7 +150,7 @@ class Maker:
         else:
             unique = said["$unique_id"]
             if len(unique) > _UNIQUE_CHARACTERS:
-                raise RefusedError(f"$unique_id has more than {_UNIQUE_CHARACTERS} characters")
+                raise LineError(f"$unique_id has more than {_UNIQUE_CHARACTERS} characters")
             if is_last is not None and not is_last(said_key(said, unique)):
                 return LeftOut("replaced")
             number = event_id(time, unique_key(target.subject.package, redact(unique, address)))
@@ -161,7 +161,7 @@ class Maker:
             try:
                 ip_address(address)
             except ValueError:
-                raise RefusedError("$remote_address is no address") from None
+                raise LineError("$remote_address is no address") from None
         user_agent = None if agent is None else redact(agent, address, _AGENT_CHARACTERS)
         program = self._program(user_agent)
         said = self._callers.columns_of(Caller(address, user_agent, domain), key)
@@ -222,7 +222,7 @@ def _headers(fields: dict[str, str]) -> Headers:
     """Return the header fields that a line brings along, and take them out of it.
 
     Raises:
-        RefusedError: they are no object: nobody could tell whether somebody has opted out.
+        LineError: they are no object: nobody could tell whether somebody has opted out.
     """
     names = [name for name in fields if name.startswith(_HEADERS)]
     lines: list[tuple[str, str]] = []
@@ -231,7 +231,7 @@ def _headers(fields: dict[str, str]) -> Headers:
         field, dot, number = name.removeprefix(_HEADERS).rpartition(".")
         found = field if dot and number.isdigit() else name.removeprefix(_HEADERS)
         if found.isdigit() or not found:
-            raise RefusedError("$headers is no object of names and values")
+            raise LineError("$headers is no object of names and values")
         lines.append((found, fields.pop(name)))
     return Headers(lines)
 
@@ -252,14 +252,14 @@ def _host(text: str) -> str:
     try:
         return normalise_host(text)
     except RequestError:
-        raise RefusedError("$domain is no host name") from None
+        raise LineError("$domain is no host name") from None
 
 
 def _asked(said: Mapping[str, str], variables: dict[str, str], target: Target, domain: str, headers: Headers | None) -> dict[str, Any]:
     """Return the columns that do not depend on who asked, but for those that are empty.
 
     Raises:
-        RefusedError: `$type` is no kind.
+        LineError: `$type` is no kind.
     """
     subject, page = target.subject, said.get("$referrer")
     kind, version = subject.kind, said.get("$version")
@@ -289,7 +289,7 @@ def _asked(said: Mapping[str, str], variables: dict[str, str], target: Target, d
 def _kind(said: str, usual: Kind) -> Kind:
     kind = _OFFERED.get(said)
     if kind is None:
-        raise RefusedError(f"$type is none of {', '.join(KINDS)}")
+        raise LineError(f"$type is none of {', '.join(KINDS)}")
     # What others call the download of an image.
     return usual if kind == "download" and usual == "pull" else kind
 
@@ -323,7 +323,7 @@ def _given(fields: Mapping[str, str], address: str) -> dict[str, Column]:
     """Return the columns that a line knows already.
 
     Raises:
-        RefusedError: one is not what it should be.
+        LineError: one is not what it should be.
     """
     given: dict[str, Column] = {}
     for name in _GIVEN.intersection(fields):
@@ -331,7 +331,7 @@ def _given(fields: Mapping[str, str], address: str) -> dict[str, Column]:
         if column in ("origin_id", "endpoint_id"):
             # An address is none: whoever maps a column of addresses to it must not have them kept.
             if not is_hash(text):
-                raise RefusedError(f"{name} is no hash in hexadecimal digits")
+                raise LineError(f"{name} is no hash in hexadecimal digits")
             given[column] = text
             continue
         value: Column = text
@@ -344,6 +344,6 @@ def _given(fields: Mapping[str, str], address: str) -> dict[str, Column]:
             value = text.lower()
         found = fit(column, value, address)
         if found is None:
-            raise RefusedError(f"{name} is not what it should be")
+            raise LineError(f"{name} is not what it should be")
         given[column] = found
     return given

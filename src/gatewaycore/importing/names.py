@@ -74,7 +74,7 @@ _NOT_LETTERS = re.compile(r"[^a-z0-9]")
 _MOST_KNOWN = 10_000
 
 
-class RefusedError(ValueError):
+class LineError(ValueError):
     """A line that is not taken; the message is the reason, and repeats nothing that it holds but names that are harmless."""
 
 
@@ -93,7 +93,7 @@ class Names:
         """Return the fields under the names that they are to have.
 
         Raises:
-            RefusedError: a name is reserved and unknown, or says that it is an address.
+            LineError: a name is reserved and unknown, or says that it is an address.
         """
         if self._renamed:
             fields = self._rename(fields)
@@ -121,14 +121,14 @@ def check_name(name: str) -> None:
     """Hold a name to those that a line may have.
 
     Raises:
-        RefusedError: it is reserved and unknown, or says that it is an address.
+        LineError: it is reserved and unknown, or says that it is an address.
     """
     if name[:1] == "$":
         if name not in RESERVED and name not in GIVEN_NAMES and not name.startswith(_NESTED):
             said = name if _PLAIN.fullmatch(name) else "a name that begins with $"
-            raise RefusedError(f"{said} is reserved, and none that is known")
+            raise LineError(f"{said} is reserved, and none that is known")
     elif _ADDRESSES.fullmatch(_NOT_LETTERS.sub("", name.lower())):
-        raise RefusedError("a field that is called an address: map it to $remote_address, or to nothing")
+        raise LineError("a field that is called an address: map it to $remote_address, or to nothing")
 
 
 def read_map(pairs: Iterable[str], preset: str | None = None) -> dict[str, str]:

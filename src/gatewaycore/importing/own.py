@@ -12,7 +12,7 @@ import msgspec
 
 from gatewaycore.event import COLUMNS, MAX_TEXT, SCHEMA, Event, is_id
 from gatewaycore.importing.ids import is_hash
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 from gatewaycore.importing.times import FIRST
 from gatewaycore.rules.variables import MAX_PARAMETERS
 
@@ -28,7 +28,7 @@ def from_object(value: Mapping[str, Any], latest: datetime) -> Event:
     """Return the event of an object of NDJSON.
 
     Raises:
-        RefusedError: it is none.
+        LineError: it is none.
     """
     # An engine that writes empty columns writes null.
     return _event({name: item for name, item in value.items() if item is not None}, latest, strict=True)
@@ -38,14 +38,14 @@ def from_cells(cells: Mapping[str, str], latest: datetime) -> Event:
     """Return the event of a row of CSV, empty cells left out.
 
     Raises:
-        RefusedError: it is none.
+        LineError: it is none.
     """
     found: dict[str, Any] = {name: cell[1:] if _GUARDED.match(cell) else cell for name, cell in cells.items()}
     if "variables" in found:
         try:
             found["variables"] = msgspec.json.decode(found["variables"])
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            raise RefusedError("variables are no JSON object") from None
+            raise LineError("variables are no JSON object") from None
     return _event(found, latest, strict=False)
 
 
@@ -55,15 +55,15 @@ def _event(found: dict[str, Any], latest: datetime, *, strict: bool) -> Event:
             # The decoder keeps numbers with a fraction as text.
             found["confidence"] = float(found["confidence"])
         except ValueError:
-            raise RefusedError("confidence is no number") from None
+            raise LineError("confidence is no number") from None
     unknown = found.keys() - set(COLUMNS) - {"day"}
     if unknown:
-        raise RefusedError("an event with a column that there is not")
+        raise LineError("an event with a column that there is not")
     found.pop("day", None)
     try:
         event = msgspec.convert(found, Event, strict=strict)
     except msgspec.ValidationError as error:
-        raise RefusedError(_reason(error)) from None
+        raise LineError(_reason(error)) from None
     _check(event, latest)
     if event.time.utcoffset():
         event.time = event.time.astimezone(UTC)
@@ -83,21 +83,21 @@ def _reason(error: msgspec.ValidationError) -> str:
 
 def _check(event: Event, latest: datetime) -> None:
     if event.schema > SCHEMA:
-        raise RefusedError(f"an event of schema {event.schema}, which a later version wrote")
+        raise LineError(f"an event of schema {event.schema}, which a later version wrote")
     if event.schema < 1 or not 0 <= event.status <= _MOST_STATUS or not 0 <= event.bytes <= _MOST_BYTES:
-        raise RefusedError("schema, status or bytes is no number that an event has")
+        raise LineError("schema, status or bytes is no number that an event has")
     if event.confidence is not None and not math.isfinite(event.confidence):
-        raise RefusedError("confidence is no number")
+        raise LineError("confidence is no number")
     if event.time.tzinfo is None:
-        raise RefusedError("time has no time zone")
+        raise LineError("time has no time zone")
     if not FIRST <= event.time <= latest:
-        raise RefusedError("time lies in the future" if event.time > latest else f"time lies before {FIRST.year}")
+        raise LineError("time lies in the future" if event.time > latest else f"time lies before {FIRST.year}")
     if not is_id(event.id):
-        raise RefusedError("id is no UUID")
+        raise LineError("id is no UUID")
     if any(text is not None and not is_hash(text) for text in (event.origin_id, event.endpoint_id)):
-        raise RefusedError("an identifier is no hash in hexadecimal digits")
+        raise LineError("an identifier is no hash in hexadecimal digits")
     if len(event.variables) > MAX_PARAMETERS + 4:
-        raise RefusedError(f"more than {MAX_PARAMETERS} variables")
+        raise LineError(f"more than {MAX_PARAMETERS} variables")
     texts = [getattr(event, name) for name in _TEXTS]
     if any(text is not None and len(text) > MAX_TEXT for text in (*texts, *event.variables, *event.variables.values())):
-        raise RefusedError(f"a text of more than {MAX_TEXT} characters")
+        raise LineError(f"a text of more than {MAX_TEXT} characters")

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Kind
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 from gatewaycore.route import Route, Rule
 from gatewaycore.rules.container import CollectionRule, ImagePattern
 from gatewaycore.rules.variables import Subject
@@ -62,7 +62,7 @@ class Packages:
         if usual is not None:
             try:
                 self._usual = self.find(usual)
-            except RefusedError as error:
+            except LineError as error:
                 known = ", ".join(sorted(self._found)[:20]) or "there is none"
                 raise ConfigError([Problem("--package", f"{usual!r}: {error}", f"one of the configuration's: {known}")]) from None
 
@@ -87,11 +87,11 @@ class Packages:
             pixel: look among pixels alone.
 
         Raises:
-            RefusedError: there is none, or several have this name.
+            LineError: there is none, or several have this name.
         """
         if name is None:
             if self._usual is None:
-                raise RefusedError("no package: neither $package nor $pixel, and no --package")
+                raise LineError("no package: neither $package nor $pixel, and no --package")
             return self._usual
         found = self._found.get(name, ())
         if pixel:
@@ -99,12 +99,12 @@ class Packages:
         if len(found) == 1:
             return found[0]
         if found:
-            raise RefusedError("several packages have this name: write the id of one")
+            raise LineError("several packages have this name: write the id of one")
         for collection in self._collections:
             if not pixel and collection.pattern.match(name):
                 target = collection.target
                 return Target(target.domain, target.rule, Subject(name, "container", "pull"), target.method)
-        raise RefusedError(f"there is no such {'pixel' if pixel else 'package'}")
+        raise LineError(f"there is no such {'pixel' if pixel else 'package'}")
 
 
 def _target(route: Route, tag: str) -> Target:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gatewaycore.errors import GatewayError
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 
 LINE_BYTES = 1_048_576
 """The longest line that is read; of longer ones nothing is held."""
@@ -129,7 +129,7 @@ class Source:
         """How many bytes were read from disk."""
         return self._raw.tell() if self.can_be_read_again else 0
 
-    def lines(self) -> Iterator[bytes | RefusedError]:
+    def lines(self) -> Iterator[bytes | LineError]:
         """Iterate over lines with their ends, or what is wrong with one. `line` tells its number, `offset` where the next begins."""
         readline = self._file.readline
         while line := readline(LINE_BYTES + 1):
@@ -143,10 +143,10 @@ class Source:
                 # Half a line may look whole.
                 self.line -= 1
                 break
-            yield line if is_whole else RefusedError(f"longer than {LINE_BYTES:,} bytes")
+            yield line if is_whole else LineError(f"longer than {LINE_BYTES:,} bytes")
         if self._is_torn:
             self.line += 1
-            yield RefusedError("the gzip stream is torn or damaged here: what comes behind it cannot be read")
+            yield LineError("the gzip stream is torn or damaged here: what comes behind it cannot be read")
 
     def close(self) -> None:
         """Close the file."""

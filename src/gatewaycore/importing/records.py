@@ -10,7 +10,7 @@ from attrs import define, frozen
 
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.importing.fields import from_row, is_own, read_object
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 from gatewaycore.importing.reading import LINE_BYTES, Source
 
 Form: TypeAlias = Literal["ndjson", "csv"]
@@ -44,7 +44,7 @@ class Record:
     """
 
     line: int
-    value: Mapping[str, Any] | RefusedError
+    value: Mapping[str, Any] | LineError
 
 
 def form_of(head: bytes) -> Form:
@@ -78,7 +78,7 @@ def read_objects(source: Source, encoding: str) -> Iterator[Record]:
     recode = encoding not in ("utf-8", "utf8")
     for line in source.lines():
         number = source.line
-        if isinstance(line, RefusedError):
+        if isinstance(line, LineError):
             yield Record(number, line)
             continue
         if line.isspace():
@@ -86,8 +86,8 @@ def read_objects(source: Source, encoding: str) -> Iterator[Record]:
         try:
             yield Record(number, read_object(line.decode(encoding).encode() if recode else line))
         except UnicodeDecodeError as error:
-            yield Record(number, RefusedError(f"not {encoding} at byte {error.start}"))
-        except RefusedError as error:
+            yield Record(number, LineError(f"not {encoding} at byte {error.start}"))
+        except LineError as error:
             yield Record(number, error)
 
 
@@ -98,7 +98,7 @@ def read_table(source: Source, encoding: str, delimiter: str | None) -> Table:
         GatewayError: there is none, or one that cannot be used.
     """
     for line in source.lines():
-        if isinstance(line, RefusedError):
+        if isinstance(line, LineError):
             raise GatewayError(f"line {source.line}: {line}")
         if line.isspace():
             continue
@@ -129,16 +129,16 @@ def read_rows(source: Source, table: Table, encoding: str) -> Iterator[Record]:
             except StopIteration:
                 break
             except csv.Error as error:
-                yield Record(lines.first or source.line, RefusedError(f"not CSV: {_words(error)}"))
+                yield Record(lines.first or source.line, LineError(f"not CSV: {_words(error)}"))
                 break
-            except RefusedError as error:
+            except LineError as error:
                 yield Record(lines.first or source.line, error)
                 break
             if not row:
                 continue
             try:
                 yield Record(lines.first, from_row(table.header, row))
-            except RefusedError as error:
+            except LineError as error:
                 yield Record(lines.first, error)
 
 
@@ -170,14 +170,14 @@ class _Lines:
         except StopIteration:
             self.is_over = True
             raise
-        if isinstance(line, RefusedError):
+        if isinstance(line, LineError):
             raise line
         self.first = self.first or self._source.line
         try:
             text = line.decode(self._encoding)
         except UnicodeDecodeError as error:
-            raise RefusedError(f"not {self._encoding} at byte {error.start}") from None
+            raise LineError(f"not {self._encoding} at byte {error.start}") from None
         self._characters += len(text)
         if self._characters > LINE_BYTES:
-            raise RefusedError(f"a record of more than {LINE_BYTES:,} characters: most likely a quote that is never closed")
+            raise LineError(f"a record of more than {LINE_BYTES:,} characters: most likely a quote that is never closed")
         return text

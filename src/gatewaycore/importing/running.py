@@ -19,7 +19,7 @@ from gatewaycore.importing.counters import Counters
 from gatewaycore.importing.fields import flatten, is_own
 from gatewaycore.importing.ledger import Import, Ledger
 from gatewaycore.importing.making import LeftOut, Made, Maker, said_key
-from gatewaycore.importing.names import Names, RefusedError
+from gatewaycore.importing.names import LineError, Names
 from gatewaycore.importing.own import from_cells, from_object
 from gatewaycore.importing.reading import Source
 from gatewaycore.importing.records import Form, Record, Table, form_of, read_objects, read_rows, read_table
@@ -104,7 +104,7 @@ class Reader:
     def _check(self, header: Any) -> None:
         try:
             renamed = self._names.apply({name: name for name in header if name})
-        except RefusedError as error:
+        except LineError as error:
             raise GatewayError(f"{self.source.name}: its header cannot be used: {error}") from None
         if "$time" not in renamed:
             columns = ", ".join(repr(name[:40]) for name in list(header)[:20])
@@ -125,10 +125,10 @@ class Reader:
         """Return the time and the line of a record's event.
 
         Raises:
-            RefusedError: it is none.
+            LineError: it is none.
         """
         value = record.value
-        if isinstance(value, RefusedError):
+        if isinstance(value, LineError):
             raise value
         if self._table is not None:
             if self._table.is_own:
@@ -148,11 +148,11 @@ class Reader:
         last = Counters.temporary()
         found = False
         for record in self.records():
-            if isinstance(record.value, RefusedError) or wanted.isdisjoint(record.value):
+            if isinstance(record.value, LineError) or wanted.isdisjoint(record.value):
                 continue
             try:
                 fields = self._names.apply(flatten(record.value))
-            except RefusedError:
+            except LineError:
                 continue
             unique = fields.get(_UNIQUE)
             if unique is not None:
@@ -250,7 +250,7 @@ class Run:
             is_last = None if last is None else _is_last(last, record.line)
             try:
                 made = event(record, self.maker, self.latest, is_last)
-            except RefusedError as error:
+            except LineError as error:
                 one.fail(record.line, str(error))
             else:
                 if isinstance(made, LeftOut):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
-from gatewaycore.importing.names import RefusedError
+from gatewaycore.importing.names import LineError
 
 FIRST = datetime(1990, 1, 1, tzinfo=UTC)
 """Nothing was distributed over the web before: what is earlier is a mistake, mostly of units."""
@@ -27,19 +27,19 @@ def read_time(text: str | None, latest: datetime) -> datetime:
         latest: what is later is refused.
 
     Raises:
-        RefusedError: it is missing, no time, or out of bounds.
+        LineError: it is missing, no time, or out of bounds.
     """
     if not text:
-        raise RefusedError("$time is missing")
+        raise LineError("$time is missing")
     try:
         found = _unix(text) if _NUMBER.fullmatch(text) and len(text) != _DIGITS_OF_DATE else datetime.fromisoformat(text)
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        raise RefusedError("$time is no time: write ISO 8601, or seconds since the epoch") from None
+        raise LineError("$time is no time: write ISO 8601, or seconds since the epoch") from None
     if found < FIRST:
-        raise RefusedError(f"$time lies before {FIRST.year}")
+        raise LineError(f"$time lies before {FIRST.year}")
     if found > latest:
-        raise RefusedError("$time lies in the future")
+        raise LineError("$time lies in the future")
     return found
 
 
