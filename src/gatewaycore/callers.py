@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from gatewaycore.enrich import COLUMNS, Caller, Column, Enricher, Refreshed
 from gatewaycore.enrich.agent import Agent
-from gatewaycore.enrich.geo import Connection
+from gatewaycore.enrich.records import Connection
 from gatewaycore.privacy import endpoint_id, origin_id, redact
 
 _log = logging.getLogger("gatewaycore.callers")

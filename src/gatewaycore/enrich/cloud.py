@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from gatewaycore.enrich.caller import Caller, Column
+from gatewaycore.enrich.databases import GeoDatabase, refresh_databases, watch_databases
 from gatewaycore.enrich.files import Refreshed, Watched
-from gatewaycore.enrich.geo import GeoDatabase, refresh_databases, watch_databases
 from gatewaycore.enrich.providers import SYSTEMS
 from gatewaycore.enrich.ranges import Ranges, read_ranges
 from gatewaycore.errors import ConfigError, Problem

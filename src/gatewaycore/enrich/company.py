@@ -1,8 +1,8 @@
 """Enrichment `company`: which organisation is behind an address, and how sure that is, from the operator's own database files.
 
 Databases differ in whom they name: who uses an address (Enterprise, ISP, IPinfo's company files), who runs the network it is in (ASN
-files), or what its name in the DNS is (Domain files). All that are named are asked, and what they say is weighed. `geo` knows their
-formats, `organizations` who is no company.
+files), or what its name in the DNS is (Domain files). All that are named are asked, and what they say is weighed. `records` knows
+their formats, `organizations` who is no company.
 """
 
 from __future__ import annotations
@@ -13,19 +13,10 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from gatewaycore.enrich.caller import Caller, Column
+from gatewaycore.enrich.databases import GeoDatabase, refresh_databases, watch_databases
 from gatewaycore.enrich.files import Refreshed, Watched
-from gatewaycore.enrich.geo import (
-    Connection,
-    GeoDatabase,
-    first_text,
-    is_hosting,
-    line_type,
-    refresh_databases,
-    traits_of,
-    user_type,
-    watch_databases,
-)
 from gatewaycore.enrich.organizations import agrees, clean_domain, clean_name, trade_of_domain, trade_of_name
+from gatewaycore.enrich.records import Connection, first_text, is_hosting, line_type, traits_of, user_type
 from gatewaycore.errors import ConfigError, Problem
 
 __all__ = ["CompanyEnricher", "CompanyEnrichment"]

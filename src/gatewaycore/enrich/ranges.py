@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_network
 from typing import Any, Final
 
+from gatewaycore.enrich.databases import parse_address
 from gatewaycore.enrich.files import read_text
-from gatewaycore.enrich.geo import parse_address
 from gatewaycore.enrich.providers import PROVIDERS, named_in
 from gatewaycore.errors import ConfigError, Problem
 
