@@ -31,7 +31,7 @@ from gatewaycore.recorder import Recorder
 from gatewaycore.rules import RULES, CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
-from gatewaycore.sinks import SINKS, LakeStorage, Sink, Storage
+from gatewaycore.sinks import SINKS, JsonlStorage, LakeStorage, Sink, Storage
 from gatewaycore.sinks.lake import is_installed, is_usable
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
@@ -159,6 +159,8 @@ class Service:
             enrichers = open_enrichers(config, lenient=lenient)
             opened.callback(close_enrichers, enrichers)
             for name, storage in storages(config, data):
+                if isinstance(storage, JsonlStorage):
+                    storage.check_beside(data / "journal")
                 sink = sinks[name] = storage.open()
                 opened.callback(sink.close)
             store = None if settings.shared_salts is None else settings.shared_salts.open()

@@ -579,10 +579,26 @@ def test_a_sink_that_cannot_be_used_is_told_with_its_line(tmp_path: Path, sink: 
     assert not data.exists()
 
 
-def test_all_that_is_wrong_outside_is_told_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "serve --port 0 --data-dir"])
+def test_a_file_in_the_journal_is_no_file_for_a_sink(tmp_path: Path, command: str) -> None:
+    data = tmp_path / "data"
+    (tmp_path / "link").symlink_to(data)
+    told = [data] if "data-dir" in command else []
+    kept = "gateway: {data-dir: elsewhere}" if told else f"gateway: {{data-dir: {data}}}"
+    wrong, fine = tmp_path / "link" / "journal" / "a-1-2.jsonl", data / "journal.jsonl"
+    path = write(tmp_path / "gateway.yaml", f"{kept}\nsinks:\n  - {{type: jsonl, path: {fine}}}\n  - {{type: jsonl, path: {wrong}}}\n")
+    result = run(*command.split(), *told, path)
+    assert result.exit_code == 2
+    assert f"{path}:4: sinks[1].path: error: '{wrong}' lies in the journal" in result.output
+    assert "sinks[0]" not in result.output
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("command", ["check", "serve --port 0 --data-dir data"])
+def test_all_that_is_wrong_outside_is_told_at_once(tmp_path: Path, command: str) -> None:
     sinks = "sinks:\n  - {type: webhook, url: x}\n  - {type: nats, url: x, replicas: 9}\n"
     path = write(tmp_path / "gateway.yaml", f"{sinks}enrich:\n  - {{type: geo, database: missing.mmdb}}\n")
-    assert re.findall(r"yaml:\d+: (\S+): error", run("check", path).output) == [
+    assert re.findall(r"yaml:\d+: (\S+): error", run(*command.split(), path).output) == [
         "enrich[0].database", "sinks[0].url", "sinks[1].url", "sinks[1].replicas"
     ]  # fmt: skip
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Literal
 import pytest
 from attrs import field, frozen
 
-from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, check_sinks, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, DomainDefaults, GatewaySettings, Rosters, close_enrichers, open_enrichers, read_config
+from gatewaycore.config.opening import check_sinks
 from gatewaycore.enrich import ENRICHMENTS, Caller, ClientEnrichment, Refreshed
 from gatewaycore.errors import ConfigError, MissingExtraError, Problem
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings

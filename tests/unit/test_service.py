@@ -147,6 +147,12 @@ def test_a_data_dir_that_cannot_be_used_is_a_problem_of_the_configuration(tmp_pa
         Service.open(read_config(config(data, sinks=[{"type": "jsonl", "path": str(tmp_path / "out")}])))
 
 
+def test_a_file_in_the_journal_is_no_file_for_a_sink(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sinks: jsonl: path: .*lies in the journal"):
+        Service.open(read_config(config(tmp_path, sinks=[{"type": "jsonl", "path": str(tmp_path / "journal" / "a-1-2.jsonl")}])))
+    assert not (tmp_path / "journal").exists()
+
+
 def test_a_sink_that_cannot_be_opened_closes_those_before_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     sinks = [{"type": "jsonl", "path": str(tmp_path / "out")}, {"type": "jsonl", "path": str(tmp_path / "file" / "out")}]

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_problems, words, write_json
-from gatewaycore.config import Config, check_sinks, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, check_outside, read_config
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
 from gatewaycore.router import Router
@@ -38,7 +38,7 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     try:
         config = read_config(file, rosters=rosters())
         router = config.compile().router
-        lacking = _look_outside(config)
+        lacking = check_outside(config, extras=False)
     except ConfigError as error:
         problems = error.problems
     else:
@@ -52,28 +52,6 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     else:
         _print(file, problems, findings, summary, strict)
     ctx.exit(2 if refused else 0)
-
-
-def _look_outside(config: Config) -> list[Problem]:
-    """Look at what the file names; return which extras are not installed here, which is no fault of the file's.
-
-    Raises:
-        ConfigError: something cannot be used; all of it.
-    """
-    problems: list[Problem] = []
-    lacking: list[Problem] = []
-    try:
-        close_enrichers(open_enrichers(config))
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        # They are not opened: a sink may make what it writes to.
-        lacking = check_sinks(config, extras=False)
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    return lacking
 
 
 def _findings(file: Path, config: Config, router: Router) -> Iterator[tuple[str, Problem]]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, count, show_columns, words
-from gatewaycore.config import Config, check_sinks, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, check_outside, read_config
 from gatewaycore.errors import GatewayError
 from gatewaycore.router import Router
 from gatewaycore.service import rosters
@@ -66,8 +66,7 @@ def serve(
     config = read_config(file, rosters=rosters())
     router = config.compile().router
     # Here, where it can be told in a few lines, and not once for each worker.
-    close_enrichers(open_enrichers(config))
-    check_sinks(config)
+    check_outside(config, data_dir)
     settings = _Settings(file, host, port, workers, tls_cert, tls_key, data_dir or Path(config.gateway.data_dir), log_level)
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gatewaycore.config.manifest import scarf_rules
 from gatewaycore.config.model import Config, DomainDefaults, GatewaySettings, Rosters
-from gatewaycore.config.opening import check_sinks, close_enrichers, open_enrichers
+from gatewaycore.config.opening import check_outside, close_enrichers, open_enrichers
 from gatewaycore.config.reading import read_config
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "DomainDefaults",
     "GatewaySettings",
     "Rosters",
-    "check_sinks",
+    "check_outside",
     "close_enrichers",
     "open_enrichers",
     "read_config",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from os import PathLike
+from os.path import join
 
 from gatewaycore.config.faults import Fault, Path, parse_path
 from gatewaycore.config.model import Config
@@ -12,11 +14,10 @@ from gatewaycore.config.reading import place_faults
 from gatewaycore.config.structure import keys_of
 from gatewaycore.enrich import Caller, Column, Enricher, Enrichment, Refreshed
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
-from gatewaycore.sinks import Storage
+from gatewaycore.sinks import JsonlStorage, Storage
 
 _UNUSABLE = (GatewayError, OSError, ImportError, ValueError)
 """What opening may raise: a file that is missing or damaged, an extra that is not installed."""
-
 
 _ITSELF = re.compile(r"sinks: [a-z0-9-]+")
 
@@ -86,11 +87,41 @@ def open_enrichers(config: Config, *, lenient: bool = False) -> list[Enricher]:
     return enrichers
 
 
-def check_sinks(config: Config, *, extras: bool = True) -> list[Problem]:
-    """Find out what is wrong with the settings of the sinks, as far as that can be told without opening one.
+def check_outside(config: Config, data_dir: str | PathLike[str] | None = None, *, extras: bool = True) -> list[Problem]:
+    """Find out whether all can be used that `config` names outside of itself: enrichments are opened and let go of, sinks only asked.
 
     Args:
         config: what to run.
+        data_dir: where everything is kept, whatever the config says.
+        extras: whether an extra that is not installed here, and that a sink needs, is wrong.
+
+    Returns:
+        As `check_sinks`.
+
+    Raises:
+        ConfigError: something cannot be used; all that is wrong, each with its place.
+    """
+    problems: list[Problem] = []
+    lacking: list[Problem] = []
+    try:
+        close_enrichers(open_enrichers(config))
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        lacking = check_sinks(config, data_dir, extras=extras)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return lacking
+
+
+def check_sinks(config: Config, data_dir: str | PathLike[str] | None = None, *, extras: bool = True) -> list[Problem]:
+    """Find out what is wrong with the settings of the sinks, as far as that can be told without opening one: it may make what it writes to.
+
+    Args:
+        config: what to run.
+        data_dir: where everything is kept, whatever the config says.
         extras: whether an extra that is not installed here is wrong.
 
     Returns:
@@ -101,13 +132,17 @@ def check_sinks(config: Config, *, extras: bool = True) -> list[Problem]:
     """
     wrong: list[Fault] = []
     lacking: list[Fault] = []
+    journal = join(config.gateway.data_dir if data_dir is None else data_dir, "journal")
     for position, storage in enumerate(config.sinks or ()):
         # Those of other distributions need not have it.
         check: Callable[[], None] | None = getattr(storage, "check", None)
         if check is None:
             continue
         try:
-            check()
+            if isinstance(storage, JsonlStorage):
+                storage.check_beside(journal)
+            else:
+                check()
         except _UNUSABLE as error:
             found = wrong if extras or not isinstance(error, MissingExtraError) else lacking
             found += _faults(storage, ("sinks", position), error)

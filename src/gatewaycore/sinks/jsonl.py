@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,6 +60,19 @@ class JsonlStorage:
         above = next((folder for folder in path.absolute().parents if folder.exists()), path.parent)
         if not above.is_dir():
             raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} cannot be opened: {str(above)!r} is no folder")])
+
+    def check_beside(self, journal: str | PathLike[str]) -> None:
+        """Do as `check`, and hold the file to lie outside of a journal: by its name it may pass for a segment, and be shipped into itself.
+
+        Args:
+            journal: the folder of segments.
+
+        Raises:
+            ConfigError: as `check`; or it would lie in the journal.
+        """
+        self.check()
+        if self.path != "-" and Path(self.path).resolve().is_relative_to(Path(journal).resolve()):
+            raise ConfigError([Problem("sinks: jsonl: path", f"{self.path!r} lies in the journal", "a file outside of it")])
 
 
 class JsonlSink:
