@@ -9,6 +9,7 @@ from attrs import frozen
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Event
+from gatewaycore.sinks.lake.schema import quoted
 
 _CHOICES = ("package", "kind", "country", "agent")
 
@@ -57,14 +58,13 @@ class Selection:
         for name in _CHOICES:
             wanted = getattr(self, name)
             if wanted:
-                yield f"{name} IN ({', '.join(map(quoted, wanted))})"
+                yield f"{name} IN ({', '.join(map(_text, wanted))})"
         for name, value in self.where:
-            yield f"variables[{quoted(name)}] = {quoted(value)}"
+            yield f"variables[{_text(name)}] = {_text(value)}"
 
 
-def quoted(text: str) -> str:
-    """Return a text as SQL has it."""
-    return "'" + text.replace("'", "''").replace("\0", "") + "'"
+def _text(text: str) -> str:
+    return quoted(text.replace("\0", ""))
 
 
 def _time(time: datetime) -> str:

@@ -6,8 +6,6 @@ as long as ``journal: keep-s``, so that nothing falls in between.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -20,12 +18,12 @@ from attrs import frozen
 from gatewaycore.errors import GatewayError
 from gatewaycore.event import Event
 from gatewaycore.exporting.columns import PACKAGE, PIXEL
-from gatewaycore.exporting.selection import Selection, quoted
+from gatewaycore.exporting.selection import Selection
 from gatewaycore.recorder import decode
 from gatewaycore.segments import UNREADABLE, read_lines, segments
 from gatewaycore.sinks.lake import LakeStorage, open_lake
-from gatewaycore.sinks.lake.place import connect
-from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT, READ_AS
+from gatewaycore.sinks.lake.place import answer_of, connect
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, events_in, quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,10 +31,8 @@ if TYPE_CHECKING:
 _ROWS = 2_000
 _LINE_BYTES = 16 * 1024 * 1024
 _PIXEL_TYPE = "pixel"
-_NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
+_NONE = "SELECT " + ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS) + f", NULL::DATE AS {DAY} WHERE false"
 _encode = msgspec.json.Encoder().encode
-# What the system has answered, as DuckDB's words have it.
-_ERRNO = re.compile(r'"errno":"([0-9]{1,5})"')
 
 Seen = Callable[[bytes], int]
 """Counts a key of 16 bytes up; returns how often it was counted before."""
@@ -148,7 +144,7 @@ class LakeSource:
         except OSError as error:
             raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from error
         if self._lake is None:
-            connection.execute(f"CREATE TEMP VIEW events AS SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false")
+            connection.execute(f"CREATE TEMP VIEW events AS {_NONE}")
         self._read_tail(connection, selection)
         return connection
 
@@ -158,7 +154,7 @@ class LakeSource:
         once = "QUALIFY row_number() OVER (PARTITION BY id) = 1"
         while True:
             found = [segment for segment in segments(self._journal) if _holds_something(segment)]
-            rows = f"SELECT *, CAST(time AS DATE) AS {DAY} FROM {_lines_of(found)} WHERE {IS_EVENT}"
+            rows = events_in(map(str, found), _LINE_BYTES) if found else _NONE
             try:
                 connection.execute(f"CREATE TEMP TABLE tail AS SELECT * FROM ({rows}) WHERE {selection.sql()} {once}")
             except IOException:
@@ -171,15 +167,13 @@ class LakeSource:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Say what is wrong where the engine fails: its words may quote what it has read."""
+    """Say what is wrong where the engine fails."""
     from duckdb import Error
 
     try:
         yield
     except Error as error:
-        answer = _ERRNO.search(str(error))
-        words = f": {os.strerror(int(answer[1]))}" if answer else ""
-        raise GatewayError(f"the events cannot be read or written: {type(error).__name__}{words}") from error
+        raise GatewayError(f"the events cannot be read or written: {answer_of(error)}") from error
 
 
 def _holds_something(segment: Path) -> bool:
@@ -188,15 +182,6 @@ def _holds_something(segment: Path) -> bool:
     except FileNotFoundError:
         # It was shipped and removed meanwhile.
         return False
-
-
-def _lines_of(found: Sequence[Path]) -> str:
-    """Return segments as DuckDB reads them."""
-    if not found:
-        return f"(SELECT {_NONE} WHERE false)"
-    names = ", ".join(quoted(str(segment)) for segment in found)
-    how = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {_LINE_BYTES}, columns = {READ_AS}"
-    return f"read_json([{names}], {how})"
 
 
 def _query(columns: Mapping[str, str], selection: Selection, form: Callable[[str], str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 _UNUSABLE = frozenset("%*?[]")
 # Of any other delta-rs says that there is no table.
 _SCHEMES = frozenset(["s3", "s3a", "gs", "az", "adl", "azure", "abfs", "abfss", "lakefs", "file"])
+# What an object store or the system has answered, as the engines' words have it.
+_ANSWER = re.compile(
+    r"\bstatus(?: code)?:? (?P<status>\d{3})\b|<Code>(?P<code>[A-Za-z]{1,60})</Code>"
+    r'|(?:\(os error |"errno":")(?P<number>\d{1,5})[)"]'
+)
 # The server's own work comes first: not all the memory and all the processors of its machine.
 _MEMORY, _THREADS = "1GB", 2
 
@@ -113,3 +119,13 @@ def open_table(place: Place) -> DeltaTable | None:
         return DeltaTable(place.uri, storage_options=place.options)
     except TableNotFoundError:
         return None
+
+
+def answer_of(error: Exception) -> str:
+    """Return what may be told of an engine's error: its name, and what it was answered. Its words may hold a URL, or a piece of a line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{type(error).__name__}: {error.strerror}"
+    answers = [
+        os.strerror(int(found["number"])) if found["number"] else found["status"] or found["code"] for found in _ANSWER.finditer(str(error))
+    ]
+    return ": ".join([type(error).__name__, *answers[:2]])

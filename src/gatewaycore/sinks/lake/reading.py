@@ -53,7 +53,7 @@ def open_lake(path: str, storage_options: Mapping[str, str] = _NOTHING) -> DuckD
         files = table.file_uris()
         is_plain = not _has_features(table)
         if files and place.is_local and is_plain:
-            names = ", ".join(f"'{quoted(unquote(file))}'" for file in files)
+            names = ", ".join(quoted(unquote(file)) for file in files)
             # Files that are older than a column do not have it.
             connection.execute(f"CREATE TEMP VIEW files AS SELECT * FROM read_parquet([{names}], {READ_DAY}, union_by_name = true)")
         elif files:

@@ -5,7 +5,7 @@ The columns are read off `Event`, so that a new field there is a new column here
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -56,15 +56,14 @@ def _columns() -> tuple[LakeColumn, ...]:
 
 
 COLUMNS = _columns()
-READ_AS = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in COLUMNS) + "}"
-"""What DuckDB is told of a line."""
+_READ_AS = "{" + ", ".join(f"'{column.name}': '{column.type}'" for column in COLUMNS) + "}"
 
 STATISTICS = ("id", "time", "domain", "package", "kind")
 """The columns of which is kept, for each file, what they hold least and most: those that queries are narrowed by."""
 
 NAMES = frozenset(column.name for column in COLUMNS)
-IS_EVENT = " AND ".join(f'"{column.name}" IS NOT NULL' for column in COLUMNS if column.required)
-"""What DuckDB asks of a line: one that is no JSON has become a row of NULLs."""
+# One that is no JSON has become a row of NULLs.
+_IS_EVENT = " AND ".join(f'"{column.name}" IS NOT NULL' for column in COLUMNS if column.required)
 
 
 def delta_schema() -> Any:
@@ -76,6 +75,20 @@ def delta_schema() -> Any:
     return Schema([Field(name, kind) for name, kind in (*kinds, (DAY, PrimitiveType("date")))])
 
 
+def events_in(paths: Iterable[str], line_bytes: int) -> str:
+    """Return SQL for the lines of files that are events, as rows.
+
+    Args:
+        paths: of one file of lines at least.
+        line_bytes: DuckDB raises an error when a line is longer.
+    """
+    files = ", ".join(map(quoted, paths))
+    return (
+        f"SELECT *, CAST(time AS DATE) AS {DAY} FROM read_json([{files}], format = 'newline_delimited', ignore_errors = true, "
+        f"maximum_object_size = {line_bytes}, columns = {_READ_AS}) WHERE {_IS_EVENT}"
+    )
+
+
 def quoted(text: str) -> str:
-    """Return text as it stands between the quotes of SQL."""
-    return text.replace("'", "''")
+    """Return a text as SQL has it, in its quotes."""
+    return "'" + text.replace("'", "''") + "'"

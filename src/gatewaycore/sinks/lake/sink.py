@@ -11,9 +11,7 @@ them.
 
 from __future__ import annotations
 
-import os
 import random
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -25,7 +23,7 @@ from gatewaycore.errors import PoisonError, SinkError
 from gatewaycore.segments import Span
 from gatewaycore.sinks.lake.house import House
 from gatewaycore.sinks.lake.mending import mend
-from gatewaycore.sinks.lake.place import Place, connect, open_table
+from gatewaycore.sinks.lake.place import Place, answer_of, connect, open_table
 from gatewaycore.sinks.lake.schema import DAY, STATISTICS, delta_schema, quoted
 from gatewaycore.sinks.lake.spool import LINE_BYTES, LONG_LINE_BYTES, PIECE_BYTES, Spool
 from gatewaycore.sinks.lake.staging import Files, Rows, Staged
@@ -37,11 +35,6 @@ if TYPE_CHECKING:
 _TRIES = 12
 _PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _LINES = 100
-# What an object store or the system has answered, as the engines' words have it.
-_ANSWER = re.compile(
-    r"\bstatus(?: code)?:? (?P<status>\d{3})\b|<Code>(?P<code>[A-Za-z]{1,60})</Code>"
-    r'|(?:\(os error |"errno":")(?P<number>\d{1,5})[)"]'
-)
 _CONFIGURATION = {
     "delta.dataSkippingStatsColumns": ",".join(STATISTICS),
     # A commit every few seconds makes thousands of files a day of the table's log.
@@ -124,7 +117,7 @@ class LakeSink:
             raise
         except Exception as error:  # two engines and a cloud raise what they like: it is tried again
             self._table = None
-            raise SinkError(f"lake: {_words_of(error)}") from error
+            raise SinkError(f"lake: {answer_of(error)}") from error
         if self._table is not None:
             self._house.keep(self._table, self._connected(), datetime.now(UTC))
         return spool.lines
@@ -209,8 +202,7 @@ class LakeSink:
         from deltalake import QueryBuilder
 
         connection = self._connected()
-        low, high = quoted(first), quoted(last)
-        ids = QueryBuilder().register("lake", table).execute(f"SELECT id FROM lake WHERE id >= '{low}' AND id <= '{high}'")
+        ids = QueryBuilder().register("lake", table).execute(f"SELECT id FROM lake WHERE id >= {quoted(first)} AND id <= {quoted(last)}")
         connection.register("ids", ids)
         try:
             connection.execute("CREATE OR REPLACE TEMP TABLE known AS SELECT id FROM ids")
@@ -259,13 +251,3 @@ class LakeSink:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-def _words_of(error: Exception) -> str:
-    """Return what may be logged of an engine's error: its words may hold a URL, or a piece of a line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{type(error).__name__}: {error.strerror}"
-    answers = [
-        os.strerror(int(found["number"])) if found["number"] else found["status"] or found["code"] for found in _ANSWER.finditer(str(error))
-    ]
-    return ": ".join([type(error).__name__, *answers[:2]])

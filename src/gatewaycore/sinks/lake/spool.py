@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable
 
 from gatewaycore.sinks.lake.mending import read
-from gatewaycore.sinks.lake.schema import IS_EVENT, NAMES, READ_AS
+from gatewaycore.sinks.lake.schema import NAMES, events_in
 
 PIECE_BYTES = 64 * 1024
 """What is put into the file at once; the first lines of each piece are looked at."""
@@ -66,10 +66,7 @@ class Spool:
         Args:
             line_bytes: DuckDB raises an error when one is longer.
         """
-        return (
-            f"SELECT *, CAST(time AS DATE) AS day FROM read_json('/dev/fd/{self._file.fileno()}', format = 'newline_delimited', "
-            f"ignore_errors = true, maximum_object_size = {line_bytes}, columns = {READ_AS}) WHERE {IS_EVENT}"
-        )
+        return events_in([f"/dev/fd/{self._file.fileno()}"], line_bytes)
 
     def read_lines(self) -> list[bytes]:
         """Return the lines."""

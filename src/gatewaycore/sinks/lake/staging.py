@@ -108,10 +108,10 @@ class Files:
 
     def _copy(self, rows: str, path: Path, options: str = "") -> list[Any]:
         settings = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_GROUP_ROWS}, RETURN_STATS{options}"
-        return self._connection.execute(f"COPY ({rows}) TO '{quoted(str(path))}' ({settings})").fetchall()
+        return self._connection.execute(f"COPY ({rows}) TO {quoted(str(path))} ({settings})").fetchall()
 
     def _reading(self) -> str:
-        names = ", ".join(f"'{quoted(str(self._folder / file.name))}'" for file in self._files)
+        names = ", ".join(quoted(str(self._folder / file.name)) for file in self._files)
         return f"read_parquet([{names}], {READ_DAY})"
 
     def commit(self, table: DeltaTable) -> None:
