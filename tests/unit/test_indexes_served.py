@@ -163,7 +163,7 @@ def lying(**answers: Script) -> pytest.MarkDecorator:
     [
         (plain(200, [("Content-Type", JSON)], PAGE.replace(b"rocket-skates", b"rocket-boots")), b"is another project's"),
         (plain(200, [("Content-Type", "text/html")], b'<a href="/f/other-1.0.zip">other-1.0.zip</a>'), b"lists no file of the project"),
-        (plain(200, [("Content-Type", "text/html")], b"<html><a href='/f/rocket_ska"), b"lists no file at all"),
+        (plain(200, [("Content-Type", "text/html")], HTML + b"<a href='/f/rocket_ska"), b"ends too soon"),
         (plain(200, [("Content-Type", "text/html")], b"\x00\xff<<<>>><a><a href>"), b"lists no file at all"),
         (plain(200, [("Content-Type", JSON)], PAGE[:-5]), b"is no JSON"),
         (plain(200, [("Content-Type", JSON)], b'{"meta":{"api-version":"2.0"},"name":"rocket-skates","files":[]}'), b"does not know"),

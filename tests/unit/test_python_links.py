@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -52,6 +53,11 @@ def test_tags_that_are_wanted_in_the_order_in_which_they_stand() -> None:
     [
         "<!-- <a href=no> -->",
         "<!-->-->",
+        "<!-->",
+        "<!--->",
+        "<!----!>",
+        "<!--!> <a href=no> --!>",
+        "<!--[if !IE]><!-->",
         "<!DOCTYPE html>",
         "<?xml <a href=no?>",
         "</a href=no>",
@@ -68,10 +74,59 @@ def test_what_looks_like_a_link_and_is_none(before: str) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    ["<!-- <a href=y>", "<a href=y", "<a href='y", "<a href='y>", '<p class="<a href=y>', "<script><a href=y>", "<!x", "</a", "<", "<a "],
+    [
+        "<!-- <a href=y>",
+        "<a href=y",
+        "<a href='y",
+        "<a href='y>",
+        '<p class="<a href=y>',
+        "<script><a href=y>",
+        "<!x",
+        "</a",
+        "<",
+        "<a ",
+        "<a",
+        "<title>x",
+        "<!-- x --",
+        "<p x='",
+    ],
 )
-def test_what_ends_in_the_middle_ends_there(end: str) -> None:
-    assert [attributes["href"] for name, attributes in tags(f"<a href=x>{end}")] == ["x"]
+def test_what_ends_in_the_middle_is_no_page(end: str) -> None:
+    """It was cut short: what stood behind would be missing, and nobody told."""
+    with pytest.raises(PageError, match="ends too soon"):
+        found(f"<a href=x>{end}")
+
+
+def test_no_cut_inside_of_a_tag_is_taken_for_an_end() -> None:
+    page = "<!DOCTYPE html><title>t</title><!-- c --><a href=\"x\" data-yanked='1'>x</a><p class=y><a rel=z href=2 />2</a></p>"
+    inside = [text.span() for text in re.finditer(r"<title>t</title>|<!--.*?-->|<[^>]*>", page)]
+    for cut in range(len(page)):
+        if any(start < cut < end for start, end in inside):
+            with pytest.raises(PageError):
+                found(page[:cut])
+        else:
+            found(page[:cut])
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "",
+        "</a>",
+        "</a><br>",
+        " 1 < 2 ",
+        "<\n",
+        "\x00",
+        "</body>",
+        "</html>\n<!--TIMESTAMP 1700000000-->\n",
+        "<p>it's \"odd",
+        "<p x'>",
+        '<p x="">',
+    ],
+)
+def test_what_is_odd_is_whole_all_the_same(end: str) -> None:
+    """No end tag is needed, and neither quotes nor angles in text make a tag (HTML §13.1.2.4)."""
+    assert found(f"<a href=x>{end}") == [("a", {"href": "x"})]
 
 
 @pytest.mark.parametrize("repeated", [' x="1"', '<a x="1">', "<p x>", "<p>"])

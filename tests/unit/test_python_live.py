@@ -449,6 +449,7 @@ def test_text_in_another_charset(charset: str, shown: str) -> None:
         (document(file(), name="rocket-boots"), JSON, "is another project's"),
         (document(file("evil-1.0.zip")), JSON, "lists no file of the project"),
         (b"<html>Please sign in</html>", "text/html", "lists no file at all"),
+        (f'<a href="{WHEEL}">x</a>\n<a href="{SDIST}'.encode(), "text/html", "ends too soon"),
         (b'<a href="https://acme.example/">x</a>', "text/html", "lists no file at all"),
         (f'<meta name="pypi:repository-version" content="2.0"><a href="{WHEEL}">x</a>'.encode(), "text/html", "does not know"),
         (document(file()).replace(b'"1.1"', b'"2.0"'), JSON, "does not know"),

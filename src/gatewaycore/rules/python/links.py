@@ -1,8 +1,8 @@
 """Links: the anchors of an HTML page, read in one pass.
 
 A page of an index needs nothing of an HTML parser but its links, and the parsers at hand take more than a minute for a few megabytes of
-attributes or tags that are made to hurt: an index that lies would stop the gateway. This one never looks back (HTML §13.2.5: what ends in
-the middle of a tag ends there), so that it takes as long as the page is long.
+attributes or tags that are made to hurt: an index that lies would stop the gateway. This one never looks back, so that it takes as long as
+the page is long. What ends in the middle of a tag, where a browser shows what it has (HTML §13.2.5), was cut short, and is no page.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ MOST_ATTRIBUTES: Final = 1_000_000
 
 _REMEMBERED_CHARACTERS: Final = 256
 _TOO_MUCH: Final = "holds more than any index has to say"
+_CUT: Final = "ends too soon"
 _NAME: Final = re.compile(r"[A-Za-z][^\s/>]*+")
 # One attribute and what stands before it: a name, and a value in quotes of either kind or in none.
 _ATTRIBUTE: Final = re.compile(r"""[\s/]*+([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?+""")
@@ -30,6 +31,9 @@ _USUAL: Final = re.compile(r"""<a((?:\s++[a-z-]++="[^"]*+")++)\s*+>""")
 _BETWEEN: Final = re.compile(r"""[^<]*+</a>\s*+(?:<br\s*+/?>\s*+)?+""")
 _PAIR: Final = re.compile(r"""([a-z-]++)="([^"]*+)\"""")
 _END: Final = re.compile(r"[\s/]*+>")
+# A comment that ends where it begins (HTML §13.2.5.43), and how all others end.
+_NO_COMMENT: Final = re.compile(r"<!---?>")
+_COMMENT_END: Final = re.compile(r"--!?>")
 _WANTED: Final = frozenset({"a", "base", "meta"})
 # What stands in these is text, whatever it looks like.
 _RAW: Final = frozenset({"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"})
@@ -39,7 +43,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Iterate over the start tags named ``a``, ``base`` and ``meta``, each with its attributes; the first of two equal names counts.
 
     Raises:
-        PageError: there is no end of them.
+        PageError: there is no end of them, or the text ends inside of one, or of a comment, or of what is text whatever it looks like.
     """
     at, left = text.find("<"), MOST_ATTRIBUTES
     while at >= 0:
@@ -65,7 +69,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
                 found = _ATTRIBUTE.match(text, at)
                 if found is None or (found.lastindex == 1 and _UNCLOSED.match(text, found.end()) is not None):
                     # The text ends here, or what would be a value begins with a quote that nothing closes.
-                    return
+                    raise PageError(_CUT)
                 at, left = found.end(), left - 1
                 if left < 0:
                     raise PageError(_TOO_MUCH)
@@ -79,8 +83,6 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
                 yield name, attributes
             elif name in _RAW:
                 at = _closing(text, name, at)
-        if at < 0:
-            return
         at = text.find("<", at)
 
 
@@ -102,16 +104,23 @@ _unescaped: Final = lru_cache(maxsize=512)(_unescape)
 
 
 def _behind(text: str, at: int) -> int:
-    """Return where a comment, a declaration or an end tag ends that begins at `at`; -1 where it does not."""
+    """Return where a comment, a declaration or an end tag ends that begins at `at`, or where text goes on."""
     if text.startswith("<!--", at):
-        end = text.find("-->", at + 4)
-        return end + 3 if end >= 0 else -1
-    if text[at + 1 : at + 2] in ("!", "?", "/"):
-        return text.find(">", at)
-    return at + 1
+        ending = _NO_COMMENT.match(text, at) or _COMMENT_END.search(text, at + 4)
+        end = -1 if ending is None else ending.end()
+    elif text[at + 1 : at + 2] in ("!", "?", "/", ""):
+        # With nothing behind it, a "<" is the beginning of something.
+        end = text.find(">", at)
+    else:
+        return at + 1
+    if end < 0:
+        raise PageError(_CUT)
+    return end
 
 
 def _closing(text: str, name: str, at: int) -> int:
-    """Return where the end tag of an element of raw text begins; -1 where there is none."""
+    """Return where the end tag of an element of raw text begins."""
     found = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(text, at)
-    return -1 if found is None else found.start()
+    if found is None:
+        raise PageError(_CUT)
+    return found.start()
