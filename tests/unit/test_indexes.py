@@ -480,6 +480,53 @@ def test_a_page_that_is_too_large(index: Index) -> None:
     assert b"more than 10 bytes" in index.page().body
 
 
+def test_a_page_packed_in_several_pieces_is_whole(index: Index) -> None:
+    """RFC 1952 §2.2: a file is a row of members."""
+    links = [f"a-{number}.txt {'b.txt ' * number}" for number in range(300)]
+    packed = b"".join(gzip.compress(link.encode()) for link in links) + gzip.compress(b"")
+    assert len(packed) < 65_536
+    index.says(packed, content_encoding="gzip")
+    assert index.page().body.count(b"a-") == 300
+
+
+def test_so_is_one_of_large_pieces(index: Index) -> None:
+    noise = [b" ".join(b"%d.txt" % (number * 7919 % 10**9 + start) for number in range(40_000)) for start in (10**9, 2 * 10**9)]
+    packed = b"".join(gzip.compress(piece + b" ") for piece in noise)
+    assert len(packed) > 2 * 65_536
+    index.says(packed, content_encoding="gzip")
+    assert index.page(accept="application/x-count").body == b"80000"
+
+
+PACKED = gzip.compress(b"a-1.txt")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (PACKED + b"rubbish", b"is no gzip"),
+        (PACKED + b"\0" * 512, b"is no gzip"),
+        (PACKED + PACKED[:-1], b"ends too soon"),
+        (PACKED + b"\x1f", b"ends too soon"),
+        (b"", b"ends too soon"),
+        (PACKED + gzip.compress(b"b" * 994), b"unfolds to more than 1000 bytes"),
+        (gzip.compress(b"") * 4097, b"in more pieces than any index makes"),
+    ],
+    ids=["rubbish", "padding", "cut", "begun", "nothing", "too much", "without end"],
+)
+def test_what_stands_behind_a_packed_page(index: Index, body: bytes, said: bytes) -> None:
+    index.live.source = evolve(index.source, page_bytes=200_000 if len(body) > 1000 else 1000)
+    index.says(body, content_encoding="gzip")
+    answer = index.page()
+    assert answer.status == 502
+    assert said in answer.body
+
+
+def test_a_packed_page_may_be_as_large_as_any(index: Index) -> None:
+    index.live.source = evolve(index.source, page_bytes=1000)
+    index.says(PACKED + gzip.compress(b" " * 993), content_encoding="gzip")
+    assert index.page().body == b"a-1.txt"
+
+
 def test_identity_is_no_coding(index: Index) -> None:
     index.says(b"a-1.txt", content_encoding="Identity")
     assert index.page().body == b"a-1.txt"
