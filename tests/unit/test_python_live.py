@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -162,15 +163,31 @@ def test_seconds_are_natural_numbers() -> None:
         read_config({"packages": [package]})
 
 
-def test_a_project_of_two_places_is_refused() -> None:
-    """Nobody could say which of them a client got."""
-    listed = PythonRule(name="rocket-skates", domain="py.acme.example", id="listed")
-    elsewhere = rule(id="elsewhere", index="https://other.example/simple")
-    for other in (listed, elsewhere):
-        with pytest.raises(ConfigError, match="the project rocket-skates comes from"):
-            PythonIndex.join([route for one in (rule(), other) for route in one.compile()])
-    twice = PythonIndex.join([route for one in (rule(), rule(id="again")) for route in one.compile()])
-    assert twice.projects[normalise("rocket-skates")].live is not None
+@pytest.mark.parametrize(
+    ("others", "places"),
+    [
+        ({"index": None}, {"a list of files", "the index pkgs.acme.example"}),
+        ({"index": "https://other.example/simple"}, {"the index other.example", "the index pkgs.acme.example"}),
+        ({"ttl_s": 5}, {"the index pkgs.acme.example"}),
+        ({}, {"the index pkgs.acme.example"}),
+    ],
+    ids=["listed", "elsewhere", "otherwise", "alike"],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_project_of_two_places_is_refused(others: dict[str, Any], places: set[str], turned: bool) -> None:
+    """Nobody could say which of them a client got; and of two rules alike, the second one's package would never be counted."""
+    first, second = (rule(id="first"), rule(id="second", **others))[:: -1 if turned else 1]
+    with pytest.raises(ConfigError) as caught:
+        PythonIndex.join([route for one in (first, second) for route in one.compile()])
+    said = re.search("the project rocket-skates comes from (.+) by another rule, and from (.+) by this one", str(caught.value))
+    assert said is not None
+    assert set(said.groups()) == places
+    assert f"package {second.id!r}" in str(caught.value)
+
+
+def test_files_of_one_project_are_listed_by_several_rules() -> None:
+    listed = [rule(index=None, id=name, files=(PythonFile(f"rocket-skates-{name}.zip", f"{FILES}/{name}"),)) for name in "12"]
+    assert PythonIndex.join([route for one in listed for route in one.compile()]).projects[normalise("rocket-skates")].live is None
 
 
 @pytest.mark.parametrize("live_first", [True, False])

@@ -32,7 +32,8 @@ _NAME_HINT: Final = "letters, digits, '.', '_' and '-', with a letter or digit a
 class PythonRule:
     """A Python project on a domain.
 
-    Several rules may name one project of one domain; their files are shown on one page, and each keeps its own name in events.
+    Several rules may list files of one project of one domain; they are shown on one page, and each keeps its own name in events. A project
+    of an index is one rule's.
 
     Attributes:
         name: the project, in any spelling (PEP 503 §Normalized Names).

@@ -125,7 +125,7 @@ class PythonIndex:
         """Make the index of one domain. What several rules have is the one's with the highest priority.
 
         Raises:
-            ConfigError: two rules of one priority give one file two URLs, or have one project of two places.
+            ConfigError: two rules of one priority give one file two URLs, or have one project, and not both of them list its files.
         """
         parts = sorted((route for route in routes if isinstance(route, PythonRoute)), key=lambda route: -route.priority)
         grouped: dict[NormalName, list[PythonRoute]] = {}
@@ -220,8 +220,9 @@ def index_label(domain: str) -> str:
 def _project(name: NormalName, members: Sequence[PythonRoute], label: str, shelf: Shelf, problems: list[Problem]) -> _Project:
     """Make a project of the routes that have it, the highest priority first."""
     from_name, from_spelling, first = _Moved(f"{name}/"), _Moved(f"../{name}/"), members[0]
-    rivals = [route for route in members[1:] if route.priority == first.priority and route.source != first.source]
-    problems += [_two_places(route, first) for route in rivals]
+    # Lists of files are shown on one page. An index has all of its project, and whoever came second would never be counted.
+    rivals = [route for route in members[1:] if route.priority == first.priority and (route.source or first.source) is not None]
+    problems += [_named_twice(route, first) for route in rivals]
     if first.source is not None:
         project = LiveProject(name, Live(first.source, SimpleDialect(), shelf), first.package, label, first.status)
         return _Project(_Sought(project), from_name, from_spelling, live=project)
@@ -236,10 +237,10 @@ def _project(name: NormalName, members: Sequence[PythonRoute], label: str, shelf
     return _Project(page, from_name, from_spelling, shown)
 
 
-def _two_places(route: PythonRoute, other: PythonRoute) -> Problem:
+def _named_twice(route: PythonRoute, first: PythonRoute) -> Problem:
     """One project of two places is how a stranger's file gets in (dependency confusion): nobody could say which of them a client got."""
-    places = [f"the index {one.source.name}" if one.source is not None else "a list of files" for one in (other, route)]
-    what = f"the project {route.project} comes from {places[0]}, and by another rule from {places[1]}"
+    places = [f"the index {one.source.name}" if one.source is not None else "a list of files" for one in (first, route)]
+    what = f"the project {route.project} comes from {places[0]} by another rule, and from {places[1]} by this one"
     return Problem(f"package {route.package!r}", what, "remove one of the two, or say with priority which one counts", about=route)
 
 
