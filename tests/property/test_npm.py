@@ -21,7 +21,7 @@ links = st.sampled_from(
         "https://cdn.example/x.tgz",
         "/x.tgz",
         "x.tgz?a=b#c",
-        "http://127.0.0.1/",
+        "https://127.0.0.1/",
         "ftp://x/",
         "javascript:0",
         "https://a@b.example/",

@@ -385,8 +385,17 @@ def test_credentials_are_refused_and_not_repeated() -> None:
         ("https://files.example/é", "https://files.example/%C3%A9"),
         ("https://files.example/a\\b", "https://files.example/a%5Cb"),
         (" https://files.example/a ", "https://files.example/a"),
-        ("http://127.0.0.1/a", None),
-        ("http://0x7f000001/a", None),
+        ("https://files.example:65535/a", "https://files.example:65535/a"),
+        ("https://files.example:65536/a", None),
+        ("https://files.example:99999/a", None),
+        ("https://files.example:0/a", None),
+        ("http://files.example/a", None),
+        ("HTTP://files.example/a b", None),
+        ("http:a", None),
+        ("//files.example/a b", "https://files.example/a%20b"),
+        *((f"https://{host}/a", None) for host in ("127.0.0.1", "127.1", "0x7f.1", "0X7F.1", "0177.1", "2130706433", "0x7f000001")),
+        *((f"https://{host}:8443/a", None) for host in ("127.1", "0x7f.1", "2130706433")),
+        ("https://files.LOCALHOST/a", None),
         ("https://localhost/a", None),
         ("https://files.localhost./a", None),
         ("https://[::1]/a", None),
@@ -401,11 +410,20 @@ def test_where_a_link_leads(link: str, url: str | None) -> None:
     assert Fetched("x", f"{BASE}/x.txt", "text/plain", None, b"").locate(link) == url
 
 
+@pytest.mark.parametrize("link", ["http://files.example/a", "HTTP://files.example/a", "https://files.example/a"])
+def test_a_page_that_came_over_http_may_lead_to_either(link: str) -> None:
+    assert Fetched("x", "http://pkgs.acme.example/x.txt", "text/plain", None, b"").locate(link) == link
+
+
 def test_links_inside_of_a_network_where_that_is_permitted() -> None:
     page = Fetched("x", f"{BASE}/x.txt", "text/plain", None, b"", private=True)
-    assert page.locate("http://127.0.0.1:8080/a") == "http://127.0.0.1:8080/a"
-    assert page.locate("http://localhost/a") == "http://localhost/a"
-    assert page.locate("http://169.254.169.254/a") is None
+    assert page.locate("https://127.0.0.1:8080/a") == "https://127.0.0.1:8080/a"
+    assert page.locate("https://localhost/a") == "https://localhost/a"
+    assert page.locate("https://files.LOCALHOST/a") == "https://files.LOCALHOST/a"
+    assert page.locate("https://169.254.169.254/a") is None
+    # Whoever has something there can write its address as everybody does.
+    assert page.locate("https://127.1/a") is None
+    assert page.locate("http://127.0.0.1/a") is None
 
 
 def test_what_stands_beside_a_file_stands_beside_its_path(index: Index) -> None:

@@ -241,9 +241,9 @@ def test_a_package_without_versions_is_shown() -> None:
     [
         *(
             {"tarball": link}
-            for link in ("ftp://cdn.example/x", "https://a:b@cdn.example/x", "http://127.0.0.1/x", "http://169.254.169.254/")
+            for link in ("ftp://cdn.example/x", "https://a:b@cdn.example/x", "https://127.0.0.1/x", "https://169.254.169.254/")
         ),
-        *({"tarball": link} for link in ("https://localhost/x", "http:///x")),
+        *({"tarball": link} for link in ("https://localhost/x", "https:///x", "http://cdn.example/x")),
     ],
 )
 def test_a_tarball_where_nobody_is_sent_is_left_out(client: Client, dist: Mapping[str, str]) -> None:
@@ -345,7 +345,7 @@ def test_attestations_are_where_the_document_says(client: Client) -> None:
     url = "https://registry.acme.example/-/npm/v1/attestations/@acme%2fanvil@2.0.0"
     versions = client.registry.documents["/@acme%2fanvil"]["versions"]
     versions["2.0.0"] = manifest("@acme/anvil", "2.0.0", dist={"attestations": {"url": url, "provenance": {"predicateType": "x"}}})
-    versions["2.1.0"] = manifest("@acme/anvil", "2.1.0", dist={"attestations": {"url": "http://127.0.0.1/"}})
+    versions["2.1.0"] = manifest("@acme/anvil", "2.1.0", dist={"attestations": {"url": "https://127.0.0.1/"}})
     seen = client.get("/-/npm/v1/attestations/@acme%2fanvil@2.0.0")
     assert (seen.location, seen.events[0].kind, seen.events[0].version) == (url, "metadata", "2.0.0")
     assert client.get("/-/npm/v1/attestations/@acme%2fanvil@2.1.0").status == 404

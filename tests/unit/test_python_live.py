@@ -404,7 +404,8 @@ def test_what_is_no_file_of_the_project_is_left_out() -> None:
         file("rocket_skates_tools-1.0-py3-none-any.whl"),
         file("rocket-skates-1/../x"),
         file("rocket-skates-2.zip", url="javascript:alert(1)"),
-        file("rocket-skates-3.zip", url="http://127.0.0.1/x"),
+        file("rocket-skates-3.zip", url="https://127.0.0.1/x"),
+        file("rocket-skates-4.zip", url="http://files.acme.example/x"),
         file(),
         file(url="https://evil.example/x"),
     ]
@@ -440,7 +441,7 @@ def test_html_as_old_indexes_write_it() -> None:
     assert index.ask("rocket-skates-0.9+acme.zip").location == "https://pkgs.acme.example/x/rocket-skates-0.9%2Bacme.zip"
 
 
-@pytest.mark.parametrize("base", ["javascript:x", "http://127.0.0.1/", "https://[/"])
+@pytest.mark.parametrize("base", ["javascript:x", "https://127.0.0.1/", "http://files.acme.example/", "https://[/"])
 def test_a_base_that_leads_nowhere_is_none(base: str) -> None:
     index = Index(f'<base href="{base}"><a href="{WHEEL}">x</a>'.encode(), "text/html")
     assert index.ask(WHEEL).location == f"{INDEX}/rocket-skates/{WHEEL}"

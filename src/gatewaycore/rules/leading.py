@@ -35,6 +35,11 @@ def locate(base: str, value: bytes) -> str | None:
     return resolved
 
 
+def loses_tls(here: str, there: str) -> bool:
+    """Tell whether a way leads from https to http, where whoever stands between may change what comes, and read what is asked for."""
+    return here[:6].lower() == "https:" and there[:6].lower() != "https:"
+
+
 def leads_inside(host: str, *, private: bool) -> bool:
     """Tell whether a URL's host is inside of a network: clients stand in networks of their own, and follow where they are led.
 
@@ -42,7 +47,7 @@ def leads_inside(host: str, *, private: bool) -> bool:
         host: without a port.
         private: whether private networks and this machine are permitted.
     """
-    bare = host.rstrip(".")
+    bare = host.rstrip(".").lower()
     if bare == "localhost" or bare.endswith(".localhost"):
         return not private
     return is_address(bare) and not may_connect(bare, private=private)

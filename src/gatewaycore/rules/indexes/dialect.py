@@ -13,10 +13,11 @@ from attrs import field, frozen
 from gatewaycore.decision import Respond
 from gatewaycore.errors import GatewayError
 from gatewaycore.rules.indexes.forms import Forms
-from gatewaycore.rules.leading import leads_inside, locate
+from gatewaycore.rules.leading import leads_inside, locate, loses_tls
 
-# Most links are absolute, and hold nothing that a URL may not: they are taken as they are, and only where they lead is looked at.
-_PLAIN = re.compile(r"(https?://([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::[1-9][0-9]{0,4})?)/[A-Za-z0-9!$&'()*+,;=:@/?._~%#-]*")
+# Most links are absolute, and hold nothing that a URL may not: they are taken as they are, and only where they lead is looked at. Ports of
+# five digits may be none.
+_PLAIN = re.compile(r"https?://([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::[1-9][0-9]{0,3})?/[A-Za-z0-9!$&'()*+,;=:@/?._~%#-]*")
 
 
 class PageError(GatewayError):
@@ -46,16 +47,15 @@ class Fetched:
     def locate(self, link: str) -> str | None:
         """Return where a link of the page leads, without a fragment; None where nobody is sent to.
 
-        That is what is no http(s) URL, holds credentials, or is an address inside of a network.
+        That is what is no http(s) URL, holds credentials, leads from https to http, or is an address inside of a network.
         """
         link = link.partition("#")[0]
         plain = _PLAIN.fullmatch(link)
-        if plain is not None:
-            return None if _leads_inside(plain[2], self.private) else link
-        url = locate(self.url, link.strip().encode("utf-8", "replace"))
-        if url is None:
+        url = link if plain is not None else locate(self.url, link.strip().encode("utf-8", "replace"))
+        if url is None or loses_tls(self.url, url):
             return None
-        return None if _leads_inside(urlsplit(url).hostname or "", self.private) else url
+        host = plain[1] if plain is not None else urlsplit(url).hostname or ""
+        return None if _leads_inside(host, self.private) else url
 
 
 @frozen

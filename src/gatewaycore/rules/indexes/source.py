@@ -9,7 +9,7 @@ from attrs import frozen
 
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.outgoing import authority
-from gatewaycore.rules.leading import origin
+from gatewaycore.rules.leading import loses_tls, origin
 
 TTL_S = 60
 STALE_S = 86_400
@@ -65,6 +65,6 @@ class Source:
         # A server that sends everybody from http to https is itself still.
         if origin(there.scheme, there.netloc) in (own, own.replace("http://", "https://", 1)):
             return True
-        if there.scheme != "https" and here.scheme == "https":
+        if loses_tls(self.url, url):
             return False
         return there.netloc.lower() in self.hosts or (there.hostname in self.hosts and there.port in (None, 80, 443))
