@@ -272,6 +272,22 @@ def test_what_is_no_more_is_not_shown_on(index: Index, status: int) -> None:
     assert index.page().status == 200
 
 
+@pytest.mark.parametrize("asked_as", [0, 1, 2])
+def test_what_is_no_more_is_so_in_every_form(index: Index, asked_as: int) -> None:
+    forms = [form.content_type for form in Plain.forms.all]
+    for accept in forms:
+        index.page(accept=accept)
+    index.page("boots")
+    index.pass_(60)
+    index.says(status=404)
+    assert index.page(accept=forms[asked_as]).status == 404
+    index.answer = "connect"
+    assert index.file("a-1.txt").status in (404, 502)
+    assert {index.page(accept=accept).status for accept in forms} <= {404, 502}
+    # Of others nothing was said.
+    assert index.page("boots").status == 200
+
+
 @pytest.mark.parametrize(("retry_after", "told"), [("7", "7"), ("soon", None), ("999999", None), (None, None)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_upstream_says_when_to_come_back(index: Index, status: int, retry_after: str | None, told: str | None) -> None:

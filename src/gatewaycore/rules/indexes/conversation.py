@@ -206,10 +206,11 @@ class PageConversation:
     # --- none -------------------------------------------------------------------------------------------------
 
     def _miss(self, headers: Headers) -> Respond:
-        """The upstream has no such page: one that is at hand is no more."""
+        """The upstream has no such project: what is at hand of it is no more, in whichever form."""
         sought = self._sought
         answer = sought.dialect.refuse(404, "the index behind this gateway has no such project")
-        sought.shelf.drop(sought.key)
+        for form in range(len(sought.dialect.forms.all)):
+            sought.shelf.drop((sought.url, form))
         self._note(Trouble(answer, self._now + min(ABSENCE, sought.source.ttl), headers))
         return answer
 
