@@ -25,11 +25,13 @@ class Redirect:
         location: an absolute URL, ASCII, free of control characters.
         status: 301, 302, 303, 307 or 308.
         headers: further response headers.
+        note: what the operator should know of it; see `Respond`.
     """
 
     location: str
     status: int
     headers: Headers = NO_HEADERS
+    note: str = field(default="", kw_only=True)
     _lines: tuple[tuple[bytes, bytes], ...] | None = field(default=None, init=False, repr=False, eq=False)
 
     @property

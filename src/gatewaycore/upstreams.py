@@ -158,7 +158,7 @@ def conclude(step: Step) -> Respond | Redirect:
 
 def report(answer: Redirect | Respond) -> None:
     """Log what the operator should know of an answer from here."""
-    if isinstance(answer, Respond) and answer.note:
+    if answer.note:
         _log.warning("%s", answer.note)
 
 

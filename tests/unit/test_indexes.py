@@ -468,7 +468,11 @@ def test_files_in_an_outage(index: Index) -> None:
     index.page()
     index.pass_(60)
     index.answer = "connect"
-    assert [index.file("a-1.txt").status for _ in range(2)] == [302, 302]
+    first, second = index.file("a-1.txt"), index.file("a-1.txt")
+    assert (first.status, second.status) == (302, 302)
+    # Of all who ask, for files or for pages, one tells the operator.
+    assert first.note == "the index pkgs.acme.example gives no answer (connect), asked for 'skates'; the page at hand is followed"
+    assert (second.note, index.page().note) == ("", "")
     assert (index.file("c-3.txt").status, len(index.asked)) == (404, 2)
     index.live.shelf.clear()
     assert [index.file("a-1.txt").status for _ in range(2)] == [502, 502]

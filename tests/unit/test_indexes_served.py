@@ -265,3 +265,22 @@ def test_an_outage_in_front_of_many(serving: Serving, adapter: Adapter) -> None:
         assert len(upstream.received) == 2
     assert {answer.status for answer in seen} == {200}
     assert all(answer.headers["warning"].startswith("110 ") for answer in seen)
+
+
+def test_an_outage_met_by_who_wants_a_file(serving: Serving, adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:
+    """Everybody is led to it, and the operator is told once."""
+    down = threading.Event()
+
+    def script(received: Received, write: Write) -> None:
+        (plain(500, [], b"") if down.is_set() else speaking)(received, write)
+
+    with Upstream(script) as upstream:
+        service = serving.before(upstream.authority, **{"ttl-s": 0})
+        adapter.ask(service, [AS_JSON])
+        down.set()
+        seen = adapter.ask(service, [asking("*/*", URL + FILE)] * 50, at_once=True)
+        assert len(upstream.received) == 2
+        adapter.ask(service, [AS_JSON])
+    assert {answer.status for answer in seen} == {302}
+    told = [record.getMessage() for record in caplog.records if "asked for 'rocket-skates'" in record.getMessage()]
+    assert told == [f"the index {upstream.authority} answers 500, asked for 'rocket-skates'; the page at hand is followed"]

@@ -226,7 +226,11 @@ class PageConversation:
             kept = evolve(kept, head=kept.head if headers is None else headers, rests_until=until)
             sought.shelf.keep(sought.key, kept)
             shown = self._finish(kept, True, STALE)
-            return shown if told or isinstance(shown, Redirect) else evolve(shown, note=f"{said}; the page at hand is shown")
+            return (
+                shown
+                if told
+                else evolve(shown, note=f"{said}; the page at hand is {'followed' if isinstance(shown, Redirect) else 'shown'}")
+            )
         told = sought.shelf.trouble(sought.key, self._now) is not None
         answer = sought.dialect.refuse(status, message, lines)
         self._note(Trouble(answer, until, headers))
