@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, frozen
 
-from gatewaycore.decision import Failure, Read, Relay, Respond, Step, Upstream
+from gatewaycore.decision import STATUSES, Failure, Read, Relay, Respond, Step, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.rules.container.answers import ASTRAY, CIRCLE, FAILURES, FOREIGN, JSON, NONSENSE, REFUSED, busy
@@ -31,7 +31,6 @@ MOST_HOPS = 4
 """Redirects of one backend that are followed for one request."""
 
 _STATUSES = range(200, 600)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NO_BODY = frozenset({204, 304})
 
 
@@ -161,7 +160,7 @@ class ImageConversation:
         if status not in _STATUSES:
             # Interim answers are none, and what is beyond 599 is no status (RFC 9110 §15).
             return self.fail("protocol")
-        if status in _REDIRECTS and headers.first(b"location") is not None:
+        if status in STATUSES and headers.first(b"location") is not None:
             return self._lead(status, headers)
         if status == 401:
             return self._unauthorized(status, headers)

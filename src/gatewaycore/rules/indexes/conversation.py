@@ -14,7 +14,7 @@ from typing import TypeAlias
 from attrs import evolve, frozen
 
 from gatewaycore._version import __version__
-from gatewaycore.decision import Failure, Read, Redirect, Respond, Step, Upstream
+from gatewaycore.decision import STATUSES, Failure, Read, Redirect, Respond, Step, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.rules.indexes.dialect import Dialect, Fetched, PageError, Written
@@ -34,7 +34,6 @@ ABSENCE = timedelta(seconds=30)
 STALE = "hit; detail=stale-if-error"
 """How a page came that is shown because its upstream failed (RFC 9211 §2)."""
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _GONE = frozenset({404, 410})
 _GZIP = frozenset({"gzip", "x-gzip"})
 _WITH_HEADER = 47
@@ -138,7 +137,7 @@ class PageConversation:
             kept = evolve(self._kept, checked_at=self._now, head=headers, rests_until=None)
             self._sought.shelf.keep(self._sought.key, kept)
             return self._finish(kept, False, "fwd=stale; fwd-status=304")
-        if status in _REDIRECTS:
+        if status in STATUSES:
             return self._follow(headers)
         if status in _GONE:
             return self._miss(headers)
