@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gatewaycore.decision import Respond
 from gatewaycore.rules.indexes import Fetched, PageError
-from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, PackumentDialect, dist_tags, one_version
+from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, OneVersion, PackumentDialect, dist_tags
 from gatewaycore.rules.npm.paths import Asked, is_package_name, read
 
 ORIGIN = b"https://npm.example"
@@ -83,7 +83,7 @@ def test_what_is_written_is_a_document_whose_tarballs_are_the_gateways(document:
         assert manifest["dist"]["tarball"] == f"https://npm.example/npm/@acme/x/-/{name}"
         asked = document["versions"][number]
         assert {**manifest["dist"], "tarball": 0} == {**asked["dist"], "tarball": 0}
-        assert one_version(number, body) is not None
+        assert OneVersion(number)(body) is not None
         # The link that is shown is one that is understood.
         found = read(urlsplit(manifest["dist"]["tarball"]).path)
         assert found == Asked("@acme/x", "tarball", name, number)

@@ -579,6 +579,85 @@ def test_the_same_page_under_two_addresses_has_two_tags(index: Index) -> None:
     assert len(index.asked) == 1
 
 
+# --- parts of pages ------------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Line:
+    """What of a page begins with a text, and which pages it was looked for in. Two are equal that want the same."""
+
+    wanted: bytes
+    looked: list[bytes] = field(factory=list)
+
+    def __call__(self, page: bytes) -> bytes | None:
+        self.looked.append(page)
+        return next((line for line in page.split() if line.startswith(self.wanted)), None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Line) and self.wanted == other.wanted
+
+    def __hash__(self) -> int:
+        return hash(self.wanted)
+
+
+def of_page(index: Index, wanted: Line, **more: Any) -> Respond:
+    answer = index.perform(index.live.page(evolve(index.request(), **more), "skates", wanted))
+    assert isinstance(answer, Respond)
+    return answer
+
+
+def test_a_part_is_looked_for_once_as_long_as_the_page_is_the_same(index: Index) -> None:
+    first, second, other = Line(b"b"), Line(b"b"), Line(b"a")
+    assert [of_page(index, line).body for line in (first, second, other)] == [b"b-2.txt", b"b-2.txt", b"a-1.txt"]
+    assert [len(line.looked) for line in (first, second, other)] == [1, 0, 1]
+    index.pass_(60)
+    index.says(b"b-3.txt")
+    assert (of_page(index, second).body, second.looked) == (b"b-3.txt", [b"b-3.txt"])
+    index.live.shelf.clear()
+    of_page(index, first)
+    assert len(first.looked) == 2
+
+
+def test_what_no_page_has_is_not_remembered(index: Index) -> None:
+    """Anybody makes up names."""
+    line = Line(b"c")
+    assert [of_page(index, line).status for _ in range(2)] == [404, 404]
+    assert len(line.looked) == 2
+
+
+class Linked(Plain):
+    """Shows links with the gateway's own address alone."""
+
+    forms = Forms(Form("text/uri-list"))
+
+    def write(self, page: Fetched, form: int) -> Written:
+        return super().write(page, 1)
+
+
+def test_a_part_is_that_of_the_address_that_was_asked(index: Index) -> None:
+    index.live = Live(index.source, Linked(), Shelf())
+    line = Line(b"https")
+    bodies = [of_page(index, line, port=port).body for port in (None, 8443, None, 8443)]
+    assert bodies == [b"https://pkgs.example/a-1.txt", b"https://pkgs.example:8443/a-1.txt"] * 2
+    assert len(line.looked) == 2
+
+
+@pytest.mark.parametrize("where", [{"mount": "/198.18.77.203"}, {"mount": "/2001%253Adb8"}, {"host": "[2001:db8::1]"}])
+def test_no_address_is_remembered_with_a_part(index: Index, where: dict[str, str]) -> None:
+    line = Line(b"a")
+    for _ in range(2):
+        of_page(index, line, **where)
+    assert len(line.looked) == 2
+
+
+def test_parts_are_bounded_in_memory(index: Index) -> None:
+    index.says(b" ".join(b"%d-%s" % (number, b"x" * 100_000) for number in range(100, 200)))
+    lines = [Line(b"%d" % number) for number in range(100, 200)]
+    for line in [*lines, lines[-1], lines[0]]:
+        of_page(index, line)
+    assert (len(lines[-1].looked), len(lines[0].looked)) == (1, 2)
+
+
 # --- routes --------------------------------------------------------------------------------------------------------------
 
 

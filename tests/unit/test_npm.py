@@ -17,7 +17,7 @@ from gatewaycore.decision import Proxy, Respond, Upstream
 from gatewaycore.headers import Headers
 from gatewaycore.rules.indexes import Fetched, PageError
 from gatewaycore.rules.npm import NpmRule
-from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, PackumentDialect, dist_tags, one_version
+from gatewaycore.rules.npm.packument import ABBREVIATED, WHOLE, OneVersion, PackumentDialect, dist_tags
 from gatewaycore.rules.npm.paths import is_package_name, is_scope
 from gatewaycore.testing import Seen, make_request, simulate
 
@@ -286,7 +286,7 @@ def test_a_page_that_is_none(document: Any, media_type: str, said: str) -> None:
 
 
 def test_what_was_read_is_not_trusted_to_be_readable_twice() -> None:
-    assert (one_version("1.0.0", b"{"), dist_tags(b"{")) == (None, None)
+    assert (OneVersion("1.0.0")(b"{"), dist_tags(b"{")) == (None, None)
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------------

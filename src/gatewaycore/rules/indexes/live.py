@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from hashlib import sha256
-from typing import TypeAlias
 from urllib.parse import quote
 
 from attrs import define, evolve
@@ -15,11 +13,12 @@ from attrs import define, evolve
 from gatewaycore.decision import Decision, Proxy, Redirect, Respond
 from gatewaycore.headers import Headers
 from gatewaycore.outgoing import carry
+from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.request import Request
 from gatewaycore.rules.indexes.conversation import STALE, PageConversation, Sought
 from gatewaycore.rules.indexes.dialect import Dialect
 from gatewaycore.rules.indexes.forms import holds
-from gatewaycore.rules.indexes.shelf import Kept, Shelf
+from gatewaycore.rules.indexes.shelf import Kept, Part, Shelf
 from gatewaycore.rules.indexes.source import Source
 
 PATIENT_S = 30.0
@@ -32,9 +31,6 @@ _NAME_CHARACTERS = 512
 _SLASHES = frozenset("/\\")
 # Of ten thousand names nearly all are made of these.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9._~+!-]+").fullmatch
-
-Part: TypeAlias = Callable[[bytes], bytes | None]
-"""Takes a page as clients see it; returns what of it is wanted, or None where it has no such part."""
 
 LOOK_AGAIN = timedelta(seconds=15)
 """How old a page must be for a file that it does not have to be looked for anew: another node may have shown it to a client already."""
@@ -82,14 +78,14 @@ class Live:
     def _show(self, request: Request, form: int, part: Part | None, kept: Kept, stale: bool, came: str) -> Respond:
         pieces = kept.written.pieces
         digest = kept.digest
-        if part is not None:
-            found = part(_joined(pieces, request))
-            if found is None:
-                return evolve(self.dialect.refuse(404, "this project has no such version"), kept=True)
-            pieces, digest = (found,), sha256(found).hexdigest()
         if len(pieces) > 1:
             # The same page under two addresses is not the same bytes.
             digest = sha256(f"{digest} {request.base}".encode()).hexdigest()
+        if part is not None:
+            found = self._part(request, pieces, digest, part)
+            if found is None:
+                return evolve(self.dialect.refuse(404, "this project has no such version"), kept=True)
+            pieces, digest = (found,), sha256(found).hexdigest()
         # Two forms may be the same bytes under two media types; a strong tag tells even those apart (RFC 9110 §8.8.1).
         tag = f'"{digest[:62]}-{form}"'
         ttl = int(self.source.ttl.total_seconds())
@@ -110,6 +106,16 @@ class Live:
             return Respond(304, Headers(lines), kept=kept_here)
         media = [("content-type", self.dialect.forms.all[form].content_type), ("x-content-type-options", "nosniff")]
         return Respond(200, Headers([*media, *lines]), _joined(pieces, request), kept=kept_here)
+
+    def _part(self, request: Request, pieces: tuple[bytes, ...], digest: str, part: Part) -> bytes | None:
+        found = self.shelf.part(digest, part)
+        if found is None:
+            found = part(_joined(pieces, request))
+            # What is not there is not remembered, for anybody makes up names; nor an address, in a host or a mount, however it is escaped.
+            named = request.host + request.mount
+            if found is not None and "%" not in named and not seems_to_hold_address(named):
+                self.shelf.keep_part(digest, part, found)
+        return found
 
     # --- files ------------------------------------------------------------------------------------------------
 

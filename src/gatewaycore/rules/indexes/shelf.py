@@ -5,6 +5,7 @@ Not settings: a gateway without it decides the same, and asks once more. Time co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
 from typing import TypeAlias
@@ -17,12 +18,16 @@ from gatewaycore.rules.indexes.dialect import Written
 from gatewaycore.rules.recent import Recent
 
 SHELF_BYTES = 128 * 1024 * 1024
+PARTS_BYTES = 4 * 1024 * 1024
 _TROUBLES = 1024
 # What Python needs to hold one entry of a mapping, its two texts beside their letters.
 _FILE_BYTES = 200
 
 Key: TypeAlias = tuple[str, int]
 """A page's URL at its upstream, and the number of the form in which it is kept: two forms of a page are two pages."""
+
+Part: TypeAlias = Callable[[bytes], bytes | None]
+"""Takes a page as clients see it; returns what of it is wanted, or None where it has no such part. Two that want the same are equal."""
 
 
 @frozen
@@ -78,13 +83,13 @@ class Trouble:
 
 
 class Shelf:
-    """The pages at hand, and what is wrong with some that are not.
+    """The pages at hand, parts of them that were asked for, and what is wrong with some that are not.
 
     Args:
         size: how many bytes all of its pages may take.
     """
 
-    __slots__ = ("_pages", "_size", "_troubles")
+    __slots__ = ("_pages", "_parts", "_size", "_troubles")
 
     def __init__(self, size: int = SHELF_BYTES) -> None:
         self._size = size
@@ -93,6 +98,7 @@ class Shelf:
     def clear(self) -> None:
         """Forget everything."""
         self._pages: Recent[Key, Kept] = Recent(self._size)
+        self._parts: Recent[tuple[str, Part], bytes] = Recent(PARTS_BYTES)
         self._troubles: Recent[Key, Trouble] = Recent(_TROUBLES)
 
     def page(self, key: Key) -> Kept | None:
@@ -103,6 +109,14 @@ class Shelf:
         """Keep a page, and let go of those that were not asked for in the longest time."""
         self._pages.put(key, kept, kept.weight)
         self._troubles.drop(key)
+
+    def part(self, digest: str, part: Part) -> bytes | None:
+        """Return what of the page with this digest is wanted, where somebody has found it already, or None."""
+        return self._parts.get((digest, part))
+
+    def keep_part(self, digest: str, part: Part, found: bytes) -> None:
+        """Keep a part of a page: to look for it takes as long as the page is long."""
+        self._parts.put((digest, part), found, len(found) + len(digest) + 2 * _FILE_BYTES)
 
     def trouble(self, key: Key, now: datetime) -> Trouble | None:
         """Return what is wrong with a page, as long as its upstream is not to be asked again."""

@@ -7,7 +7,6 @@ each from the upstream of its rule; nothing else is asked for anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import ClassVar, Final, TypeAlias, assert_never
 
 from attrs import define
@@ -19,7 +18,7 @@ from gatewaycore.headers import Headers
 from gatewaycore.request import Request
 from gatewaycore.route import Api, Match, Pattern, Route, Variables
 from gatewaycore.rules.indexes import Live, Shelf, Source
-from gatewaycore.rules.npm.packument import PREFIX, WHOLE, KeysDialect, PackumentDialect, dist_tags, one_version, refusal
+from gatewaycore.rules.npm.packument import PREFIX, WHOLE, KeysDialect, OneVersion, PackumentDialect, dist_tags, refusal
 from gatewaycore.rules.npm.paths import KEYS_PATH, NOT_FOUND, Asked, Found, Keys, Ping, read
 from gatewaycore.rules.variables import query_variables
 
@@ -185,7 +184,7 @@ def _answer(request: Request, asked: Asked, part: NpmRoute, live: Live) -> Decis
         case "packument":
             return live.page(request, asked.package)
         case "version":
-            return live.page(request, asked.package, partial(one_version, asked.name))
+            return live.page(request, asked.package, OneVersion(asked.name))
         case "dist-tags":
             return live.page(request, asked.package, dist_tags) if not asked.name else NOT_FOUND
         case "tarball" | "attestations":

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, TypedDict
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from gatewaycore.decision import Respond
 from gatewaycore.headers import Headers
@@ -191,15 +191,25 @@ def _has_install_script(scripts: bytes | None) -> bool:
 # --- parts --------------------------------------------------------------------------------------------------------
 
 
-def one_version(wanted: str, page: bytes) -> bytes | None:
-    """Return what a document says of one version, which is called by its number or by a tag; None where there is none."""
-    try:
-        document = members(page)
-        version = decode(document["dist-tags"], dict[str, str]).get(wanted, wanted)
-        return b"".join([members(document["versions"])[version]])
-    except (PageError, KeyError):
-        # What was read once can be read again, unless it is nested as deeply as was just bearable.
-        return None
+@frozen
+class OneVersion:
+    """What a document says of one version.
+
+    Attributes:
+        wanted: its number, or a tag.
+    """
+
+    wanted: str
+
+    def __call__(self, page: bytes) -> bytes | None:
+        """Return that; None where there is no such version."""
+        try:
+            document = members(page)
+            version = decode(document["dist-tags"], dict[str, str]).get(self.wanted, self.wanted)
+            return b"".join([members(document["versions"])[version]])
+        except (PageError, KeyError):
+            # What was read once can be read again, unless it is nested as deeply as was just bearable.
+            return None
 
 
 def dist_tags(page: bytes) -> bytes | None:
