@@ -129,7 +129,7 @@ def test_what_is_odd_is_whole_all_the_same(end: str) -> None:
     assert found(f"<a href=x>{end}") == [("a", {"href": "x"})]
 
 
-@pytest.mark.parametrize("repeated", [' x="1"', '<a x="1">', "<p x>", "<p>"])
+@pytest.mark.parametrize("repeated", [' x="1"', '<a x="1">', "<p x>", "<p>", "></p>", "><!-->", "><", "><?x>"])
 def test_tags_and_attributes_without_end_are_refused(repeated: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "MOST_ATTRIBUTES", 1000)
     found("<a" + repeated * 100 + ">")

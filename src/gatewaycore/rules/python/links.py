@@ -16,7 +16,7 @@ from typing import Final
 from gatewaycore.rules.indexes import PageError
 
 MOST_ATTRIBUTES: Final = 1_000_000
-"""Of one page, its tags counted too. Links to ten thousand files have seventy thousand."""
+"""Of one page; tags, comments and whatever else begins as they do are counted too. Links to ten thousand files have seventy thousand."""
 
 _REMEMBERED_CHARACTERS: Final = 256
 _TOO_MUCH: Final = "holds more than any index has to say"
@@ -57,6 +57,9 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             between = _BETWEEN.match(text, usual.end())
             at = text.find("<", usual.end() if between is None else between.end())
             continue
+        left -= 1
+        if left < 0:
+            raise PageError(_TOO_MUCH)
         named = _NAME.match(text, at + 1)
         if named is None:
             at = _behind(text, at)
@@ -64,7 +67,7 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
             name = named[0].lower()
             wanted = name in _WANTED
             attributes: dict[str, str] = {}
-            at, left = named.end(), left - 1
+            at = named.end()
             while (end := _END.match(text, at)) is None:
                 found = _ATTRIBUTE.match(text, at)
                 if found is None or (found.lastindex == 1 and _UNCLOSED.match(text, found.end()) is not None):
@@ -76,8 +79,6 @@ def tags(text: str) -> Iterator[tuple[str, Mapping[str, str]]]:
                 if wanted:
                     value = found[2] or found[3] or found[4] or ""
                     attributes.setdefault(found[1].lower(), _text(value) if "&" in value else value)
-            if left < 0:
-                raise PageError(_TOO_MUCH)
             at = end.end()
             if wanted:
                 yield name, attributes
