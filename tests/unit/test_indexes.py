@@ -642,7 +642,7 @@ def test_a_part_is_that_of_the_address_that_was_asked(index: Index) -> None:
     assert len(line.looked) == 2
 
 
-@pytest.mark.parametrize("where", [{"mount": "/198.18.77.203"}, {"mount": "/2001%253Adb8"}, {"host": "[2001:db8::1]"}])
+@pytest.mark.parametrize("where", [{"mount": "/192.0.2.7"}, {"mount": "/2001%253Adb8"}, {"host": "[2001:db8::1]"}])
 def test_no_address_is_remembered_with_a_part(index: Index, where: dict[str, str]) -> None:
     line = Line(b"a")
     for _ in range(2):
