@@ -143,6 +143,20 @@ def test_whoever_waits_for_a_server_that_dies_is_told_at_once(programs: Programs
     sink.close()
 
 
+def test_nothing_of_the_client_outlives_its_event_loop(nats: Nats) -> None:
+    sink = settings(nats).open()
+    sink.write(lines_of(make_events(1)))
+    loop = sink._session._loop
+    assert loop is not None
+
+    async def linger() -> None:
+        await asyncio.Event().wait()
+
+    asyncio.run_coroutine_threadsafe(linger(), loop)
+    sink.close()
+    assert not asyncio.all_tasks(loop)
+
+
 def test_credentials_that_are_none_are_a_reason_to_come_again(programs: Programs, tmp_path: Path) -> None:
     config, file = tmp_path / "nats.conf", tmp_path / "gateway.creds"
     config.write_text("authorization: {users: [{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4}]}")

@@ -131,10 +131,19 @@ class Session:
                 # It is let go of anyway, and must not keep anybody waiting.
                 await asyncio.wait_for(client.close(), _CONNECT_S)
 
+    async def _end(self) -> None:
+        """Close the connection, and wait for what the client has begun: it cancels its tasks and looks no more after them."""
+        await self._drop()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_CONNECT_S)
+
     def close(self) -> None:
         """Close the connection, and end the thread."""
         if self._loop is not None and self._thread is not None:
-            asyncio.run_coroutine_threadsafe(self._drop(), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
