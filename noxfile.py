@@ -17,6 +17,9 @@ from __future__ import annotations
 import nox
 
 nox.options.sessions = ["lint", "typing", "tests", "e2e", "docs"]
+# uv fills an environment in seconds where pip takes minutes; `dev` brings it.
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
