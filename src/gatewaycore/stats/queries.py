@@ -1,0 +1,243 @@
+"""The queries: every question written once, in SQLAlchemy Core, over any table that has an event's columns.
+
+What has no value is NULL in one store and an empty text in another: here it is always the empty text where values are shown or grouped,
+and always NULL where they are counted. Ties are settled by the value, and texts are ordered by their characters' numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import sqlalchemy as sa
+from attrs import field, frozen
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import FromClause, Select, Subquery
+
+from gatewaycore.stats import policy
+from gatewaycore.stats.dialects import Bytewise, Distinct, Moment, Quotient, Seconds, Variable
+from gatewaycore.stats.periods import DAY_S, HOUR_S, Period, Unit
+from gatewaycore.stats.questions import Filter, variable_of
+
+Query = Select[Any]
+Column = ColumnElement[Any]
+
+TEXTS: Final = (
+    "id", "domain", "package", "package_type", "rule", "kind", "method", "target", "version", "platform", "arch", "page", "client",
+    "client_version", "client_runtime", "os", "device", "agent", "country", "region", "city", "company", "company_domain", "connection",
+    "cloud", "origin_id", "endpoint_id",
+)  # fmt: skip
+_NUMBERS: Final = ("status", "seconds", "n")
+COLUMNS: Final = (*TEXTS, *_NUMBERS, "time", "confidence", "variables")
+"""What a table of events may be asked for."""
+
+
+def _whole(number: int) -> Column:
+    return sa.literal(number, sa.BigInteger())
+
+
+def _within(table: FromClause, since: int, until: int) -> Column:
+    return sa.and_(table.c.time >= Moment(_whole(since)), table.c.time < Moment(_whole(until)))
+
+
+@frozen(eq=False)
+class Relation:
+    """Events as a store has them.
+
+    Attributes:
+        table: with an event's columns.
+        seconds: when, in seconds since the epoch.
+        amount: how many events a row stands for.
+        within: the condition that they are of a time, from a second on and before another.
+    """
+
+    table: FromClause
+    seconds: Column
+    amount: Column = field(factory=lambda: sa.literal_column("1", sa.BigInteger()))
+    within: Callable[[FromClause, int, int], Column] = _within
+
+
+def relation(table: FromClause) -> Relation:
+    """Return the relation of a table in which each row is an event."""
+    return Relation(table, Seconds(table.c.time))
+
+
+def event_columns() -> list[sa.ColumnClause[Any]]:
+    """Return the columns of a table of events."""
+    return [sa.column(name, sa.Text() if name in TEXTS else None) for name in COLUMNS if name not in ("seconds", "n")]
+
+
+# --- the parts of a question -----------------------------------------------------------------------------------------------
+
+
+def _text(column: Column) -> Column:
+    return sa.func.coalesce(column, "")
+
+
+def _company(events: Relation, confidence: float) -> Column:
+    table = events.table
+    known = _text(sa.func.coalesce(sa.func.nullif(table.c.company_domain, ""), table.c.company))
+    sure = sa.or_(table.c.confidence.is_(None), table.c.confidence >= confidence)
+    return sa.case((sure, known), else_="")
+
+
+def _dimension(events: Relation, name: str, confidence: float) -> Column:
+    variable = variable_of(name)
+    if variable is not None:
+        return _text(Variable(events.table.c.variables, sa.literal(variable, sa.Text())))
+    return _company(events, confidence) if name == "company" else _text(events.table.c[name])
+
+
+def counts(events: Relation, asked: Filter, period: Period) -> Column:
+    """Return the condition that an event counts: `policy.measure_of`, in SQL, and what the filter narrows it by."""
+    table = events.table
+    conditions = [
+        events.within(table, *period.seconds),
+        table.c.kind.in_(asked.measures),
+        table.c.agent.in_(asked.agents),
+        table.c.method.not_in(policy.UNCOUNTED_METHODS),
+        table.c.status.between(policy.FIRST_STATUS, policy.LAST_STATUS),
+        table.c.status != policy.NOT_MODIFIED,
+    ]
+    if asked.packages:
+        conditions.append(table.c.package.in_(asked.packages))
+    by_name: dict[str, list[str]] = {}
+    for name, value in asked.only:
+        by_name.setdefault(name, []).append(value)
+    conditions += [_dimension(events, name, asked.confidence).in_(values) for name, values in by_name.items()]
+    return sa.and_(*conditions)
+
+
+def _counted(events: Relation, asked: Filter, period: Period, **more: Column) -> Subquery:
+    """Return the events that count: what of them is counted, and `more`, under these names."""
+    table = events.table
+    columns = {
+        "kind": table.c.kind,
+        "n": events.amount,
+        "source": _known(table.c.origin_id),
+        "endpoint": _known(table.c.endpoint_id),
+        "company": sa.func.nullif(_company(events, asked.confidence), ""),
+        **more,
+    }
+    chosen = [column.label(name) for name, column in columns.items()]
+    return sa.select(*chosen).where(counts(events, asked, period)).subquery("counted")
+
+
+def _known(column: Column) -> Column:
+    return column if isinstance(column.type, sa.Integer) else sa.func.nullif(column, "")
+
+
+def _key(events: Relation, period: Period, unit: Unit, week_start: int) -> Column:
+    """Return which piece of a period an event is in, as `Period.keys` has them."""
+    (_, first), *later = period.offsets()
+    offset: Column = _whole(first)
+    if later:
+        whens = [(events.seconds < second, before) for (second, _), before in zip(later, [first, *(one for _, one in later)], strict=False)]
+        offset = sa.case(*((when, _whole(value)) for when, value in whens), else_=later[-1][1])
+    local = events.seconds + offset
+    if unit == "hour":
+        return Quotient(local, _whole(HOUR_S)) * HOUR_S - offset
+    day: Column = Quotient(local, _whole(DAY_S))
+    if unit == "day":
+        return day
+    keys = period.keys(unit, week_start)
+    if len(keys) < 2:
+        return _whole(keys[0] if keys else 0)
+    return sa.case(*((day < after, _whole(key)) for key, after in pairwise(keys)), else_=keys[-1])
+
+
+UNIQUES: Final = ("sources", "endpoints", "companies")
+_MEASURES: Final = {"downloads": "download", "pulls": "pull", "views": "view", "installs": "install", "events": "event"}
+
+
+def _figures(counted: Subquery, uniques: Iterable[str], distinct: Callable[[Column], Column]) -> list[Column]:
+    count = {"count": sa.func.coalesce(sa.func.sum(counted.c.n), 0)}
+    of_each = {
+        name: sa.func.coalesce(sa.func.sum(sa.case((counted.c.kind == kind, counted.c.n), else_=0)), 0) for name, kind in _MEASURES.items()
+    }
+    different = {"sources": counted.c.source, "endpoints": counted.c.endpoint, "companies": counted.c.company}
+    found = {**count, **of_each, **{name: distinct(column) for name, column in different.items() if name in uniques}}
+    return [column.label(name) for name, column in found.items()]
+
+
+def _exactly(column: Column) -> Column:
+    return Distinct(column)
+
+
+# --- questions -------------------------------------------------------------------------------------------------------------
+
+
+def totals(events: Relation, asked: Filter, period: Period, uniques: Iterable[str] = UNIQUES) -> Query:
+    """Ask for one row: figures of the whole period, under the names that `Figures` has."""
+    return sa.select(*_figures(_counted(events, asked, period), uniques, _exactly))
+
+
+def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Iterable[str] = UNIQUES) -> Query:
+    """Ask for figures of each piece of a period in which there was anything, with its `key`."""
+    counted = _counted(events, asked, period, key=_key(events, period, unit, week_start))
+    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly)).group_by(counted.c.key)
+
+
+def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: int | None, uniques: Iterable[str] = ("sources",)) -> Query:
+    """Ask for the values of a dimension, each with its figures, the most frequent first."""
+    counted = _counted(events, asked, period, value=_dimension(events, by, asked.confidence))
+    figures = _figures(counted, uniques, _exactly)
+    query = sa.select(counted.c.value.label("value"), *figures).group_by(counted.c.value)
+    return query.order_by(sa.desc(sa.literal_column("count")), Bytewise(counted.c.value)).limit(limit)
+
+
+def spread(events: Relation, asked: Filter, period: Period, by: str) -> Query:
+    """Ask for one row: how many values a dimension has, and how many events there are."""
+    counted = _counted(events, asked, period, value=_dimension(events, by, asked.confidence))
+    each = sa.select(sa.func.sum(counted.c.n).label("n")).group_by(counted.c.value).subquery("each_value")
+    return sa.select(sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(each.c.n), 0).label("total")).select_from(each)
+
+
+def of_each_day(events: Relation, asked: Filter, period: Period) -> Query:
+    """Ask for the counts of each package on each day on which it had any."""
+    counted = _counted(events, asked, period, key=_key(events, period, "day", 0), value=_text(events.table.c.package))
+    columns = (counted.c.value.label("value"), counted.c.key.label("key"), sa.func.sum(counted.c.n).label("n"))
+    return sa.select(*columns).group_by(counted.c.value, counted.c.key)
+
+
+def companies(events: Relation, asked: Filter, period: Period, limit: int | None) -> Query:
+    """Ask for the companies of a period, the most frequent first."""
+    table = events.table
+    package = sa.func.nullif(table.c.package, "")
+    more = {"name": _text(table.c.company), "sure": table.c.confidence, "at": events.seconds, "package": package}
+    counted = _counted(events, asked, period, **more)
+    key = counted.c.company
+    query = sa.select(
+        key.label("key"),
+        sa.func.max(Bytewise(counted.c.name)).label("name"),
+        sa.func.max(counted.c.sure).label("confidence"),
+        sa.func.sum(counted.c.n).label("count"),
+        Distinct(counted.c.source).label("sources"),
+        Distinct(counted.c.package).label("packages"),
+        sa.func.min(counted.c.at).label("first"),
+        sa.func.max(counted.c.at).label("last"),
+    )
+    return query.where(key.is_not(None)).group_by(key).order_by(sa.desc(sa.literal_column("count")), Bytewise(key)).limit(limit)
+
+
+def retention(events: Relation, asked: Filter, period: Period, limit: int | None) -> Query:
+    """Ask for versions: how many endpoints have fetched each, and for how many it is the last one.
+
+    Of two versions in the same second, the one whose text is greater is the later.
+    """
+    counted = _counted(events, asked, period, version=_text(events.table.c.version), at=events.seconds)
+    last = sa.func.max(counted.c.at).label("at")
+    pair = sa.select(counted.c.endpoint, counted.c.version, last).where(counted.c.endpoint.is_not(None))
+    fetched = pair.group_by(counted.c.endpoint, counted.c.version).subquery("fetched")
+    rank = sa.func.row_number().over(partition_by=fetched.c.endpoint, order_by=[fetched.c.at.desc(), Bytewise(fetched.c.version).desc()])
+    ranked = sa.select(fetched.c.version, rank.label("place")).subquery("ranked")
+    endpoints, stayed = sa.func.count(), sa.func.sum(sa.case((ranked.c.place == 1, 1), else_=0))
+    query = sa.select(ranked.c.version.label("version"), endpoints.label("endpoints"), stayed.label("stayed")).group_by(ranked.c.version)
+    return query.order_by(sa.desc(sa.literal_column("endpoints")), Bytewise(ranked.c.version)).limit(limit)
+
+
+def first_event(events: Relation, packages: Sequence[str] = ()) -> Query:
+    """Ask for one row: the second of the first event that there is; NULL, or zero, when there is none."""
+    query = sa.select(sa.func.min(events.seconds).label("first")).select_from(events.table)
+    return query.where(events.table.c.package.in_(packages)) if packages else query

@@ -1,0 +1,163 @@
+"""Statistics: questions -> answers, whichever store holds the events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from gatewaycore.stats import queries
+from gatewaycore.stats.periods import Period, Unit
+from gatewaycore.stats.queries import UNIQUES
+from gatewaycore.stats.questions import (
+    ALL,
+    Breakdown,
+    Companies,
+    Company,
+    Figures,
+    Filter,
+    Kept,
+    Point,
+    Retention,
+    Series,
+    Share,
+    Totals,
+)
+from gatewaycore.stats.stores import Store
+
+_NAMES = ("count", "downloads", "pulls", "views", "installs", "events")
+
+
+class Statistics:
+    """Answers questions about events. Threads share it.
+
+    Args:
+        store: where the events are; closed with this.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def totals(self, period: Period, asked: Filter = ALL, uniques: Collection[str] = UNIQUES) -> Totals:
+        """Count a period, and the one before.
+
+        Args:
+            period: when.
+            asked: which events.
+            uniques: what is told apart, of `UNIQUES`: each takes its time.
+        """
+        before = None if period.before is None else self._figures(period.before, asked, uniques)
+        return Totals(period=period, filter=asked, now=self._figures(period, asked, uniques), before=before)
+
+    def _figures(self, period: Period, asked: Filter, uniques: Collection[str]) -> Figures:
+        rows = self._store.ask(queries.totals(self._store.events, asked, period, uniques))
+        return _figures(rows[0], uniques) if rows else Figures()
+
+    def series(
+        self, period: Period, unit: Unit | None = None, asked: Filter = ALL, uniques: Collection[str] = UNIQUES, week_start: int = 0
+    ) -> Series:
+        """Count each hour, day, week or month of a period; those in which there was nothing too.
+
+        Args:
+            period: when.
+            unit: of the pieces; what suits the period's length without.
+            asked: which events.
+            uniques: what is told apart.
+            week_start: the first day of the week: 0 is Monday, 6 Sunday.
+        """
+        unit = unit or period.unit()
+        rows = self._store.ask(queries.series(self._store.events, asked, period, unit, week_start, uniques))
+        found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
+        pairs = zip(period.keys(unit, week_start), period.starts(unit, week_start), strict=True)
+        points = tuple(Point(start, found.get(key, Figures())) for key, start in pairs)
+        return Series(period=period, filter=asked, unit=unit, points=points)
+
+    def breakdown(self, period: Period, by: str, asked: Filter = ALL, limit: int | None = 20) -> Breakdown:
+        """Count each value of a dimension, and the same values in the period before.
+
+        Args:
+            period: when.
+            by: a dimension, or ``variables.NAME``.
+            asked: which events.
+            limit: how many values; all without.
+        """
+        events = self._store.events
+        rows = self._store.ask(queries.breakdown(events, asked, period, by, limit))
+        values = [row[0] for row in rows]
+        number, total = _row(self._store.ask(queries.spread(events, asked, period, by)), 2)
+        before = period.before
+        then: dict[str, int] = {}
+        if before is not None and values:
+            same = _narrowed(asked, by, values)
+            then = {row[0]: int(row[1]) for row in self._store.ask(queries.breakdown(events, same, before, by, None, ()))}
+        shares = tuple(
+            Share(value or None, int(count), int(sources), None if before is None else then.get(value, 0))
+            for value, count, *_, sources in rows
+        )
+        return Breakdown(period=period, filter=asked, by=by, total=int(total), values=int(number), shares=shares)
+
+    def companies(self, period: Period, asked: Filter = ALL, limit: int | None = 20) -> Companies:
+        """Tell the companies of a period, the most frequent first."""
+        rows = self._store.ask(queries.companies(self._store.events, asked, period, limit))
+        found = tuple(
+            Company(
+                key=key,
+                name=name or None,
+                confidence=None if confidence is None else float(confidence),
+                count=int(count),
+                sources=int(sources),
+                packages=int(packages),
+                first_seen=datetime.fromtimestamp(first, period.zone),
+                last_seen=datetime.fromtimestamp(last, period.zone),
+            )
+            for key, name, confidence, count, sources, packages, first, last in rows
+        )
+        number = len(found) if limit is None or len(found) < limit else self._figures(period, asked, ("companies",)).companies
+        return Companies(period=period, filter=asked, number=number, companies=found)
+
+    def retention(self, period: Period, package: str, asked: Filter = ALL, limit: int | None = 20) -> Retention:
+        """Tell, for each version of a package, how many endpoints have fetched it, and how many have fetched another one since."""
+        asked = attrs.evolve(asked, packages=(package,))
+        rows = self._store.ask(queries.retention(self._store.events, asked, period, limit))
+        kept = tuple(Kept(version or None, int(n), int(stayed), int(n) - int(stayed)) for version, n, stayed in rows)
+        return Retention(period=period, filter=asked, package=package, versions=kept)
+
+    def each_package(self, period: Period, figure: str, asked: Filter = ALL) -> Mapping[str, int]:
+        """Return one of `Figures` for each package that has any: one question, however many packages there are."""
+        uniques = (figure,) if figure in UNIQUES else ()
+        rows = self._store.ask(queries.breakdown(self._store.events, asked, period, "package", None, uniques))
+        return {row[0]: getattr(_figures(row[1:], uniques), figure) for row in rows if row[0]}
+
+    def each_day(self, period: Period, asked: Filter = ALL) -> Mapping[str, Sequence[int]]:
+        """Return the counts of each package for each day of a period, the oldest first: one question for all of them."""
+        place = {key: number for number, key in enumerate(period.keys("day"))}
+        found: dict[str, list[int]] = {}
+        for package, key, count in self._store.ask(queries.of_each_day(self._store.events, asked, period)):
+            if package:
+                found.setdefault(package, [0] * len(place))[place[int(key)]] = int(count)
+        return found
+
+    def first_event(self, packages: Sequence[str] = ()) -> datetime | None:
+        """Return when the first event of packages was, whether it counts or not, to the second; None when there is none."""
+        (first,) = _row(self._store.ask(queries.first_event(self._store.events, packages)), 1)
+        return datetime.fromtimestamp(int(first), UTC) if first else None
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+
+def _figures(row: Sequence[Any], uniques: Iterable[str]) -> Figures:
+    names = [*_NAMES, *(name for name in UNIQUES if name in uniques)]
+    return Figures(**{name: int(value or 0) for name, value in zip(names, row, strict=True)})
+
+
+def _row(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Any]:
+    return rows[0] if rows else (0,) * width
+
+
+def _narrowed(asked: Filter, by: str, values: Sequence[str]) -> Filter:
+    kept = [(name, value) for name, value in asked.only if name != by]
+    return attrs.evolve(asked, only=(*kept, *((by, value) for value in values)))
