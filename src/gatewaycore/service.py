@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -35,6 +35,11 @@ from gatewaycore.sinks import SINKS, JsonlStorage, LakeStorage, Sink, Storage
 from gatewaycore.sinks.lake import is_installed, is_usable
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
+from gatewaycore.stats import Source as Askable
+from gatewaycore.stats import open_statistics
+
+if TYPE_CHECKING:
+    from gatewaycore.stats.statistics import Statistics
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
@@ -319,6 +324,26 @@ def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> So
     if lake is not None or is_installed():
         return LakeSource(lake, data / "journal")
     return JournalSource(data / "journal", seen)
+
+
+def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statistics:
+    """Return what answers questions about the events of a gateway: its lake, else another sink that can be asked, else the journal.
+
+    Args:
+        config: of the gateway.
+        data: the data-dir.
+        sink: the name of the sink to ask, as `journal stat` tells it.
+
+    Raises:
+        ConfigError: an extra is not installed, or the sink is none that can be asked.
+    """
+    kept = {name: storage for name, storage in storages(config, data) if isinstance(storage, Askable)}
+    if sink is not None and sink not in kept:
+        names = ", ".join(kept) or "a sink lake, postgres or clickhouse"
+        raise ConfigError([Problem("--sink", f"{sink[:80]!r} is no sink that can be asked", names)])
+    # A lake has what was recorded a moment ago as well.
+    chosen = kept[sink] if sink else next(iter(sorted(kept.values(), key=lambda one: not isinstance(one, LakeStorage))), None)
+    return open_statistics(chosen, data / "journal")
 
 
 @contextmanager

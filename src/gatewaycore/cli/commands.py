@@ -16,6 +16,7 @@ from gatewaycore.cli.import_ import import_, imports
 from gatewaycore.cli.journal import journal
 from gatewaycore.cli.output import complain, console
 from gatewaycore.cli.packages import packages
+from gatewaycore.cli.report import report
 from gatewaycore.cli.serve import serve
 from gatewaycore.cli.ship import ship
 from gatewaycore.cli.test import test
@@ -49,5 +50,5 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, check, explain, test, ship, consume, journal, import_, imports, export, packages, token):
+for _command in (serve, check, explain, test, ship, consume, journal, import_, imports, export, report, packages, token):
     commands.add_command(_command)

@@ -71,6 +71,11 @@ class Period:
         return Period(self.before_since, self.before_until, self.zone, f"before {self.name}", self.before_since, self.before_since)
 
     @property
+    def goes_on(self) -> bool:
+        """Whether it ends in the middle of a day: now."""
+        return self.until.astimezone(UTC) != midnight(self.last_day + timedelta(days=1), self.zone).astimezone(UTC)
+
+    @property
     def seconds(self) -> tuple[int, int]:
         """Both ends in seconds since the epoch."""
         return seconds_of(self.since), seconds_of(self.until)

@@ -89,11 +89,28 @@ def _dimension(events: Relation, name: str, confidence: float) -> Column:
     return _company(events, confidence) if name == "company" else _text(events.table.c[name])
 
 
-def counts(events: Relation, asked: Filter, period: Period) -> Column:
-    """Return the condition that an event counts: `policy.measure_of`, in SQL, and what the filter narrows it by."""
+def _when(events: Relation, period: Period, before: Period | None) -> Column:
+    """Return the condition that an event is in a period, or in the one before: one stretch of time, with a gap where that ended sooner."""
+    since, until = period.seconds
+    if before is None:
+        return events.within(events.table, since, until)
+    stretch = events.within(events.table, before.seconds[0], until)
+    end = before.seconds[1]
+    return stretch if end == since else sa.and_(stretch, sa.or_(events.seconds < _whole(end), events.seconds >= _whole(since)))
+
+
+def counts(events: Relation, asked: Filter, period: Period, before: Period | None = None) -> Column:
+    """Return the condition that an event counts: `policy.measure_of`, in SQL, and what the filter narrows it by.
+
+    Args:
+        events: of which.
+        asked: what they are narrowed by.
+        period: when.
+        before: when else.
+    """
     table = events.table
     conditions = [
-        events.within(table, *period.seconds),
+        _when(events, period, before),
         table.c.kind.in_(asked.measures),
         table.c.agent.in_(asked.agents),
         table.c.method.not_in(policy.UNCOUNTED_METHODS),
@@ -109,7 +126,7 @@ def counts(events: Relation, asked: Filter, period: Period) -> Column:
     return sa.and_(*conditions)
 
 
-def _counted(events: Relation, asked: Filter, period: Period, **more: Column) -> Subquery:
+def _counted(events: Relation, asked: Filter, period: Period, before: Period | None = None, **more: Column) -> Subquery:
     """Return the events that count: what of them is counted, and `more`, under these names."""
     table = events.table
     columns = {
@@ -121,7 +138,7 @@ def _counted(events: Relation, asked: Filter, period: Period, **more: Column) ->
         **more,
     }
     chosen = [column.label(name) for name, column in columns.items()]
-    return sa.select(*chosen).where(counts(events, asked, period)).subquery("counted")
+    return sa.select(*chosen).where(counts(events, asked, period, before)).subquery("counted")
 
 
 def _known(column: Column) -> Column:
@@ -169,8 +186,13 @@ def _exactly(column: Column) -> Column:
 
 
 def totals(events: Relation, asked: Filter, period: Period, uniques: Iterable[str] = UNIQUES) -> Query:
-    """Ask for one row: figures of the whole period, under the names that `Figures` has."""
-    return sa.select(*_figures(_counted(events, asked, period), uniques, _exactly))
+    """Ask for figures of a period, and of the one before: rows with 1 and 0 as their `key`, if there was anything."""
+    counted = _counted(events, asked, period, period.before, key=_is_now(events, period))
+    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly)).group_by(counted.c.key)
+
+
+def _is_now(events: Relation, period: Period) -> Column:
+    return sa.case((events.seconds >= _whole(period.seconds[0]), _whole(1)), else_=_whole(0))
 
 
 def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Iterable[str] = UNIQUES) -> Query:
@@ -179,19 +201,33 @@ def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_sta
     return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly)).group_by(counted.c.key)
 
 
-def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: int | None, uniques: Iterable[str] = ("sources",)) -> Query:
-    """Ask for the values of a dimension, each with its figures, the most frequent first."""
-    counted = _counted(events, asked, period, value=_dimension(events, by, asked.confidence))
-    figures = _figures(counted, uniques, _exactly)
-    query = sa.select(counted.c.value.label("value"), *figures).group_by(counted.c.value)
-    return query.order_by(sa.desc(sa.literal_column("count")), Bytewise(counted.c.value)).limit(limit)
+def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: int | None) -> Query:
+    """Ask for the values of a dimension that there are in a period, the most frequent first.
+
+    Each row has the value's events, its sources, its events in the period before; how many values there are, and events of all of them.
+    """
+    value = _dimension(events, by, asked.confidence)
+    counted = _counted(events, asked, period, period.before, key=_is_now(events, period), value=value)
+    is_now = counted.c.key == 1
+    each = (
+        sa.select(
+            counted.c.value.label("value"),
+            sa.func.sum(sa.case((is_now, counted.c.n), else_=0)).label("n"),
+            Distinct(sa.case((is_now, counted.c.source), else_=sa.null())).label("sources"),
+            sa.func.sum(sa.case((is_now, 0), else_=counted.c.n)).label("before"),
+        )
+        .group_by(counted.c.value)
+        .subquery("each_value")
+    )
+    number, total = sa.func.count().over().label("number"), sa.func.sum(each.c.n).over().label("total")
+    query = sa.select(each.c.value, each.c.n, each.c.sources, each.c.before, number, total).where(each.c.n > 0)
+    return query.order_by(each.c.n.desc(), Bytewise(each.c.value)).limit(limit)
 
 
-def spread(events: Relation, asked: Filter, period: Period, by: str) -> Query:
-    """Ask for one row: how many values a dimension has, and how many events there are."""
-    counted = _counted(events, asked, period, value=_dimension(events, by, asked.confidence))
-    each = sa.select(sa.func.sum(counted.c.n).label("n")).group_by(counted.c.value).subquery("each_value")
-    return sa.select(sa.func.count().label("number"), sa.func.coalesce(sa.func.sum(each.c.n), 0).label("total")).select_from(each)
+def each_package(events: Relation, asked: Filter, period: Period, uniques: Iterable[str]) -> Query:
+    """Ask for figures of each package that has any, with its name as `value`."""
+    counted = _counted(events, asked, period, value=_text(events.table.c.package))
+    return sa.select(counted.c.value.label("value"), *_figures(counted, uniques, _exactly)).group_by(counted.c.value)
 
 
 def of_each_day(events: Relation, asked: Filter, period: Period) -> Query:
@@ -206,7 +242,7 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
     table = events.table
     package = sa.func.nullif(table.c.package, "")
     more = {"name": _text(table.c.company), "sure": table.c.confidence, "at": events.seconds, "package": package}
-    counted = _counted(events, asked, period, **more)
+    counted = _counted(events, asked, period, None, **more)
     key = counted.c.company
     query = sa.select(
         key.label("key"),
@@ -217,6 +253,7 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
         Distinct(counted.c.package).label("packages"),
         sa.func.min(counted.c.at).label("first"),
         sa.func.max(counted.c.at).label("last"),
+        sa.func.count().over().label("number"),
     )
     return query.where(key.is_not(None)).group_by(key).order_by(sa.desc(sa.literal_column("count")), Bytewise(key)).limit(limit)
 

@@ -48,12 +48,10 @@ class Statistics:
             asked: which events.
             uniques: what is told apart, of `UNIQUES`: each takes its time.
         """
-        before = None if period.before is None else self._figures(period.before, asked, uniques)
-        return Totals(period=period, filter=asked, now=self._figures(period, asked, uniques), before=before)
-
-    def _figures(self, period: Period, asked: Filter, uniques: Collection[str]) -> Figures:
         rows = self._store.ask(queries.totals(self._store.events, asked, period, uniques))
-        return _figures(rows[0], uniques) if rows else Figures()
+        found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
+        before = None if period.before is None else found.get(0, Figures())
+        return Totals(period=period, filter=asked, now=found.get(1, Figures()), before=before)
 
     def series(
         self, period: Period, unit: Unit | None = None, asked: Filter = ALL, uniques: Collection[str] = UNIQUES, week_start: int = 0
@@ -83,19 +81,10 @@ class Statistics:
             asked: which events.
             limit: how many values; all without.
         """
-        events = self._store.events
-        rows = self._store.ask(queries.breakdown(events, asked, period, by, limit))
-        values = [row[0] for row in rows]
-        number, total = _row(self._store.ask(queries.spread(events, asked, period, by)), 2)
-        before = period.before
-        then: dict[str, int] = {}
-        if before is not None and values:
-            same = _narrowed(asked, by, values)
-            then = {row[0]: int(row[1]) for row in self._store.ask(queries.breakdown(events, same, before, by, None, ()))}
-        shares = tuple(
-            Share(value or None, int(count), int(sources), None if before is None else then.get(value, 0))
-            for value, count, *_, sources in rows
-        )
+        rows = self._store.ask(queries.breakdown(self._store.events, asked, period, by, limit))
+        was = period.before is not None
+        shares = tuple(Share(value or None, int(n), int(sources), int(before) if was else None) for value, n, sources, before, *_ in rows)
+        number, total = rows[0][4:] if rows else (0, 0)
         return Breakdown(period=period, filter=asked, by=by, total=int(total), values=int(number), shares=shares)
 
     def companies(self, period: Period, asked: Filter = ALL, limit: int | None = 20) -> Companies:
@@ -112,9 +101,9 @@ class Statistics:
                 first_seen=datetime.fromtimestamp(first, period.zone),
                 last_seen=datetime.fromtimestamp(last, period.zone),
             )
-            for key, name, confidence, count, sources, packages, first, last in rows
+            for key, name, confidence, count, sources, packages, first, last, _ in rows
         )
-        number = len(found) if limit is None or len(found) < limit else self._figures(period, asked, ("companies",)).companies
+        number = int(rows[0][-1]) if rows else 0
         return Companies(period=period, filter=asked, number=number, companies=found)
 
     def retention(self, period: Period, package: str, asked: Filter = ALL, limit: int | None = 20) -> Retention:
@@ -127,7 +116,7 @@ class Statistics:
     def each_package(self, period: Period, figure: str, asked: Filter = ALL) -> Mapping[str, int]:
         """Return one of `Figures` for each package that has any: one question, however many packages there are."""
         uniques = (figure,) if figure in UNIQUES else ()
-        rows = self._store.ask(queries.breakdown(self._store.events, asked, period, "package", None, uniques))
+        rows = self._store.ask(queries.each_package(self._store.events, asked, period, uniques))
         return {row[0]: getattr(_figures(row[1:], uniques), figure) for row in rows if row[0]}
 
     def each_day(self, period: Period, asked: Filter = ALL) -> Mapping[str, Sequence[int]]:
@@ -156,8 +145,3 @@ def _figures(row: Sequence[Any], uniques: Iterable[str]) -> Figures:
 
 def _row(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Any]:
     return rows[0] if rows else (0,) * width
-
-
-def _narrowed(asked: Filter, by: str, values: Sequence[str]) -> Filter:
-    kept = [(name, value) for name, value in asked.only if name != by]
-    return attrs.evolve(asked, only=(*kept, *((by, value) for value in values)))
