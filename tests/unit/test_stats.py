@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
 
+from gatewaycore.errors import GatewayError
 from gatewaycore.event import Event
+from gatewaycore.segments import sizes
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
-from gatewaycore.stats import policy
+from gatewaycore.sinks.lake import open_lake
+from gatewaycore.stats import lake as lake_room
+from gatewaycore.stats import policy, queries
 from gatewaycore.stats.lake import LakeStore
 from gatewaycore.stats.periods import UNITS, Period, Unit, whole_days
 from gatewaycore.stats.questions import Figures, Filter
@@ -21,7 +26,7 @@ from gatewaycore.stats.stores import ClickhouseStore, PostgresStore, Store
 from tests.clickhouse import Clickhouse
 from tests.counted import by_value, chosen, different, figures_of, make_counted, value_of
 from tests.databases import Postgres
-from tests.events import lines_of
+from tests.events import lines_of, make_event
 
 EVENTS = make_counted()
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
@@ -51,12 +56,14 @@ def write(storage: LakeStorage | PostgresStorage | ClickhouseStorage, events: li
 
 def opened(kind: str, events: list[Event], folder: Path, request: pytest.FixtureRequest) -> Store:
     """Return a store that holds events; of the lake's, a part is in the journal only, and another part in both."""
-    if kind == "lake":
+    if kind in ("lake", "rollups"):
         lake = LakeStorage(str(folder / "lake"))
         write(lake, events[: len(events) * 3 // 4])
         (folder / "journal").mkdir()
         (folder / "journal" / "n-1-1.jsonl").write_bytes(b"".join(lines_of(events[len(events) // 2 :])) + b'{"id":"torn')
-        return LakeStore(lake, folder / "journal")
+        store = LakeStore(lake, folder / "journal", folder / "rollups.duckdb" if kind == "rollups" else None)
+        store.refresh()
+        return store
     if kind == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
         # A language in which "a" comes before "B".
@@ -71,7 +78,7 @@ def opened(kind: str, events: list[Event], folder: Path, request: pytest.Fixture
     return ClickhouseStore(there)
 
 
-KINDS = ("lake", "postgres", "clickhouse")
+KINDS = ("lake", "rollups", "postgres", "clickhouse")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -238,3 +245,203 @@ def test_a_period_without_one_before(stats: Statistics) -> None:
     period = Period(since, datetime(2026, 10, 18, tzinfo=UTC), ZoneInfo("UTC"), "all", since, since)
     assert stats.totals(period).before is None
     assert {share.before for share in stats.breakdown(period, "version").shares} == {None}
+
+
+# --- rollups ---------------------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock that a test turns."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 10
+        return self.now
+
+
+@pytest.fixture
+def rolled(tmp_path: Path) -> Iterator[tuple[LakeStorage, LakeStore, Statistics]]:
+    """A lake with events of some days, and what asks it; each question looks whether the lake has changed."""
+    lake = LakeStorage(str(tmp_path / "lake"))
+    write(lake, at_days(2, 3, 4, 5, 6, 7))
+    store = LakeStore(lake, tmp_path / "journal", tmp_path / "rollups.duckdb", Clock())
+    yield lake, store, Statistics(store)
+    store.close()
+
+
+def at_days(*days: int) -> list[Event]:
+    return [make_event(time=datetime(2026, 10, day, 12, tzinfo=UTC)) for day in days]
+
+
+MONTH = whole_days(date(2026, 10, 1), date(2026, 10, 31), ZoneInfo("UTC"), "2026-10")
+
+
+def counts_of(store: LakeStore, stats: Statistics) -> tuple[int, str]:
+    """Return a count, and which table was asked for it."""
+    asked: list[str] = []
+    build = queries.totals
+
+    def totals(events: queries.Relation, *rest: Any) -> queries.Query:
+        asked.append(str(events.table))
+        return build(events, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(queries, "totals", totals)
+        return stats.totals(MONTH).now.count, asked[-1]
+
+
+def test_rollups_answer_when_they_have_been_made(rolled: tuple[LakeStorage, LakeStore, Statistics]) -> None:
+    _, store, stats = rolled
+    assert counts_of(store, stats) == (6, "known")
+    stats.refresh()
+    assert counts_of(store, stats) == (6, "rolled")
+    # What they do not have, the lake has.
+    assert stats.breakdown(MONTH, "variables.from").shares[0].value == "docs"
+
+
+def test_late_events_are_in_the_next_answer_and_the_day_is_read_anew(rolled: tuple[LakeStorage, LakeStore, Statistics]) -> None:
+    lake, store, stats = rolled
+    stats.refresh()
+    write(lake, at_days(3, 3, 9))
+    assert counts_of(store, stats) == (9, "rolled")
+    stats.refresh()
+    assert counts_of(store, stats) == (9, "rolled")
+    write(lake, at_days(2, 3, 4, 5, 6, 7))
+    # So many days are not read for the sake of a question.
+    assert counts_of(store, stats) == (15, "known")
+    stats.refresh()
+    assert counts_of(store, stats) == (15, "rolled")
+
+
+def test_a_caller_has_one_number_whenever_it_came(rolled: tuple[LakeStorage, LakeStore, Statistics]) -> None:
+    lake, _, stats = rolled
+    stats.refresh()
+    write(lake, [make_event(time=datetime(2026, 10, day, tzinfo=UTC), package="one", origin_id="x") for day in (8, 9)])
+    stats.refresh()
+    write(lake, [make_event(time=datetime(2026, 10, day, tzinfo=UTC), package="one", origin_id="x") for day in (8, 10)])
+    assert stats.totals(MONTH, Filter(packages=("one",))).now.sources == 1
+
+
+def test_days_that_the_lake_no_longer_has_are_forgotten(rolled: tuple[LakeStorage, LakeStore, Statistics]) -> None:
+    from deltalake import DeltaTable
+
+    lake, store, stats = rolled
+    stats.refresh()
+    DeltaTable(lake.path).delete("day < '2026-10-05'")
+    assert counts_of(store, stats) == (3, "rolled")
+    stats.refresh()
+    assert counts_of(store, stats) == (3, "rolled")
+
+
+def test_rollups_that_are_begun_are_gone_on_with(rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path) -> None:
+    lake, store, stats = rolled
+    stats.refresh()
+    store.close()
+    later = LakeStore(lake, tmp_path / "journal", tmp_path / "rollups.duckdb")
+    assert counts_of(later, Statistics(later)) == (6, "rolled")
+    later.close()
+
+
+def test_rollups_of_another_policy_are_made_anew(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, store, stats = rolled
+    stats.refresh()
+    store.close()
+    monkeypatch.setattr(policy, "VERSION", 2)
+    later = LakeStore(lake, tmp_path / "journal", tmp_path / "rollups.duckdb")
+    assert counts_of(later, Statistics(later)) == (6, "known")
+    later.refresh()
+    later.close()
+    assert counts_of(later, Statistics(later)) == (6, "rolled")
+    later.close()
+
+
+def test_who_does_not_get_the_file_asks_the_lake(rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path) -> None:
+    lake, store, stats = rolled
+    stats.refresh()
+    assert counts_of(store, stats) == (6, "rolled")
+    other = LakeStore(lake, tmp_path / "journal", tmp_path / "journal")
+    (tmp_path / "journal").mkdir()
+    other.refresh()
+    assert counts_of(other, Statistics(other)) == (6, "known")
+    other.close()
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_that_changes_while_it_is_opened_is_opened_again(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, _, stats = rolled
+    more = [at_days(8)]
+
+    def and_write(path: str, options: Mapping[str, str]) -> Any:
+        connection = open_lake(path, options)
+        if more:
+            write(lake, more.pop())
+        return connection
+
+    monkeypatch.setattr(lake_room, "open_lake", and_write)
+    assert stats.totals(MONTH).now.count == 7
+
+
+def test_a_segment_that_goes_while_it_is_read_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = LakeStorage(str(tmp_path / "lake"))
+    segment = tmp_path / "journal" / "n-1-1.jsonl"
+    segment.parent.mkdir()
+    segment.write_bytes(b"".join(lines_of(at_days(2))))
+    store = LakeStore(lake, segment.parent)
+    listed = list(sizes(segment.parent))
+
+    def and_remove(_: Path) -> list[tuple[str, int]]:
+        found = listed if segment.exists() else []
+        if found:
+            write(lake, at_days(2))
+            segment.unlink()
+        return found
+
+    monkeypatch.setattr(lake_room, "sizes", and_remove)
+    assert Statistics(store).totals(MONTH).now.count == 1
+    store.close()
+
+
+def test_a_lake_that_cannot_be_read_is_told_without_a_word_of_where(tmp_path: Path) -> None:
+    lake = LakeStorage(str(tmp_path / "lake"))
+    write(lake, at_days(2))
+    for file in (tmp_path / "lake").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(GatewayError, match="the lake cannot be read: IOException"):
+        Statistics(LakeStore(lake, tmp_path / "journal")).totals(MONTH)
+    (tmp_path / "broken" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "broken" / "_delta_log" / f"{0:020}.json").write_text("{}{")
+    with pytest.raises(GatewayError, match="the lake cannot be reached"):
+        Statistics(LakeStore(LakeStorage(str(tmp_path / "broken")), tmp_path / "journal")).totals(MONTH)
+
+
+def test_a_database_that_is_down_is_told_without_a_word_of_where(clickhouse: Clickhouse, postgres: Postgres) -> None:
+    nowhere = Statistics(PostgresStore(PostgresStorage(url="postgresql://gw:hunter2@127.0.0.1:1/x")))
+    with pytest.raises(GatewayError, match=r"\Apostgres: OperationalError\Z"):
+        nowhere.totals(MONTH)
+    nowhere.refresh()
+    nowhere.close()
+    nowhere = Statistics(ClickhouseStore(ClickhouseStorage(url="http://gw:hunter2@127.0.0.1:1/x")))
+    with pytest.raises(GatewayError, match=r"\Aclickhouse: \w+\Z"):
+        nowhere.totals(MONTH)
+    nowhere.refresh()
+    nowhere.close()
+
+
+def test_a_database_may_be_asked_again_after_it_went_away(postgres: Postgres) -> None:
+    into = PostgresStorage(url=postgres.create())
+    write(into, at_days(2))
+    stats = Statistics(PostgresStore(into))
+    assert stats.totals(MONTH).now.count == 1
+    others = "pid <> pg_backend_pid() AND datname = current_database()"
+    postgres.ask(into.url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    with pytest.raises(GatewayError, match="postgres: AdminShutdown"):
+        stats.totals(MONTH)
+    assert stats.totals(MONTH).now.count == 1
+    stats.close()

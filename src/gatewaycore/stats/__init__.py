@@ -7,6 +7,7 @@
 | `questions` | what is asked and answered |
 | `dialects`, `queries` | the questions in SQL, written once |
 | `stores`, `lake` | where events are: PostgreSQL, ClickHouse, the lake with the journal's tail |
+| `rollups` | what counts of each day of the lake, read once |
 | `statistics` | asks them |
 
 The first three need nothing that is not in the base install; `open_statistics` needs the extra ``stats``.
@@ -30,12 +31,13 @@ Source = LakeStorage | PostgresStorage | ClickhouseStorage
 """Sinks that can be asked."""
 
 
-def open_statistics(source: Source | None, journal: Path) -> Statistics:
+def open_statistics(source: Source | None, journal: Path, rollups: Path | None = None) -> Statistics:
     """Return what answers questions about the events of a store. Nothing is connected to before the first question.
 
     Args:
         source: the settings of its sink; None asks the journal alone.
         journal: the folder of the journal, of which the lake's answers have what is not shipped yet.
+        rollups: a file for what is read out of the lake by `Statistics.refresh`, for those who ask all the time; one process has it.
 
     Raises:
         ConfigError: an extra is not installed.
@@ -48,7 +50,7 @@ def open_statistics(source: Source | None, journal: Path) -> Statistics:
 
     if isinstance(source, PostgresStorage):
         return Statistics(PostgresStore(source))
-    return Statistics(ClickhouseStore(source) if isinstance(source, ClickhouseStorage) else LakeStore(source, journal))
+    return Statistics(ClickhouseStore(source) if isinstance(source, ClickhouseStorage) else LakeStore(source, journal, rollups))
 
 
 __all__ = [

@@ -6,14 +6,15 @@ between. What was found is kept until the table or the journal has changed.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
-from attrs import frozen
+from attrs import field, frozen
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.segments import sizes
@@ -23,25 +24,35 @@ from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT, READ_AS
 from gatewaycore.stats.dialects import DuckDBDialect, Moment
 from gatewaycore.stats.periods import DAY_S
 from gatewaycore.stats.queries import Query, Relation, event_columns, relation
+from gatewaycore.stats.rollups import COLUMNS as ROLLED
+from gatewaycore.stats.rollups import Rollups, days_of
 from gatewaycore.stats.stores import Rows
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+T = TypeVar("T")
+_log = logging.getLogger("gatewaycore.stats")
 
 FRESH_S = 2.0
 """For how long it is not asked again whether anything has changed."""
 
 _LINE_BYTES = 16 * 1024 * 1024
 _TRIES = 3
+# Days that are read out of the lake for the sake of questions, where rollups do not have them as they are now.
+_LIVE_DAYS = 3
+# Days that are read in one go, while questions wait.
+_DAYS_AT_ONCE = 8
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
 
 
 @frozen
 class _State:
-    """What an answer depends on: the version of the table, None where there is none, and what the journal holds."""
+    """What an answer depends on: the version of the table, None where there is none, with its files, and what the journal holds."""
 
     version: int | None
     segments: tuple[tuple[str, int], ...]
+    files: tuple[str, ...] = field(default=(), eq=False)
 
 
 class LakeStore:
@@ -50,46 +61,84 @@ class LakeStore:
     Args:
         lake: its settings; None where there is none, and the journal is all there is.
         journal: the folder of the journal.
+        rollups: the file of rollups; None for none.
         clock: any that only goes forward, in seconds.
 
     Raises:
         ConfigError: the extra is not installed.
     """
 
-    def __init__(self, lake: LakeStorage | None, journal: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, lake: LakeStorage | None, journal: Path, rollups: Path | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         place_of("." if lake is None else lake.path, {} if lake is None else lake.storage_options)
         self._lake = lake
         self._journal = journal
+        self._path = rollups
         self._clock = clock
         self._dialect = DuckDBDialect()  # type: ignore[no-untyped-call]  # as SQLAlchemy has it
         self._lock = threading.Lock()
         self._connection: DuckDBPyConnection | None = None
         self._state: _State | None = None
+        self._rollups: Rollups | None = None
+        self._rolled: Relation | None = None
         self._looked_at = 0.0
         table = sa.table("known", *event_columns(), sa.column(DAY, sa.Date()))
         plain = relation(table)
-        self.events = Relation(table, plain.seconds, plain.amount, _within_days)
+        self._events = Relation(table, plain.seconds, plain.amount, _within_days)
 
-    def ask(self, query: Query) -> Rows:
+    def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.
+
+        Args:
+            build: makes the query.
+            columns: what is asked for besides what counts: where rollups do not have it, the lake is asked.
 
         Raises:
             GatewayError: the lake cannot be reached.
         """
+        with self._lock:
+            return self._trying(lambda connection: self._answer(connection, build, columns))
+
+    def _answer(self, connection: DuckDBPyConnection, build: Callable[[Relation], Query], columns: Collection[str]) -> Rows:
+        query = build(self._rolled if self._rolled is not None and set(ROLLED) >= set(columns) else self._events)
+        found = query.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
+        return connection.execute(str(found), [found.params[name] for name in found.positiontup or ()]).fetchall()
+
+    def refresh(self) -> None:
+        """Read into the rollups what has changed in the lake, a few days at a time, so that questions are answered meanwhile.
+
+        Raises:
+            GatewayError: the lake cannot be reached.
+        """
+        while True:
+            with self._lock:
+                if not self._trying(self._read_days):
+                    return
+
+    def _read_days(self, _: DuckDBPyConnection) -> bool:
+        """Read the days that come next; tell whether there are others."""
+        if self._rollups is None or self._state is None:
+            return False
+        files = days_of(list(self._state.files))
+        stale = self._rollups.stale(files)
+        if stale:
+            self._rollups.read({day: files.get(day, ()) for day in stale[:_DAYS_AT_ONCE]})
+        if len(stale) <= _DAYS_AT_ONCE:
+            self._show()
+        return len(stale) > _DAYS_AT_ONCE
+
+    def _trying(self, act: Callable[[DuckDBPyConnection], T]) -> T:
         import duckdb
 
-        found = query.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
-        names = found.positiontup or []
-        values = [found.params[name] for name in names]
-        with self._lock:
-            for left in reversed(range(_TRIES)):
-                try:
-                    return self._opened().execute(str(found), values).fetchall()
-                except (duckdb.IOException, duckdb.HTTPException, FileNotFoundError):
-                    # A segment was shipped and removed, or a file of the table joined with others and deleted, since they were listed.
-                    self._give_up()
-                    if not left:
-                        raise GatewayError("the lake cannot be read") from None
+        for left in reversed(range(_TRIES)):
+            try:
+                return act(self._opened())
+            except (duckdb.IOException, duckdb.HTTPException, OSError) as error:
+                # A segment was shipped and removed, or a file of the table joined with others and deleted, since they were listed.
+                self._give_up()
+                if not left:
+                    raise GatewayError(f"the lake cannot be read: {type(error).__name__}") from None
         raise AssertionError  # pragma: no cover - the last try returns or raises
 
     def _opened(self) -> DuckDBPyConnection:
@@ -97,43 +146,76 @@ class LakeStore:
         if self._connection is not None and self._clock() - self._looked_at < FRESH_S:
             return self._connection
         state = self._look()
-        if self._connection is None or state != self._state:
-            self._connection, self._state = self._read(state), state
+        if self._connection is None or self._state is None or state.version != self._state.version:
+            self._give_up()
+            self._connection, state = self._connect(state)
+        elif state == self._state:
+            self._looked_at = self._clock()
+            return self._connection
+        self._state = state
+        names = [str(self._journal / name) for name, _ in state.segments]
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE tail AS {_tail(names)}")
+        self._connection.execute("CREATE OR REPLACE TEMP VIEW known AS SELECT * FROM events UNION ALL BY NAME SELECT * FROM tail")
+        self._show()
         self._looked_at = self._clock()
         return self._connection
 
     def _look(self) -> _State:
-        version = None
+        from deltalake.exceptions import DeltaError
+
+        version: int | None = None
+        files: tuple[str, ...] = ()
         if self._lake is not None:
-            table = open_table(place_of(self._lake.path, self._lake.storage_options))
-            version = None if table is None else table.version()
+            try:
+                table = open_table(place_of(self._lake.path, self._lake.storage_options))
+            except (OSError, DeltaError) as error:
+                raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from None
+            if table is not None:
+                version = table.version()
+                files = tuple(table.file_uris()) if self._path is not None else ()
         try:
             held = tuple(sorted((name, size) for name, size in sizes(self._journal) if size))
         except FileNotFoundError:
             held = ()
-        return _State(version, held)
+        return _State(version, held, files)
 
-    def _read(self, state: _State) -> DuckDBPyConnection:
-        before, same = self._connection, self._state is not None and self._state.version == state.version
-        if before is not None and same:
-            connection = before
+    def _connect(self, state: _State) -> tuple[DuckDBPyConnection, _State]:
+        """Return a connection with the view `events`, and the state that it is of: of a table that does not change meanwhile."""
+        if self._lake is None:
+            connection = connect()
+            connection.execute(f"CREATE TEMP VIEW events AS SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false")
         else:
-            self._give_up()
-            try:
-                connection = connect() if self._lake is None else open_lake(self._lake.path, self._lake.storage_options)
-            except OSError as error:
-                raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from error
-            if self._lake is None:
-                connection.execute(f"CREATE TEMP VIEW events AS SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false")
-        names = [str(self._journal / name) for name, _ in state.segments]
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE tail AS {_tail(names)}")
-        connection.execute("CREATE OR REPLACE TEMP VIEW known AS SELECT * FROM events UNION ALL BY NAME SELECT * FROM tail")
-        return connection
+            connection = open_lake(self._lake.path, self._lake.storage_options)
+            while (again := self._look()).version != state.version:
+                connection.close()
+                connection, state = open_lake(self._lake.path, self._lake.storage_options), again
+        self._rollups = self._attach(connection)
+        return connection, state
+
+    def _attach(self, connection: DuckDBPyConnection) -> Rollups | None:
+        import duckdb
+
+        if self._path is None:
+            return None
+        try:
+            return Rollups(connection, self._path)
+        except duckdb.Error as error:
+            # Another process has it. The lake gives the same answers.
+            _log.info("rollups are not used: %s", type(error).__name__)
+            return None
+
+    def _show(self) -> None:
+        """Let questions go to the rollups, unless there are more days to be read anew than should be read for a question."""
+        self._rolled = None
+        if self._rollups is not None and self._state is not None:
+            stale = self._rollups.stale(days_of(list(self._state.files)))
+            if len(stale) <= _LIVE_DAYS:
+                self._rolled = self._rollups.show(stale)
 
     def _give_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = self._state = None
+        self._connection = self._state = self._rollups = self._rolled = None
 
     def close(self) -> None:
         """Close the files."""

@@ -50,12 +50,14 @@ class Relation:
         seconds: when, in seconds since the epoch.
         amount: how many events a row stands for.
         within: the condition that they are of a time, from a second on and before another.
+        is_counted: whether it holds only what counts, but for who does.
     """
 
     table: FromClause
     seconds: Column
     amount: Column = field(factory=lambda: sa.literal_column("1", sa.BigInteger()))
     within: Callable[[FromClause, int, int], Column] = _within
+    is_counted: bool = False
 
 
 def relation(table: FromClause) -> Relation:
@@ -113,10 +115,13 @@ def counts(events: Relation, asked: Filter, period: Period, before: Period | Non
         _when(events, period, before),
         table.c.kind.in_(asked.measures),
         table.c.agent.in_(asked.agents),
-        table.c.method.not_in(policy.UNCOUNTED_METHODS),
-        table.c.status.between(policy.FIRST_STATUS, policy.LAST_STATUS),
-        table.c.status != policy.NOT_MODIFIED,
     ]
+    if not events.is_counted:
+        conditions += [
+            table.c.method.not_in(policy.UNCOUNTED_METHODS),
+            table.c.status.between(policy.FIRST_STATUS, policy.LAST_STATUS),
+            table.c.status != policy.NOT_MODIFIED,
+        ]
     if asked.packages:
         conditions.append(table.c.package.in_(asked.packages))
     by_name: dict[str, list[str]] = {}

@@ -48,7 +48,7 @@ class Statistics:
             asked: which events.
             uniques: what is told apart, of `UNIQUES`: each takes its time.
         """
-        rows = self._store.ask(queries.totals(self._store.events, asked, period, uniques))
+        rows = self._store.ask(lambda events: queries.totals(events, asked, period, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         before = None if period.before is None else found.get(0, Figures())
         return Totals(period=period, filter=asked, now=found.get(1, Figures()), before=before)
@@ -66,7 +66,7 @@ class Statistics:
             week_start: the first day of the week: 0 is Monday, 6 Sunday.
         """
         unit = unit or period.unit()
-        rows = self._store.ask(queries.series(self._store.events, asked, period, unit, week_start, uniques))
+        rows = self._store.ask(lambda events: queries.series(events, asked, period, unit, week_start, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         pairs = zip(period.keys(unit, week_start), period.starts(unit, week_start), strict=True)
         points = tuple(Point(start, found.get(key, Figures())) for key, start in pairs)
@@ -81,7 +81,7 @@ class Statistics:
             asked: which events.
             limit: how many values; all without.
         """
-        rows = self._store.ask(queries.breakdown(self._store.events, asked, period, by, limit))
+        rows = self._store.ask(lambda events: queries.breakdown(events, asked, period, by, limit), _columns(asked, by))
         was = period.before is not None
         shares = tuple(Share(value or None, int(n), int(sources), int(before) if was else None) for value, n, sources, before, *_ in rows)
         number, total = rows[0][4:] if rows else (0, 0)
@@ -89,7 +89,7 @@ class Statistics:
 
     def companies(self, period: Period, asked: Filter = ALL, limit: int | None = 20) -> Companies:
         """Tell the companies of a period, the most frequent first."""
-        rows = self._store.ask(queries.companies(self._store.events, asked, period, limit))
+        rows = self._store.ask(lambda events: queries.companies(events, asked, period, limit), _columns(asked))
         found = tuple(
             Company(
                 key=key,
@@ -109,29 +109,33 @@ class Statistics:
     def retention(self, period: Period, package: str, asked: Filter = ALL, limit: int | None = 20) -> Retention:
         """Tell, for each version of a package, how many endpoints have fetched it, and how many have fetched another one since."""
         asked = attrs.evolve(asked, packages=(package,))
-        rows = self._store.ask(queries.retention(self._store.events, asked, period, limit))
+        rows = self._store.ask(lambda events: queries.retention(events, asked, period, limit), _columns(asked, "version"))
         kept = tuple(Kept(version or None, int(n), int(stayed), int(n) - int(stayed)) for version, n, stayed in rows)
         return Retention(period=period, filter=asked, package=package, versions=kept)
 
     def each_package(self, period: Period, figure: str, asked: Filter = ALL) -> Mapping[str, int]:
         """Return one of `Figures` for each package that has any: one question, however many packages there are."""
         uniques = (figure,) if figure in UNIQUES else ()
-        rows = self._store.ask(queries.each_package(self._store.events, asked, period, uniques))
+        rows = self._store.ask(lambda events: queries.each_package(events, asked, period, uniques), _columns(asked))
         return {row[0]: getattr(_figures(row[1:], uniques), figure) for row in rows if row[0]}
 
     def each_day(self, period: Period, asked: Filter = ALL) -> Mapping[str, Sequence[int]]:
         """Return the counts of each package for each day of a period, the oldest first: one question for all of them."""
         place = {key: number for number, key in enumerate(period.keys("day"))}
         found: dict[str, list[int]] = {}
-        for package, key, count in self._store.ask(queries.of_each_day(self._store.events, asked, period)):
+        for package, key, count in self._store.ask(lambda events: queries.of_each_day(events, asked, period), _columns(asked)):
             if package:
                 found.setdefault(package, [0] * len(place))[place[int(key)]] = int(count)
         return found
 
     def first_event(self, packages: Sequence[str] = ()) -> datetime | None:
         """Return when the first event of packages was, whether it counts or not, to the second; None when there is none."""
-        (first,) = _row(self._store.ask(queries.first_event(self._store.events, packages)), 1)
+        (first,) = _row(self._store.ask(lambda events: queries.first_event(events, packages), ("time",)), 1)
         return datetime.fromtimestamp(int(first), UTC) if first else None
+
+    def refresh(self) -> None:
+        """Read into rollups what the lake has that is not there; may take long, and questions are answered meanwhile."""
+        self._store.refresh()
 
     def close(self) -> None:
         """Close the store."""
@@ -141,6 +145,10 @@ class Statistics:
 def _figures(row: Sequence[Any], uniques: Iterable[str]) -> Figures:
     names = [*_NAMES, *(name for name in UNIQUES if name in uniques)]
     return Figures(**{name: int(value or 0) for name, value in zip(names, row, strict=True)})
+
+
+def _columns(asked: Filter, *more: str) -> tuple[str, ...]:
+    return (*(name for name, _ in asked.only), *more)
 
 
 def _row(rows: Sequence[Sequence[Any]], width: int) -> Sequence[Any]:

@@ -7,7 +7,7 @@ the first one is asked and given up when anything goes wrong.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,14 +34,20 @@ _FINAL = "SELECT * FROM `{table}` FINAL"
 class Store(Protocol):
     """Answers questions. Threads share it."""
 
-    events: Relation
-
-    def ask(self, query: Query) -> Rows:
+    def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.
+
+        Args:
+            build: makes the query, of a relation that the store has.
+            columns: what is asked for besides what counts, callers and companies; variables by their name too.
 
         Raises:
             GatewayError: the store is not there, or does not answer.
         """
+        ...
+
+    def refresh(self) -> None:
+        """Do what makes later answers faster, and may take long."""
         ...
 
     def close(self) -> None:
@@ -73,15 +79,22 @@ class PostgresStore:
         self._connection: psycopg.Connection | None = None
         self.events = relation(sa.table(settings.table, *event_columns(), schema=settings.schema))
 
-    def ask(self, query: Query) -> Rows:
+    def refresh(self) -> None:
+        """Do nothing: the database keeps itself."""
+
+    def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.
+
+        Args:
+            build: makes the query.
+            columns: of no interest here.
 
         Raises:
             GatewayError: the database is not there, or does not answer in time.
         """
         import psycopg
 
-        text, values = compiled(query, self._dialect)
+        text, values = compiled(build(self.events), self._dialect)
         with self._lock:
             try:
                 connection = self._connected()
@@ -139,15 +152,22 @@ class ClickhouseStore:
         once = sa.text(_FINAL.format(table=settings.table)).columns(*event_columns())
         self.events = relation(once.subquery("events"))
 
-    def ask(self, query: Query) -> Rows:
+    def refresh(self) -> None:
+        """Do nothing: the database keeps itself."""
+
+    def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.
+
+        Args:
+            build: makes the query.
+            columns: of no interest here.
 
         Raises:
             GatewayError: the server is not there, or does not answer.
         """
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
-        text, values = compiled(query, self._dialect)
+        text, values = compiled(build(self.events), self._dialect)
         with self._lock:
             try:
                 found: Rows = self._connected().query(text, parameters=values).result_rows
