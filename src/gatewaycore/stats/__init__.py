@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import MissingExtraError
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
 from gatewaycore.stats.periods import Period, complete_days, read_period, zone_of
 from gatewaycore.stats.questions import Filter, plain, read_dimension, read_only
@@ -43,7 +43,7 @@ def open_statistics(source: Source | None, journal: Path, rollups: Path | None =
         ConfigError: an extra is not installed.
     """
     if find_spec("sqlalchemy") is None:
-        raise ConfigError([Problem("statistics", "need gatewaycore[stats]", "pip install 'gatewaycore[stats]'")])
+        raise MissingExtraError.of("statistics", "stats")
     from gatewaycore.stats.lake import LakeStore
     from gatewaycore.stats.statistics import Statistics
     from gatewaycore.stats.stores import ClickhouseStore, PostgresStore

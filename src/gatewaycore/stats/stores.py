@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from gatewaycore.deadlines import cut_after
-from gatewaycore.errors import GatewayError
+from gatewaycore.errors import GatewayError, MissingExtraError
 from gatewaycore.sinks import ClickhouseStorage, PostgresStorage
-from gatewaycore.sinks.rows import without_extra
 from gatewaycore.stats.queries import Query, Relation, event_columns, relation
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ class ClickhouseStore:
         try:
             from clickhouse_connect.cc_sqlalchemy.dialect import ClickHouseDialect
         except ImportError as error:
-            raise without_extra("clickhouse", "clickhouse") from error
+            raise MissingExtraError.of("statistics", "clickhouse") from error
         settings.open().close()
         self._settings = settings
         self._dialect = ClickHouseDialect(paramstyle="pyformat")
