@@ -25,8 +25,8 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # Floors 0 to 5: what decides, records and keeps.
-HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "sinks/*")]
-PATHS = ["src", "tests", "examples", "benchmarks", "noxfile.py"]
+HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "sinks/*")]
+PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 
 
 @nox.session

@@ -38,6 +38,7 @@ PURE = [
     "trie",
     "outgoing",
     "rules",
+    "badges",
     "router",
     "gateway",
     "lint",
@@ -215,6 +216,7 @@ def test_no_room_keeps_a_registry_that_grows() -> None:
 PUBLIC = {
     "gatewaycore": """Gateway Request Redirect Respond Collect Proxy Outcome Event Headers UrlTemplate Config Service load
         GatewayError ConfigError TemplateError __version__""",
+    "gatewaycore.badges": "Badges BadgeSettings Figures FixedNumbers Listing Numbers Package Published Reference chart render",
     "gatewaycore.config": "Config DomainDefaults GatewaySettings Rosters read_config scarf_rules",
     "gatewaycore.enrich": """COLUMNS ENRICHMENTS Caller ClientEnrichment CloudEnrichment Column CompanyEnrichment Enricher Enrichment
         GeoEnrichment Refreshed""",
@@ -260,6 +262,8 @@ NAMES = [
     "gatewaycore.enrich.geo.GeoDatabase.open",
     "gatewaycore.enrich.geo.GeoDatabase.lookup",
     "gatewaycore.enrich.geo.Place",
+    "gatewaycore.badges.chart",
+    "gatewaycore.badges.render",
     "gatewaycore.rules.container.ImageName.parse",
     "gatewaycore.rules.container.ImagePattern.parse",
     "gatewaycore.rules.container.ImagePattern.match",

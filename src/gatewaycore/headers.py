@@ -6,6 +6,7 @@ This room knows field names and values (RFC 9110 §5), and which of them concern
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -127,6 +128,18 @@ def end_to_end(headers: Headers) -> Headers:
     return Headers.from_raw(
         [line for line in headers.raw if line[0] not in left_out and not line[0].startswith(b"proxy-") and b"_" not in line[0]]
     )
+
+
+_ENTITY_TAG = re.compile(r'"[^"]*"')
+
+
+def holds(headers: Headers, tag: str) -> bool:
+    """Tell whether a client has the representation with this strong entity tag already (RFC 9110 §13.1.2)."""
+    if headers.first(b"if-none-match") is None:
+        return False
+    held = ",".join(headers.get_all("if-none-match"))
+    # Weak comparison, as the RFC demands here: a "W/" before a tag makes no difference.
+    return held.strip() == "*" or any(found == tag for found in _ENTITY_TAG.findall(held))
 
 
 _MOST_DIGITS = 20

@@ -13,7 +13,6 @@ from gatewaycore.headers import Headers
 from gatewaycore.privacy import seems_to_hold_address
 
 _QUALITY: Final = re.compile(r"0(?:\.[0-9]*)?|1(?:\.0*)?")
-_ENTITY_TAG: Final = re.compile(r'"[^"]*"')
 _REMEMBERED_BYTES: Final = 512
 
 
@@ -84,12 +83,3 @@ def _quality(parameters: list[str]) -> float:
             value = value.strip()
             return float(value) if _QUALITY.fullmatch(value) else 1.0
     return 1.0
-
-
-def holds(headers: Headers, tag: str) -> bool:
-    """Tell whether a client has just this form already, by its entity tag (RFC 9110 §13.1.2)."""
-    if headers.first(b"if-none-match") is None:
-        return False
-    held = ",".join(headers.get_all("if-none-match"))
-    # Weak comparison, as is demanded here: a "W/" before a tag makes no difference.
-    return held.strip() == "*" or any(one == tag for one in _ENTITY_TAG.findall(held))

@@ -11,13 +11,12 @@ from urllib.parse import quote
 from attrs import define, evolve
 
 from gatewaycore.decision import Decision, Proxy, Redirect, Respond
-from gatewaycore.headers import Headers
+from gatewaycore.headers import Headers, holds
 from gatewaycore.outgoing import carry
 from gatewaycore.privacy import seems_to_hold_address
 from gatewaycore.request import Request
 from gatewaycore.rules.indexes.conversation import STALE, PageConversation, Sought
 from gatewaycore.rules.indexes.dialect import Dialect
-from gatewaycore.rules.indexes.forms import holds
 from gatewaycore.rules.indexes.shelf import Kept, Part, Shelf
 from gatewaycore.rules.indexes.source import Source
 

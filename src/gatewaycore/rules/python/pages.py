@@ -16,8 +16,7 @@ from attrs import define
 
 from gatewaycore.decision import Respond
 from gatewaycore.event import Observation
-from gatewaycore.headers import Headers
-from gatewaycore.rules.indexes.forms import holds
+from gatewaycore.headers import Headers, holds
 from gatewaycore.rules.python.files import Listed
 from gatewaycore.rules.python.simple import FORMS, root_data
 
