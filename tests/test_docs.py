@@ -28,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from xml.etree import ElementTree
 
 import attrs
 import click
@@ -35,9 +36,13 @@ import pytest
 import yaml
 from attrs import NOTHING, fields, frozen
 from click.testing import CliRunner
+from tools.badge_pictures import pictures
 
 from gatewaycore import ConfigError, Event, load
 from gatewaycore._version import __version__
+from gatewaycore.badges import CHARTS, PERIODS, STYLES, BadgeSettings
+from gatewaycore.badges.options import PARAMETERS
+from gatewaycore.badges.routes import FORMS
 from gatewaycore.cli.commands import commands
 from gatewaycore.config import DomainDefaults, GatewaySettings
 from gatewaycore.config.sections import SECTIONS
@@ -80,6 +85,7 @@ SETTINGS: Mapping[str, type] = {
         OwnTrafficSettings,
         SharedSalts,
         OwnHeader,
+        BadgeSettings,
         Limits,
         *RULES.values(),
         RouteSettings,
@@ -259,6 +265,28 @@ def test_every_reason_and_every_provider_is_told() -> None:
     text = (DOCS / "configuration.md").read_text()
     for provider in PROVIDERS:
         assert f"`{provider}`" in text
+
+
+def test_what_a_badge_takes_is_told() -> None:
+    text = (DOCS / "badges.md").read_text()
+    for name in (*PARAMETERS, *PERIODS, *STYLES, *CHARTS):
+        assert f"`{name}`" in text
+    for source, _, _ in FORMS:
+        assert f"`{source.partition('{')[0]}" in text
+
+
+def test_pictures_of_badges_are_what_is_answered() -> None:
+    """But for the shapes of logos, which may change with the package that they are from."""
+
+    def without_logo(svg: bytes) -> bytes:
+        return re.sub(rb'(?<=<path fill="#)(\w+" d=")[^"]*', rb"\1", svg)
+
+    drawn = list(pictures())
+    assert drawn
+    for file, said, svg in drawn:
+        assert without_logo(file.read_bytes()) == without_logo(svg), f"{file.name}: run tools/badge_pictures.py"
+        title = ElementTree.fromstring(svg).attrib["aria-label"]
+        assert title.partition(";")[0] == said
 
 
 def test_kinds_platforms_and_variables_with_a_meaning_are_told() -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
@@ -118,6 +119,7 @@ class Service:
         state: which images were pulled.
         counter: counts pulls, as a lane of the shipper; None when there is no image to pull.
         shipper: feeds the sinks and the counter; None when there are none.
+        numbers: count for badges; None when nobody does, and badges say so.
     """
 
     def __init__(
@@ -129,12 +131,15 @@ class Service:
         state: State,
         counter: PullCounter | None = None,
         shipper: Shipper | None = None,
+        numbers: Numbers | None = None,
     ) -> None:
         self.gateway = gateway
         self.recorder = recorder
         self.journal = journal
         self.counter = counter
         self.shipper = shipper
+        self.figures = config.figures
+        self.numbers = numbers
         self._state = state
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.own_traffic = config.gateway.own_traffic
@@ -143,12 +148,15 @@ class Service:
         self._source: str | Path | None = None
 
     @classmethod
-    def open(cls, config: Config, data_dir: str | Path | None = None, *, lenient: bool = False) -> Self:
+    def open(
+        cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False
+    ) -> Self:
         """Compile the rules and open everything that lies under the data-dir.
 
         Args:
             config: what to run.
             data_dir: keep everything here, whatever the config says.
+            numbers: those who count, for badges.
             lenient: enrichments whose files cannot be used are logged, say nothing, and are opened as soon as they can be.
 
         Raises:
@@ -180,21 +188,24 @@ class Service:
                 shipper = Shipper(*folders, sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
         recorder = Recorder(journal.append, enrichers, salts, journal.append_all).leaving_out(own)
-        return cls(config, gateway, recorder, journal, state, counter, shipper)
+        return cls(config, gateway, recorder, journal, state, counter, shipper, numbers)
 
     @classmethod
-    def from_file(cls, path: str | Path, data_dir: str | Path | None = None, *, lenient: bool = False) -> Self:
+    def from_file(
+        cls, path: str | Path, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False
+    ) -> Self:
         """Open the service that a gateway.yaml describes.
 
         Args:
             path: the file; `reload` reads it again.
             data_dir: keep everything here, whatever the file says.
+            numbers: those who count, for badges.
             lenient: as in `open`: for a process that is started in the place of another, when the files were looked at before.
 
         Raises:
             ConfigError: with every problem found.
         """
-        service = cls.open(read_config(path, rosters=rosters()), data_dir, lenient=lenient)
+        service = cls.open(read_config(path, rosters=rosters()), data_dir, numbers, lenient=lenient)
         service._source = path
         return service
 
@@ -215,6 +226,8 @@ class Service:
             return False
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.recorder, self.own_traffic = recorder, settings
+        config.figures.inherit(self.figures)
+        self.figures = config.figures
         self.gateway = gateway
         return True
 
@@ -234,6 +247,9 @@ class Service:
         self._threads.append(threading.Thread(target=self._keep_house, name="gatewaycore-house", daemon=True))
         if self.shipper is not None:
             self._threads.append(threading.Thread(target=self.shipper.run, args=(self._stop,), name="gatewaycore-shipper", daemon=True))
+        if self.numbers is not None:
+            ask = threading.Thread(target=self._ask_for_numbers, args=(self.numbers,), name="gatewaycore-badges", daemon=True)
+            self._threads.append(ask)
         for thread in self._threads:
             thread.start()
 
@@ -246,6 +262,16 @@ class Service:
     def _keep_house(self) -> None:
         while True:
             self.keep_house(time.time_ns())
+            if self._stop.wait(_HOUSE_S):
+                return
+
+    def _ask_for_numbers(self, numbers: Numbers) -> None:
+        """Let badges know what has been counted; while nobody can say, they show what was known before. Counting may take its time."""
+        while True:
+            try:
+                self.figures.refresh(numbers, time.monotonic())
+            except Exception as error:  # noqa: BLE001 - another's code, asked again in a minute; its type is logged
+                _log.error("the numbers of badges cannot be asked for, and the old ones stay: %s", type(error).__name__)
             if self._stop.wait(_HOUSE_S):
                 return
 

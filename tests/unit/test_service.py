@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 import gatewaycore
+from gatewaycore.badges import FixedNumbers, Period
 from gatewaycore.config import read_config
 from gatewaycore.decision import Redirect, Respond
 from gatewaycore.errors import ConfigError
@@ -23,6 +24,7 @@ from gatewaycore.segments import is_closed, segments
 from gatewaycore.service import Service, load, rosters
 from gatewaycore.sinks.lake import open_lake, place
 from tests.networks import replace, write_database
+from tests.worlds import WORLDS, Asked
 
 GET = "get.acme.example"
 CONFIG: Mapping[str, Any] = {
@@ -476,3 +478,67 @@ def test_an_old_salt_goes_even_where_nobody_asks(tmp_path: Path) -> None:
         while old.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
     assert [path.name for path in salts.glob("*.salt")] == [f"{datetime.now(UTC):%Y-%m}-01.salt"]
+
+
+# --- badges --------------------------------------------------------------------------------------------------------------
+
+
+def with_badges(data: Path, *public: str) -> dict[str, Any]:
+    return {**config(data), "badges": {"domains": ["b.acme.example"], "packages": list(public)}}
+
+
+def badge(service: Service) -> str:
+    answer = service.gateway.decide(Request("GET", "b.acme.example", "/package/installs-badge/cli")).decision
+    assert isinstance(answer, Respond)
+    return answer.body.decode().partition("<title>")[2].partition("<")[0]
+
+
+def wait_for(is_so: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return is_so()
+
+
+@pytest.mark.parametrize("world", ["core", "asgi", "wsgi"])
+def test_badges_show_what_is_counted(world: str, tmp_path: Path) -> None:
+    numbers = FixedNumbers({("downloads", "cli", "all"): 1234})
+    with Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path, numbers) as service:
+        assert wait_for(lambda: "1.2k" in badge(service))
+        answer = WORLDS[world].ask(service, Asked("GET", "https://b.acme.example/package/installs-badge/cli?label=pulls"))
+    assert answer.status == 200
+    assert answer.body is not None
+    assert b'aria-label="pulls: 1.2k"' in answer.body
+
+
+def test_badges_say_so_when_nobody_counts(tmp_path: Path) -> None:
+    with Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path) as service:
+        assert badge(service) == "downloads: not counted yet"
+
+
+def test_a_count_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    class Down(FixedNumbers):
+        def downloads(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
+            if not caplog.records:
+                raise OSError("the lake at 203.0.113.7 is down")
+            return {"cli": 7}
+
+    monkeypatch.setattr("gatewaycore.service._HOUSE_S", 0.01)
+    with Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path, Down()) as service:
+        assert badge(service) in ("downloads: not counted yet", "downloads: 7")
+        assert wait_for(lambda: badge(service) == "downloads: 7")
+    assert "cannot be asked for, and the old ones stay: OSError" in caplog.text
+    assert "203.0.113.7" not in caplog.text
+
+
+def test_a_reload_changes_who_is_public_and_keeps_the_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(yaml.safe_dump(with_badges(tmp_path / "data", "cli")))
+    with Service.from_file(path, numbers=FixedNumbers({("downloads", "cli", "all"): 7})) as service:
+        assert wait_for(lambda: badge(service) == "downloads: 7")
+        path.write_text(yaml.safe_dump(with_badges(tmp_path / "data")))
+        assert service.reload()
+        assert badge(service) == "downloads: package not found"
+        path.write_text(yaml.safe_dump(with_badges(tmp_path / "data", "*")))
+        assert service.reload()
+        assert badge(service) == "downloads: 7"

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 
 from gatewaycore.badges.charts import CHART_HEIGHT, CHART_WIDTH, chart
+from gatewaycore.badges.colors import read_color
 from gatewaycore.badges.drawing import STYLES, render
 from gatewaycore.badges.figures import Figure, Figures, Metric, Period, Question, short
 from gatewaycore.badges.listing import Published, Reference
@@ -176,7 +177,7 @@ def _label(kind: Kind, options: Options) -> str:
 
 def _color(words: _Words, options: Options) -> str:
     """Return the colour; what says that there is nothing looks the same everywhere."""
-    return (options.color or words.color) if words.settled else words.color
+    return (read_color(options.color) or words.color) if words.settled else words.color
 
 
 def _chart(label: str, words: _Words, options: Options) -> str:
@@ -198,9 +199,9 @@ def _endpoint(kind: Kind, words: _Words, options: Options, max_age_s: int) -> by
         "label": _label(kind, options),
         "message": words.message,
         "color": _color(words, options),
-        "labelColor": options.label_color,
+        "labelColor": read_color(options.label_color),
         "namedLogo": options.logo,
-        "logoColor": options.logo_color,
+        "logoColor": read_color(options.logo_color),
         "style": options.style if options.style in STYLES else None,
         "cacheSeconds": max(max_age_s, 300),
         "isError": True if words.status >= 400 else None,

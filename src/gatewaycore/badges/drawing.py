@@ -200,6 +200,8 @@ def _plastic(badge: _Badge) -> str:
 
 
 def _for_the_badge(badge: _Badge) -> str:
+    written = badge
+    # Read aloud, capitals may be spelled out: they are for those who see them.
     badge = _Badge(badge.label.upper(), badge.message.upper(), badge.color, badge.label_color, badge.logo, badge.logo_color)
     height, margin, spacing = 28, 12, 1.25
     # Letters stand apart, so widths need not be whole.
@@ -222,7 +224,7 @@ def _for_the_badge(badge: _Badge) -> str:
     )
     behind = badge.left_color if has_box else badge.color
     texts = badge.draw_logo(9, height, behind) + label.draw_on(behind) + message.draw_on(badge.color)
-    return _picture(badge, left + right, height, f'<g shape-rendering="crispEdges">{boxes}</g>{_texts(100, texts)}')
+    return _picture(written, left + right, height, f'<g shape-rendering="crispEdges">{boxes}</g>{_texts(100, texts)}')
 
 
 def _social(badge: _Badge) -> str:

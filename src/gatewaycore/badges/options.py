@@ -12,6 +12,11 @@ from gatewaycore.badges.figures import PERIODS, Period
 
 _MOST_PARAMETERS: Final = 32
 _LONGEST_VALUE: Final = 200
+PARAMETERS: Final = frozenset(
+    ["label", "color", "label-color", "style", "logo", "logo-color", "period", "format", "kind", "width", "height", "package-type"]
+)
+"""What is read of a query."""
+
 # As shields.io spells them.
 _ALSO: Final[Mapping[str, str]] = {"labelColor": "label-color", "logoColor": "logo-color", "colorA": "label-color", "colorB": "color"}
 
@@ -47,7 +52,9 @@ def read_options(query: str) -> Options:
     values: dict[str, str] = {}
     parts = "&".join(query.split("&", _MOST_PARAMETERS)[:_MOST_PARAMETERS])
     for name, value in parse_qsl(parts, keep_blank_values=True, errors="replace"):
-        values.setdefault(_ALSO.get(name, name), value[:_LONGEST_VALUE])
+        known = _ALSO.get(name, name)
+        if known in PARAMETERS:
+            values.setdefault(known, value[:_LONGEST_VALUE])
     return Options(
         label=values.get("label"),
         color=values.get("color"),

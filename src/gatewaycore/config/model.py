@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from attrs import define, field, frozen
 
+from gatewaycore.badges import BadgeSettings, Figures, Listing, Package
+from gatewaycore.badges.figures import TTL_S
 from gatewaycore.config.faults import Path, faults_of, parse_path, show_path
 from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
@@ -19,7 +21,8 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.route import Route, Rule
-from gatewaycore.rules import RULES
+from gatewaycore.rules import RULES, CollectionRule
+from gatewaycore.rules.container import ImagePattern
 from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.shared_salts import SharedSalts
@@ -124,6 +127,8 @@ class Config:
         sinks: settings of sinks; None where none are spoken of, and the service keeps a lake if it can.
         sink_tags: the tags of the sinks, as the configuration names their types; those of other distributions are in no roster of ours.
         enrich: settings of enrichments, in the order in which they are asked.
+        badges: where badges are served, and of which packages; None where nowhere.
+        figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
     """
 
@@ -134,8 +139,14 @@ class Config:
     sinks: tuple[Storage, ...] | None = None
     sink_tags: tuple[str, ...] = field(default=(), eq=False)
     enrich: tuple[Enrichment, ...] = field(factory=_client)
+    badges: BadgeSettings | None = None
     file: str = field(default="", eq=False)
+    figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
+
+    @figures.default
+    def _no_figures(self) -> Figures:
+        return Figures(TTL_S if self.badges is None else self.badges.max_age_s)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -166,13 +177,24 @@ class Config:
             raise ConfigError([self._placed(compiled, problem) for problem in error.problems]) from error
 
     def join(self, routes: Sequence[Route]) -> Gateway:
-        """Make the gateway of compiled rules, and keep it: reading compiles them to find what is wrong, and it is not done twice.
+        """Make the gateway of compiled rules, with badges, and keep it: reading compiles them to find what is wrong, and that is done once.
 
         Raises:
             ConfigError: rules cannot share a host.
         """
-        self._compiled[:] = [Gateway.compile(routes, self.gateway.default_domain)]
+        badges = () if self.badges is None else self.badges.compile(self.listing(self.badges), self.figures)
+        self._compiled[:] = [Gateway.compile([*routes, *badges], self.gateway.default_domain)]
         return self._compiled[0]
+
+    def listing(self, badges: BadgeSettings) -> Listing:
+        """Return the packages there are, as badges know them, and which of them are public."""
+        collections = [rule for rule in self.collections if isinstance(rule, CollectionRule)]
+        return Listing(
+            tuple(_packages(self.packages)),
+            badges.packages,
+            self.gateway.username,
+            tuple(ImagePattern.parse(rule.pattern).match for rule in collections),
+        )
 
     def _path(self, number: int) -> Path:
         """Return where one of `rules` stands."""
@@ -184,6 +206,15 @@ class Config:
         if number is None:
             return problem
         return Problem(show_path(self._path(number) + parse_path(problem.where)), problem.what, problem.hint)
+
+
+def _packages(rules: Sequence[Rule]) -> Iterator[Package]:
+    """Iterate over packages with a name; a type of another distribution need have none."""
+    tags = {cls: tag for tag, cls in RULES.items()}
+    for rule in rules:
+        name = getattr(rule, "name", None)
+        if name is not None:
+            yield Package(getattr(rule, "id", None) or name, name, tags.get(type(rule), ""))
 
 
 @define

@@ -14,6 +14,7 @@ from attrs import NOTHING, define, field, fields, frozen
 from cattrs import Converter
 from cattrs.errors import BaseValidationError
 
+from gatewaycore.badges import BadgeSettings
 from gatewaycore.config import vocabulary
 from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
 from gatewaycore.config.model import INHERITED, REFUSED, Config, DomainDefaults, GatewaySettings, Rosters, compile_rules
@@ -29,7 +30,7 @@ from gatewaycore.shared_salts import SharedSalts
 
 T = TypeVar("T")
 
-SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich"})
+SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges"})
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 _ENTRY_HINT = "an entry begins with - and has a type"
@@ -66,6 +67,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
     words: dict[type, Vocabulary] = dict.fromkeys((*rosters.rules.values(), CollectionRule), vocabulary.RULE)
     words |= {
         GatewaySettings: vocabulary.GATEWAY,
+        BadgeSettings: vocabulary.BADGES,
         DomainDefaults: vocabulary.DEFAULTS,
         Limits: vocabulary.LIMITS,
         JournalSettings: vocabulary.JOURNAL,
@@ -110,6 +112,7 @@ class Builder:
         made += [self._rule(entry, gateway, CollectionRule) for entry in collections]
         sinks = self._tagged(data.get("sinks"), ("sinks",), self.rosters.sinks)
         enrich = self._tagged(data.get("enrich"), ("enrich",), self.rosters.enrichments)
+        badges = None if data.get("badges") is None else self._structure(BadgeSettings, data["badges"], partial(_under, ("badges",)))
         tags = {cls: tag for tag, cls in self.rosters.sinks.items()}
         written = [(entry, rule) for entry, rule in zip(entries, made, strict=True) if rule is not None]
         config = Config(
@@ -120,6 +123,7 @@ class Builder:
             sinks=sinks,
             sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
             file=self.file,
+            badges=badges,
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)
@@ -129,6 +133,9 @@ class Builder:
         """Compile the rules, for what is wrong with them, and leave the gateway in `config`."""
         compiled = compile_rules(config.rules)
         rules = config.rules
+        # A package that is faulty is no package yet.
+        if config.badges is not None and not compiled.failed and not self.faults:
+            self._known_packages(config, config.badges)
         if compiled.failed:
             entries = {id(rule): entry for entry, rule in written}
             for number, refusal in compiled.failed:
@@ -144,6 +151,14 @@ class Builder:
                 entry = None if maker is None else entries.get(id(rules[maker]))
                 # Some rules nobody wrote.
                 self.faults.append(Fault((), str(problem)) if entry is None else _together(entry, problem))
+
+    def _known_packages(self, config: Config, badges: BadgeSettings) -> None:
+        """Refuse names that no package has: nobody would ever see their badges, nor learn why."""
+        listing = config.listing(badges)
+        names = sorted({text for package in listing.packages for text in (package.key, package.name)})
+        for place, text in listing.unknown():
+            hint = suggest(text, names, "the name or the id of a package; one that ends with * stands for several")
+            self.faults.append(Fault(("badges", "packages", place), f"there is no package {show(text)}", hint))
 
     def entries(self, raw: Any, name: str) -> list[Entry]:
         """Return the entries of the section `name`."""

@@ -44,6 +44,28 @@ def domain(raw: Any) -> str:
     return host(written)
 
 
+def domains(raw: Any) -> tuple[str, ...]:
+    """Read domains, at least one of them."""
+    found = listed(raw, domain)
+    if not found:
+        raise invalid("is empty", "a domain such as badges.acme.com")
+    return tuple(dict.fromkeys(found))
+
+
+def names(raw: Any) -> tuple[str, ...]:
+    """Read names of packages; a "*" stands at the end of one, for all that begin so."""
+    return listed(raw, _name)
+
+
+def _name(raw: Any) -> str:
+    written = text(raw)
+    if "*" in written[:-1]:
+        raise invalid(f"{show(written)} has a * before its end", "acme/* stands for all that begin with acme/")
+    if not written:
+        raise invalid("is empty")
+    return written
+
+
 def label(raw: Any) -> str:
     """Read one label of a host name."""
     written = text(raw).lower()
@@ -138,6 +160,7 @@ GATEWAY: Vocabulary = {
 }
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
+BADGES: Vocabulary = {"domains": domains, "packages": names, "minimum_companies": natural, "max_age_s": natural}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
