@@ -139,7 +139,7 @@ def test_letters_are_measured_as_browsers_do() -> None:
     assert PLAIN.measure("한") == pytest.approx(9.5, abs=0.1)
     assert PLAIN.measure("ｱ") == 5.5
     assert PLAIN.measure("e\u0301") == PLAIN.measure("e")
-    assert PLAIN.measure("☺") == 11
+    assert PLAIN.measure("☺") == PLAIN.measure("👩\u200d🚀") == PLAIN.measure("👍🏽") == PLAIN.measure("🇨🇭") == 11
     # An "m", as nobody measured it.
     assert PLAIN.measure("ع") == PLAIN.measure("m")
     assert SOCIAL.measure("Star") < 30

@@ -110,6 +110,7 @@ def brightness(color: str) -> float:
     return round((red * 299 + green * 587 + blue * 114) / 255000, 2)
 
 
+@lru_cache(maxsize=512)
 def is_bright(color: str) -> bool:
     """Tell whether text on this background is dark rather than white.
 

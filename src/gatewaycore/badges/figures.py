@@ -44,7 +44,7 @@ class Numbers(Protocol):
         ...
 
 
-@frozen
+@frozen(cache_hash=True)
 class Question:
     """What a badge asks."""
 
@@ -90,7 +90,7 @@ class Figures:
 
     def inherit(self, other: Figures) -> None:
         """Know what `other` knows, for as long as it is good for."""
-        self._known.update(list(other._known.items()))
+        self._known.update(other._known.copy())
 
     def refresh(self, numbers: Numbers, now_s: float) -> None:
         """Ask for what is new, or known for longer than `ttl_s`. One thread at a time.
@@ -107,7 +107,7 @@ class Figures:
             for question in [one for one in self._known if one not in asked]:
                 del self._known[question]
         due: dict[tuple[Metric, Period], list[str]] = {}
-        for question in dict.fromkeys([*self._known, *list(self._asked)]):
+        for question in dict.fromkeys([*self._known, *self._asked.copy()]):
             known = self._known.get(question)
             if known is None or now_s - known.at_s >= self.ttl_s:
                 due.setdefault((question.metric, question.period), []).append(question.package)

@@ -21,7 +21,7 @@ PARAMETERS: Final = frozenset(
 _ALSO: Final[Mapping[str, str]] = {"labelColor": "label-color", "logoColor": "logo-color", "colorA": "label-color", "colorB": "color"}
 
 
-@frozen
+@frozen(cache_hash=True)
 class Options:
     """How a badge is to look, and what it is to count; None where nothing is said.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from unicodedata import category, east_asian_width
 
@@ -18,6 +19,9 @@ _CONTROLS = (*(point for point in range(0x20) if point not in (9, 10, 13)), *ran
 _TURNS = (0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _LEFT_OUT = dict.fromkeys((*_CONTROLS, *_TURNS))
 _ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+
+# Emoji that are joined to the one before them, and colours of skin, take no room of their own (UTS #51 §1.4).
+_JOINED = re.compile("\u200d.|[\U0001f3fb-\U0001f3ff]")
 
 _EM, _HALF, _HANGUL = 1000, 500, 865
 
@@ -53,6 +57,8 @@ class Font:
     def measure(self, text: str) -> float:
         """Return how wide `text` is, in pixels. Letters that nobody measured are taken to be as wide as an "m"."""
         widths = self.widths
+        if not text.isascii():
+            text = _JOINED.sub("", text)
         return sum(widths[letter] if letter in widths else self._guess(letter) for letter in text) * self.size / 1000
 
     def measures(self, text: str) -> bool:
@@ -75,7 +81,8 @@ def _by_class(letter: str) -> int | None:
     width = east_asian_width(letter)
     if width in ("W", "F") or 0x2190 <= point < 0x2E80:
         return _EM
-    return _HALF if width == "H" else None
+    # Two letters of a region are one flag.
+    return _HALF if width == "H" or 0x1F1E6 <= point <= 0x1F1FF else None
 
 
 def _read(table: str) -> dict[str, int]:
