@@ -148,9 +148,7 @@ class Service:
         self._source: str | Path | None = None
 
     @classmethod
-    def open(
-        cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False
-    ) -> Self:
+    def open(cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False) -> Self:
         """Compile the rules and open everything that lies under the data-dir.
 
         Args:
