@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
 from gatewaycore.enrich import ENRICHMENTS
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.exporting import JournalSource, LakeSource, Source
 from gatewaycore.gateway import Gateway
 from gatewaycore.importing import ImportSession
@@ -44,8 +45,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
+_SOON_S = 1.0
 STATE = "state.sqlite3"
 """Where, under the data-dir, it is kept which images were pulled."""
+NUMBERS = "numbers"
+"""Where, under the data-dir, the numbers of badges are kept, and what is read out of a lake for them."""
 
 _ROSTERS: Mapping[str, tuple[Mapping[str, type[Any]], str]] = {
     "rules": (RULES, "compile"),
@@ -119,7 +123,7 @@ class Service:
         state: which images were pulled.
         counter: counts pulls, as a lane of the shipper; None when there is no image to pull.
         shipper: feeds the sinks and the counter; None when there are none.
-        numbers: count for badges; None when nobody does, and badges say so.
+        numbers: count for badges; None when there are none.
     """
 
     def __init__(
@@ -154,7 +158,7 @@ class Service:
         Args:
             config: what to run.
             data_dir: keep everything here, whatever the config says.
-            numbers: those who count, for badges.
+            numbers: those who count, for badges; without, it is what `gatewaycore.stats` says of the events.
             lenient: enrichments whose files cannot be used are logged, say nothing, and are opened as soon as they can be.
 
         Raises:
@@ -186,6 +190,8 @@ class Service:
                 shipper = Shipper(*folders, sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
         recorder = Recorder(journal.append, enrichers, salts, journal.append_all).leaving_out(own)
+        if numbers is None and config.badges is not None:
+            numbers = numbers_of(config, data, config.badges.max_age_s)
         return cls(config, gateway, recorder, journal, state, counter, shipper, numbers)
 
     @classmethod
@@ -197,7 +203,7 @@ class Service:
         Args:
             path: the file; `reload` reads it again.
             data_dir: keep everything here, whatever the file says.
-            numbers: those who count, for badges.
+            numbers: those who count, for badges; without, it is what `gatewaycore.stats` says of the events.
             lenient: as in `open`: for a process that is started in the place of another, when the files were looked at before.
 
         Raises:
@@ -265,12 +271,21 @@ class Service:
 
     def _ask_for_numbers(self, numbers: Numbers) -> None:
         """Let badges know what has been counted; while nobody can say, they show what was known before. Counting may take its time."""
+        failing = False
         while True:
+            pause_s = _HOUSE_S
             try:
                 self.figures.refresh(numbers, time.monotonic())
-            except Exception as error:  # noqa: BLE001 - another's code, asked again in a minute; its type is logged
-                _log.error("the numbers of badges cannot be asked for, and the old ones stay: %s", type(error).__name__)
-            if self._stop.wait(_HOUSE_S):
+                failing = False
+            except StillAskingError:
+                pause_s = min(_SOON_S, _HOUSE_S)
+            except Exception as error:  # noqa: BLE001 - another's code, asked again in a minute; its type is logged, once until it is well
+                # Our own errors say what to do, and hold no address.
+                told = error if isinstance(error, GatewayError) else type(error).__name__
+                if not failing:
+                    _log.error("the numbers of badges cannot be asked for, and the old ones stay: %s", told)
+                failing = True
+            if self._stop.wait(pause_s):
                 return
 
     def close(self) -> None:
@@ -361,13 +376,33 @@ def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statis
     Raises:
         ConfigError: an extra is not installed, or the sink is none that can be asked.
     """
-    kept = {name: storage for name, storage in storages(config, data) if isinstance(storage, Askable)}
+    kept = _askable(config, data)
     if sink is not None and sink not in kept:
         names = ", ".join(kept) or "a sink lake, postgres or clickhouse"
         raise ConfigError([Problem("--sink", f"{sink[:80]!r} is no sink that can be asked", names)])
+    return open_statistics(kept[sink] if sink else _first(kept), data / "journal")
+
+
+def numbers_of(config: Config, data: Path, ttl_s: float) -> Numbers:
+    """Return what counts for badges, of the store that `statistics_of` asks. Nothing is opened before the first question.
+
+    Args:
+        config: of the gateway.
+        data: the data-dir.
+        ttl_s: how old a number may be.
+    """
+    source, folder = _first(_askable(config, data)), data / NUMBERS
+    rollups = folder / "rollups.duckdb" if isinstance(source, LakeStorage) else None
+    return StoreNumbers(partial(open_statistics, source, data / "journal", rollups), folder, ttl_s)
+
+
+def _askable(config: Config, data: Path) -> dict[str, Askable]:
+    return {name: storage for name, storage in storages(config, data) if isinstance(storage, Askable)}
+
+
+def _first(kept: Mapping[str, Askable]) -> Askable | None:
     # A lake has what was recorded a moment ago as well.
-    chosen = kept[sink] if sink else next(iter(sorted(kept.values(), key=lambda one: not isinstance(one, LakeStorage))), None)
-    return open_statistics(chosen, data / "journal")
+    return next(iter(sorted(kept.values(), key=lambda one: not isinstance(one, LakeStorage))), None)
 
 
 @contextmanager

@@ -697,6 +697,28 @@ def test_serve_interrupted_ends_with_130(config: Path, tmp_path: Path) -> None:
             assert "Traceback" not in served.errors
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_badges_show_what_was_fetched_before(tmp_path: Path, workers: str) -> None:
+    badges = "badges: {domains: [b.acme.example], packages: [cli], max-age-s: 1}\n"
+    path, data = write(tmp_path / "gateway.yaml", CONFIG + badges), tmp_path / "data"
+    with Served(path, data, ["--workers", workers]) as served:
+        for _ in range(3):
+            assert get(served, "/install.sh").status == 302
+        assert served.stop() == 0
+    with Served(path, data, ["--workers", workers]) as served:
+        _until(lambda: {_badge(served) for _ in range(8)} == {"downloads: 3"})
+        assert served.stop() == 0
+        assert "Traceback" not in served.errors
+        assert "cannot be asked for" not in served.errors
+
+
+def _badge(served: Served) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/package/installs-badge/cli", headers={"Host": "b.acme.example"})
+        return connection.getresponse().read().decode().partition("<title>")[2].partition("<")[0]
+
+
 def _writers(data: Path) -> set[int]:
     """Return the processes that have written to the journal."""
     return {int(segment.name.split("-")[-2]) for segment in (data / "journal").glob("*.jsonl")}

@@ -17,7 +17,8 @@ import gatewaycore
 from gatewaycore.badges import FixedNumbers, Period
 from gatewaycore.config import read_config
 from gatewaycore.decision import Redirect, Respond
-from gatewaycore.errors import ConfigError
+from gatewaycore.errors import ConfigError, GatewayError
+from gatewaycore.locks import Lock
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.request import Request
 from gatewaycore.segments import is_closed, segments
@@ -39,7 +40,7 @@ def config(data: Path, **sections: Any) -> dict[str, Any]:
 
 
 def ask(service: Service, path: str = "/1") -> Redirect | Respond:
-    outcome = service.gateway.decide(Request("GET", GET, path, client_ip="203.0.113.7"))
+    outcome = service.gateway.decide(Request("GET", GET, path, client_ip="203.0.113.7", received_at=datetime.now(UTC)))
     assert isinstance(outcome.decision, Redirect | Respond)
     service.recorder.record(outcome, Sent(outcome.decision.status))
     return outcome.decision
@@ -511,9 +512,56 @@ def test_badges_show_what_is_counted(world: str, tmp_path: Path) -> None:
     assert b'aria-label="pulls: 1.2k"' in answer.body
 
 
-def test_badges_say_so_when_nobody_counts(tmp_path: Path) -> None:
+def test_badges_say_so_before_anybody_has_counted(tmp_path: Path) -> None:
+    service = Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path)
+    assert badge(service) == "downloads: not counted yet"
+    service.close()
+
+
+def test_without_badges_nobody_counts(tmp_path: Path) -> None:
+    with Service.open(read_config(config(tmp_path)), tmp_path) as service:
+        assert service.numbers is None
+    assert not (tmp_path / "numbers").exists()
+
+
+@pytest.mark.parametrize("sinks", [[], [{"type": "lake"}]], ids=["journal", "lake"])
+def test_badges_show_what_was_fetched(sinks: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewaycore.service._HOUSE_S", 0.05)
+    sinks = [{**sink, "path": str(tmp_path / "lake")} for sink in sinks]
+    settings = {**with_badges(tmp_path, "cli"), "sinks": sinks}
+    settings["badges"]["max-age-s"] = 0
+    with Service.open(read_config(settings), tmp_path) as service:
+        assert wait_for(lambda: badge(service) == "downloads: 0")
+        for _ in range(3):
+            ask(service)
+        assert wait_for(lambda: badge(service) == "downloads: 3")
+    assert (tmp_path / "numbers").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "numbers" / "rollups.duckdb").exists() == bool(sinks)
+
+
+def test_a_process_that_waits_for_another_looks_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewaycore.service._SOON_S", 0.01)
+    (tmp_path / "numbers").mkdir()
+    asks = Lock(tmp_path / "numbers" / "lock")
+    assert asks.take()
     with Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path) as service:
         assert badge(service) == "downloads: not counted yet"
+        asks.let_go()
+        assert wait_for(lambda: badge(service) == "downloads: 0")
+
+
+def test_an_outage_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[Period] = []
+
+    class Down(FixedNumbers):
+        def downloads(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
+            asked.append(period)
+            raise GatewayError("the lake cannot be reached")
+
+    monkeypatch.setattr("gatewaycore.service._HOUSE_S", 0.01)
+    with Service.open(read_config(with_badges(tmp_path, "cli")), tmp_path, Down()):
+        assert wait_for(lambda: len(asked) > 3)
+    assert caplog.text.count("the old ones stay: the lake cannot be reached") == 1
 
 
 def test_a_count_that_fails_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
