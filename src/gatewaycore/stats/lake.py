@@ -20,7 +20,7 @@ from gatewaycore.errors import GatewayError
 from gatewaycore.segments import sizes
 from gatewaycore.sinks.lake import LakeStorage, open_lake
 from gatewaycore.sinks.lake.place import connect, open_table, place_of
-from gatewaycore.sinks.lake.schema import COLUMNS, DAY, IS_EVENT, READ_AS
+from gatewaycore.sinks.lake.schema import COLUMNS, DAY, events_in
 from gatewaycore.stats.dialects import DuckDBDialect, Moment
 from gatewaycore.stats.periods import DAY_S
 from gatewaycore.stats.queries import Query, Relation, event_columns, relation
@@ -225,12 +225,9 @@ class LakeStore:
 
 def _tail(names: list[str]) -> str:
     """Return the query for the events of the journal that the lake does not have."""
-    source = f"(SELECT {_NONE} WHERE false)"
-    if names:
-        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
-        how = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {_LINE_BYTES}, columns = {READ_AS}"
-        source = f"read_json([{quoted}], {how})"
-    lines = f"SELECT *, CAST(time AS DATE) AS {DAY} FROM {source} WHERE {IS_EVENT} QUALIFY row_number() OVER (PARTITION BY id) = 1"
+    if not names:
+        return f"SELECT {_NONE}, NULL::DATE AS {DAY} WHERE false"
+    lines = f"{events_in(names, _LINE_BYTES)} QUALIFY row_number() OVER (PARTITION BY id) = 1"
     # Ids of days that no line is of are not read.
     days = f"{DAY} BETWEEN (SELECT min({DAY}) FROM lines) AND (SELECT max({DAY}) FROM lines)"
     return f"WITH lines AS MATERIALIZED ({lines}) SELECT * FROM lines ANTI JOIN (SELECT id FROM events WHERE {days}) USING (id)"
