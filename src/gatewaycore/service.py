@@ -76,6 +76,7 @@ class Service:
         shipper: Shipper | None = None,
         numbers: Numbers | None = None,
     ) -> None:
+        self.config = config
         self.gateway = gateway
         self.recorder = recorder
         self.journal = journal
@@ -171,8 +172,14 @@ class Service:
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
+        self.config = config
         self.gateway = gateway
         return True
+
+    @property
+    def data(self) -> Path:
+        """The data-dir."""
+        return self.journal.directory.parent
 
     def packages(self) -> list[PulledPackage]:
         """Return the images that were pulled, those of collections among them, as far as pulls have been counted.

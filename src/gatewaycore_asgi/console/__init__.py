@@ -1,0 +1,1 @@
+"""The console: the dashboard and the API."""
