@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from gatewaycore.access import Access, Kind, Principal, Scope
 from gatewaycore.errors import ConfigError
 from gatewaycore.service import Service
 from gatewaycore.sinks import LakeStorage
-from gatewaycore_asgi.console.api import Api
+from gatewaycore_asgi.console.api import Api, Quota
 from tests.events import lines_of, make_event
 
 CONFIG = """
@@ -49,7 +50,7 @@ class Office:
         self.access = Access(state or folder / "console.sqlite3", "acme")
         self.access.holdings.adopt([("package", "cli"), ("package", "docs"), ("package", "acme/rocket-skates"), ("collection", COLLECTION)])
         self.changes: list[list[tuple[Kind, Mapping[str, Any]]]] = []
-        self.api = Api(self.service, self.access, self.check, self.changed, **more)
+        self.api = Api(self.service, self.access, self.check, self.changed, **{"quota": Quota(requests=1_000_000), **more})
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.api), base_url="http://console.example")
         self.secrets: dict[str, str] = {}
@@ -118,6 +119,15 @@ class Office:
         if who is not None and "Authorization" not in headers:
             headers["Authorization"] = f"Bearer {self.secrets[who]}"
         return self._runner.run(self._client.request(method, f"/api/v1{path}", headers=headers, **more))
+
+    def wait(self, number: str) -> dict[str, Any]:
+        """Return an import when it is over."""
+        for _ in range(600):
+            found: dict[str, Any] = self.ask("GET", f"/imports/{number}").json()
+            if found["status"] in ("done", "aborted"):
+                return found
+            time.sleep(0.02)
+        raise AssertionError(f"the import is {found['status']}")
 
     def close(self) -> None:
         """Close everything."""

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
 from litestar import Request
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
 from gatewaycore.service import Service, statistics_of
@@ -86,8 +87,8 @@ class Means:
         self.uploads.close()
 
 
-With: TypeAlias = Annotated[Means, Dependency(skip_validation=True)]
-Asker: TypeAlias = Annotated[Principal, Dependency(skip_validation=True)]
+With: TypeAlias = NamedDependency[SkipValidation[Means]]
+Asker: TypeAlias = NamedDependency[SkipValidation[Principal]]
 
 
 def asker_of(request: Request[Any, Any, Any]) -> Principal:
@@ -112,7 +113,7 @@ def write_key(key: str) -> str:
 
 
 Key: TypeAlias = Annotated[
-    str, Parameter(description='What events call it; "~1" stands for "/" and "~0" for "~" (RFC 6901 §3).', min_length=1, max_length=700)
+    str, PathParameter(description='What events call it; "~1" stands for "/" and "~0" for "~" (RFC 6901 §3).', min_length=1, max_length=700)
 ]
-Name: TypeAlias = Annotated[str, Parameter(description="Its name.", min_length=1, max_length=253)]
-Number: TypeAlias = Annotated[str, Parameter(description="Its id.", min_length=1, max_length=64)]
+Name: TypeAlias = Annotated[str, PathParameter(description="Its name.", min_length=1, max_length=253)]
+Number: TypeAlias = Annotated[str, PathParameter(description="Its id.", min_length=1, max_length=64)]

@@ -8,14 +8,14 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from litestar import Request, Response
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from gatewaycore.errors import ConfigError, Problem
 
 MOST = 1_000
 
-Limit: TypeAlias = Annotated[int, Parameter(ge=1, le=MOST, description="How many at most.")]
-Cursor: TypeAlias = Annotated[str | None, Parameter(description="Where to go on: `next` of the page before.", max_length=2_000)]
+Limit: TypeAlias = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most.")]
+Cursor: TypeAlias = Annotated[str | None, QueryParameter(description="Where to go on: `next` of the page before.", max_length=2_000)]
 
 T = TypeVar("T")
 P = TypeVar("P")

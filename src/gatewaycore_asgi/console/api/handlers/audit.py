@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from gatewaycore.access import Principal, covers
 from gatewaycore.errors import AccessError
@@ -20,7 +20,7 @@ def list_changes(
     request: Request[Any, Any, Any],
     means: With,
     by: Asker,
-    organisation: Annotated[str | None, Parameter(description="Of this organisation alone.", max_length=64)] = None,
+    organisation: Annotated[str | None, QueryParameter(description="Of this organisation alone.", max_length=64)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response[EntryPage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, delete, get, post, put
+from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers import holding
@@ -32,7 +33,7 @@ def list_collections(
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def create_collection(means: With, by: Asker, data: NewPackage) -> Response[PackageTold]:
+def create_collection(means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
     """Make a collection, which is served from then on. Admins of the organisation may."""
     return holding.created(means, by, "collection", data)
 
@@ -58,7 +59,7 @@ def get_collection(means: With, by: Asker, key: Key) -> Response[PackageTold]:
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def replace_collection(means: With, by: Asker, key: Key, data: NewDefinition, if_match: IfMatch = None) -> Response[PackageTold]:
+def replace_collection(means: With, by: Asker, key: Key, data: JSONBody[NewDefinition], if_match: IfMatch = None) -> Response[PackageTold]:
     """Define a collection anew; its domain and pattern stay. One of the configuration file is changed there. Admins may."""
     return holding.replaced(means, by, "collection", key, data.definition, if_match)
 
@@ -77,7 +78,7 @@ def delete_collection(means: With, by: Asker, key: Key, if_match: IfMatch = None
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def move_collection(means: With, by: Asker, key: Key, data: NewOwner) -> Response[PackageTold]:
+def move_collection(means: With, by: Asker, key: Key, data: JSONBody[NewOwner]) -> Response[PackageTold]:
     """Give a collection to another organisation. Its owners may, who are admins of the other one too."""
     return holding.moved(means, by, "collection", key, data.organisation)
 

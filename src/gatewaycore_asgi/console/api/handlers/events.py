@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from litestar import Request, Response, get
-from litestar.di import Provide
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter, SkipValidation
 from litestar.response import Stream
 
 from gatewaycore.enrich.agent import Agent
@@ -31,8 +31,8 @@ _TAGS = ["events"]
 _MEDIA: Mapping[str, str] = {"csv": "text/csv", "ndjson": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 _PIECE = 256 * 1024
 
-Columns: TypeAlias = Annotated[str, Parameter(description="all, scarf, or names with commas between them.", max_length=2_000)]
-Moment: TypeAlias = Annotated[str | None, Parameter(description="A day or a time, in UTC.", max_length=64)]
+Columns: TypeAlias = Annotated[str, QueryParameter(description="all, scarf, or names with commas between them.", max_length=2_000)]
+Moment: TypeAlias = Annotated[str | None, QueryParameter(description="A day or a time, in UTC.", max_length=64)]
 
 
 def selected(
@@ -40,11 +40,11 @@ def selected(
     by: Asker,
     package: Packages = None,
     since: Moment = None,
-    until: Annotated[str | None, Parameter(description="The first day or time that is too late.", max_length=64)] = None,
-    kind: Annotated[list[Kind] | None, Parameter(description="Of this kind; may be repeated, as those below.")] = None,
-    country: Annotated[list[str] | None, Parameter(description="From this country: DE.")] = None,
-    agent: Annotated[list[Agent] | None, Parameter(description="Of these clients.")] = None,
-    where: Annotated[list[str] | None, Parameter(description="With this value of a variable: NAME=VALUE.")] = None,
+    until: Annotated[str | None, QueryParameter(description="The first day or time that is too late.", max_length=64)] = None,
+    kind: Annotated[list[Kind] | None, QueryParameter(description="Of this kind; may be repeated, as those below.")] = None,
+    country: Annotated[list[str] | None, QueryParameter(description="From this country: DE.")] = None,
+    agent: Annotated[list[Agent] | None, QueryParameter(description="Of these clients.")] = None,
+    where: Annotated[list[str] | None, QueryParameter(description="With this value of a variable: NAME=VALUE.")] = None,
 ) -> Selection:
     """Return which events are wanted, of those that somebody may see."""
     return Selection(
@@ -59,7 +59,7 @@ def selected(
 
 
 _SELECTED = {"wanted": Provide(selected, sync_to_thread=True)}
-Wanted: TypeAlias = Annotated[Selection, Dependency(skip_validation=True)]
+Wanted: TypeAlias = NamedDependency[SkipValidation[Selection]]
 
 
 @get("/events", tags=_TAGS, summary="List events", responses=problems(404), dependencies=_SELECTED, sync_to_thread=True)
@@ -86,7 +86,7 @@ def list_events(
 def export_events(
     means: With,
     wanted: Wanted,
-    form: Annotated[Literal["csv", "ndjson", "parquet"], Parameter(query="format", description="Of the file.")] = "ndjson",
+    form: Annotated[Literal["csv", "ndjson", "parquet"], QueryParameter(name="format", description="Of the file.")] = "ndjson",
     columns: Columns = "all",
 ) -> Stream:
     """Send all events that are wanted, each once, in no particular order, as `gatewaycore export` writes them. An answer that ends early

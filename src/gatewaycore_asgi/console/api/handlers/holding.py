@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 
 from litestar import Request, Response
 from litestar.datastructures import ResponseHeader
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from gatewaycore.access import Kind, Principal, Seen
 from gatewaycore.errors import ConfigError, Problem
@@ -19,7 +19,7 @@ from gatewaycore_asgi.console.api.problems import StatusError
 
 ETAG = [ResponseHeader(name="ETag", description="The version; `If-Match` takes it.", documentation_only=True)]
 IfMatch: TypeAlias = Annotated[
-    str | None, Parameter(header="If-Match", description='The `ETag` that was read, or "*" for whichever version.', max_length=200)
+    str | None, HeaderParameter(name="If-Match", description='The `ETag` that was read, or "*" for whichever version.', max_length=200)
 ]
 
 

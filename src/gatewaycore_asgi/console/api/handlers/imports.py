@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import anyio
 from anyio.to_thread import run_sync
 from litestar import Request, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from gatewaycore.access import Principal, covers
 from gatewaycore.access.trail import new_id
@@ -47,17 +47,17 @@ async def create_import(
     request: Request[Any, Any, Any],
     means: With,
     by: Asker,
-    package: Annotated[str | None, Parameter(description="The package of lines that name none: its key.", max_length=500)] = None,
+    package: Annotated[str | None, QueryParameter(description="The package of lines that name none: its key.", max_length=500)] = None,
     preset: Annotated[
-        str | None, Parameter(query="from", description=f"The product whose export it is: {', '.join(sorted(PRESETS))}.", max_length=40)
+        str | None, QueryParameter(name="from", description=f"The product whose export it is: {', '.join(sorted(PRESETS))}.", max_length=40)
     ] = None,
     pairs: Annotated[
-        list[str] | None, Parameter(query="map", description="What a column or a name means: NAME=FIELD; NAME= leaves it out.")
+        list[str] | None, QueryParameter(name="map", description="What a column or a name means: NAME=FIELD; NAME= leaves it out.")
     ] = None,
-    form: Annotated[Literal["ndjson", "csv"] | None, Parameter(query="format", description="Found out unless told.")] = None,
-    delimiter: Annotated[str | None, Parameter(description="Between the cells of a CSV. Found out unless told.", max_length=1)] = None,
-    encoding: Annotated[str, Parameter(description="Of the text.", max_length=40)] = "utf-8",
-    dry_run: Annotated[bool, Parameter(description="Tell what would be taken, show the first events, and keep nothing.")] = False,
+    form: Annotated[Literal["ndjson", "csv"] | None, QueryParameter(name="format", description="Found out unless told.")] = None,
+    delimiter: Annotated[str | None, QueryParameter(description="Between the cells of a CSV. Found out unless told.", max_length=1)] = None,
+    encoding: Annotated[str, QueryParameter(description="Of the text.", max_length=40)] = "utf-8",
+    dry_run: Annotated[bool, QueryParameter(description="Tell what would be taken, show the first events, and keep nothing.")] = False,
 ) -> Response[ImportTold]:
     """Send a file of events, which are imported in their turn; `GET` the `Location` for what has become of it. The same file is imported
     once, however often it is sent. Admins may, into their packages; operators may into all."""

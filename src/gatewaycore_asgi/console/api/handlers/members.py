@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any, TypeAlias
 
 from litestar import Request, Response, delete, get, put
-from litestar.params import Parameter
+from litestar.params import JSONBody, PathParameter
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Key, Name, With, read_key
 from gatewaycore_asgi.console.api.models import MemberPage, MemberTold, NewRole
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
-UserName: TypeAlias = Annotated[str, Parameter(description="The name of a user.", min_length=1, max_length=64)]
+UserName: TypeAlias = Annotated[str, PathParameter(description="The name of a user.", min_length=1, max_length=64)]
 
 
 @get("/organisations/{name:str}/members", tags=["organisations"], summary="List members", responses=problems(404), sync_to_thread=True)
@@ -31,7 +31,7 @@ def list_members(
     responses=problems(404, 409, body=True),
     sync_to_thread=True,
 )
-def set_member(means: With, by: Asker, name: Name, user: UserName, data: NewRole) -> MemberTold:
+def set_member(means: With, by: Asker, name: Name, user: UserName, data: JSONBody[NewRole]) -> MemberTold:
     """Give somebody a role in an organisation, or another one. Admins make members and admins, owners make owners."""
     return MemberTold.of(means.access.groups.set_role(name, user, data.role, by))
 
@@ -64,7 +64,7 @@ def list_guests(
     responses=problems(404, 409, body=True),
     sync_to_thread=True,
 )
-def set_guest(means: With, by: Asker, key: Key, user: UserName, data: NewRole) -> MemberTold:
+def set_guest(means: With, by: Asker, key: Key, user: UserName, data: JSONBody[NewRole]) -> MemberTold:
     """Give somebody a role for this package alone. Admins make members and admins, owners make owners."""
     return MemberTold.of(means.access.holdings.set_role(read_key(key), user, data.role, by))
 

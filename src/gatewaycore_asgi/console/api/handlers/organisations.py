@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, delete, get, post, put
+from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Name, With
@@ -24,7 +25,7 @@ def list_organisations(
 
 
 @post("/organisations", tags=_TAGS, summary="Make an organisation", responses=problems(409, body=True), sync_to_thread=True)
-def create_organisation(means: With, by: Asker, data: NewOrganisation) -> OrganisationTold:
+def create_organisation(means: With, by: Asker, data: JSONBody[NewOrganisation]) -> OrganisationTold:
     """Make an organisation. Operators may; whom they make owners of it does the rest."""
     return OrganisationTold.of((means.access.groups.create(data.name, data.title, by=by), "owner"))
 
@@ -38,7 +39,7 @@ def get_organisation(means: With, by: Asker, name: Name) -> OrganisationTold:
 @put(
     "/organisations/{name:str}", tags=_TAGS, summary="Give an organisation a title", responses=problems(404, body=True), sync_to_thread=True
 )
-def rename_organisation(means: With, by: Asker, name: Name, data: NewTitle) -> OrganisationTold:
+def rename_organisation(means: With, by: Asker, name: Name, data: JSONBody[NewTitle]) -> OrganisationTold:
     """Give an organisation another title; its name stays. Admins may."""
     means.access.groups.rename(name, data.title, by)
     return OrganisationTold.of(means.access.groups.organisation(name, by))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from litestar import Request, Response, delete, get, post, put
+from litestar.params import JSONBody
 
 from gatewaycore.route import Rule
 from gatewaycore.rules.catch_all import CatchAllRule
@@ -42,7 +43,7 @@ def list_packages(
 @post(
     "/packages", tags=_TAGS, summary="Make a package", responses=problems(404, 409, body=True), response_headers=ETAG, sync_to_thread=True
 )
-def create_package(means: With, by: Asker, data: NewPackage) -> Response[PackageTold]:
+def create_package(means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
     """Make a package, which is served from then on. Admins of the organisation may."""
     return holding.created(means, by, "package", data)
 
@@ -61,7 +62,7 @@ def get_package(means: With, by: Asker, key: Key) -> Response[PackageTold]:
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def replace_package(means: With, by: Asker, key: Key, data: NewDefinition, if_match: IfMatch = None) -> Response[PackageTold]:
+def replace_package(means: With, by: Asker, key: Key, data: JSONBody[NewDefinition], if_match: IfMatch = None) -> Response[PackageTold]:
     """Define a package anew, which is served at once. Its key stays. One of the configuration file is changed there. Admins may."""
     return holding.replaced(means, by, "package", key, data.definition, if_match)
 
@@ -80,7 +81,7 @@ def delete_package(means: With, by: Asker, key: Key, if_match: IfMatch = None) -
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def share_package(means: With, by: Asker, key: Key, data: NewSharing) -> Response[PackageTold]:
+def share_package(means: With, by: Asker, key: Key, data: JSONBody[NewSharing]) -> Response[PackageTold]:
     """Let everybody see the numbers of a package, or no more. Admins may."""
     means.access.holdings.share(read_key(key), data.is_public, by)
     return holding.looked(means, by, "package", key)
@@ -94,7 +95,7 @@ def share_package(means: With, by: Asker, key: Key, data: NewSharing) -> Respons
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def move_package(means: With, by: Asker, key: Key, data: NewOwner) -> Response[PackageTold]:
+def move_package(means: With, by: Asker, key: Key, data: JSONBody[NewOwner]) -> Response[PackageTold]:
     """Give a package to another organisation. Its owners may, who are admins of the other one too."""
     return holding.moved(means, by, "package", key, data.organisation)
 

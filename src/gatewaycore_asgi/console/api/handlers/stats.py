@@ -7,8 +7,8 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from attrs import frozen
 from litestar import Response, get
-from litestar.di import Provide
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import QueryParameter, SkipValidation
 
 from gatewaycore.access import Principal
 from gatewaycore.enrich.agent import Agent
@@ -25,9 +25,9 @@ _TAGS = ["stats"]
 _WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
 
 Packages: TypeAlias = Annotated[
-    list[str] | None, Parameter(query="package", description="Of this package; may be repeated. Of all that you may see without.")
+    list[str] | None, QueryParameter(name="package", description="Of this package; may be repeated. Of all that you may see without.")
 ]
-Wanted: TypeAlias = Annotated[int, Parameter(ge=1, le=MOST, description="How many at most.")]
+Wanted: TypeAlias = Annotated[int, QueryParameter(ge=1, le=MOST, description="How many at most.")]
 
 
 @frozen
@@ -43,7 +43,7 @@ class Asked:
     filter: Filter
 
 
-About: TypeAlias = Annotated[Asked, Dependency(skip_validation=True)]
+About: TypeAlias = NamedDependency[SkipValidation[Asked]]
 
 
 def numbers_seen(means: Means, by: Principal, packages: list[str] | None) -> tuple[str, ...]:
@@ -66,12 +66,15 @@ def asked_of(
     by: Asker,
     package: Packages = None,
     period: Annotated[
-        str, Parameter(description="today, yesterday, 30d, week, last-week, month, last-month, year, 2026-11, A..B, all.", max_length=100)
+        str,
+        QueryParameter(description="today, yesterday, 30d, week, last-week, month, last-month, year, 2026-11, A..B, all.", max_length=100),
     ] = "30d",
-    tz: Annotated[str, Parameter(description="Whose days they are: Europe/Berlin.", max_length=100)] = "UTC",
-    measure: Annotated[list[Measure] | None, Parameter(description="What counts; may be repeated. By the counting policy without.")] = None,
-    agent: Annotated[list[Agent] | None, Parameter(description="Who counts; may be repeated. By the counting policy without.")] = None,
-    only: Annotated[list[str] | None, Parameter(description="With this value of a column or a variable: country=DE.")] = None,
+    tz: Annotated[str, QueryParameter(description="Whose days they are: Europe/Berlin.", max_length=100)] = "UTC",
+    measure: Annotated[
+        list[Measure] | None, QueryParameter(description="What counts; may be repeated. By the counting policy without.")
+    ] = None,
+    agent: Annotated[list[Agent] | None, QueryParameter(description="Who counts; may be repeated. By the counting policy without.")] = None,
+    only: Annotated[list[str] | None, QueryParameter(description="With this value of a column or a variable: country=DE.")] = None,
 ) -> Asked:
     """Return what a question is of, for those who may see it."""
     wanted = Filter(
@@ -105,8 +108,10 @@ def get_totals(means: With, asked: About) -> Response[Totals]:
 def get_series(
     means: With,
     asked: About,
-    unit: Annotated[Unit | None, Parameter(description="Into what the period is cut; by its length without.")] = None,
-    week_start: Annotated[str, Parameter(description="The first day of the week: monday, sunday, saturday.", max_length=10)] = "monday",
+    unit: Annotated[Unit | None, QueryParameter(description="Into what the period is cut; by its length without.")] = None,
+    week_start: Annotated[
+        str, QueryParameter(description="The first day of the week: monday, sunday, saturday.", max_length=10)
+    ] = "monday",
 ) -> Response[Series]:
     """Count each hour, day, week or month of a period; those in which there was nothing too."""
     if week_start not in _WEEK_STARTS:
@@ -118,7 +123,7 @@ def get_series(
 def get_breakdown(
     means: With,
     asked: About,
-    by_dimension: Annotated[str, Parameter(query="by", description="A column, or variables.NAME.", max_length=300)] = "version",
+    by_dimension: Annotated[str, QueryParameter(name="by", description="A column, or variables.NAME.", max_length=300)] = "version",
     limit: Wanted = 20,
 ) -> Response[Breakdown]:
     """Count each value of a column or a variable, the most frequent first, and the same values in the period before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, delete, get, post
+from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Number, With, keep_no_secret
@@ -21,7 +22,7 @@ def list_tokens(request: Request[Any, Any, Any], means: With, by: Asker, limit: 
 
 
 @post("/tokens", tags=["tokens"], summary="Make a token", responses=problems(404, 409, body=True), sync_to_thread=True)
-def create_token(request: Request[Any, Any, Any], means: With, by: Asker, data: NewToken) -> MadeToken:
+def create_token(request: Request[Any, Any, Any], means: With, by: Asker, data: JSONBody[NewToken]) -> MadeToken:
     """Make a token for yourself. Its secret is in this answer, and is shown never again. Takes a token with the scope `admin`."""
     groups, people = means.access.groups, means.access.people
     reached = by.organisation_id if data.organisation is None else groups.organisation(data.organisation, by)[0].id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, delete, get, post
+from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Name, With, keep_no_secret
@@ -32,7 +33,7 @@ def list_users(request: Request[Any, Any, Any], means: With, by: Asker, limit: L
 
 
 @post("/users", tags=["users"], summary="Make a user", responses=problems(409, body=True), sync_to_thread=True)
-def create_user(request: Request[Any, Any, Any], means: With, by: Asker, data: NewUser) -> MadeUser:
+def create_user(request: Request[Any, Any, Any], means: With, by: Asker, data: JSONBody[NewUser]) -> MadeUser:
     """Make a user with a first token, whose secret is shown once. They can do nothing until they are given a role. Operators may."""
     people = means.access.people
     user = people.create_user(data.name, is_operator=data.is_operator, by=by)
