@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from http.cookies import CookieError, SimpleCookie
 from secrets import compare_digest
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +28,7 @@ from gatewaycore_asgi.console.api.limits import Limits, Quota
 from gatewaycore_asgi.console.api.means import BASE, BY, SECRET, Means, asker_of
 from gatewaycore_asgi.console.api.problems import MEDIA, REALM, StatusError, failed, status_of, tell
 from gatewaycore_asgi.console.api.uploads import UploadBounds, Uploads
+from gatewaycore_asgi.console.api.ways import Ways
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ class Api:
     ) -> None:
         self._access = access
         self._cookie = cookie
+        self._ways = Ways(handlers.HANDLERS, PREFIX)
         self._limits = Limits(quota or Quota(), clock)
         uploads = Uploads(service.data, lambda: service.config, bounds or UploadBounds())
         self._means = Means(service, access, check, changed, statistics, uploads)
-        self._document: Mapping[str, Any] | None = None
         self._app = Litestar(
             route_handlers=[_router(lambda: self._means)],
             exception_handlers={Exception: failed},
@@ -96,14 +97,6 @@ class Api:
             pdb_on_exception=False,
             debug=False,
         )
-
-    @property
-    def document(self) -> Mapping[str, Any]:
-        """The OpenAPI document, but for the mount; put together when it is first asked for."""
-        if self._document is None:
-            described = Litestar(route_handlers=[_router(lambda: self._means)], openapi_config=describe(), logging_config=None)
-            self._document = complete(described.openapi_schema.to_schema())
-        return self._document
 
     def close(self) -> None:
         """Close what was opened here; imports that are going on stop after their block."""
@@ -137,14 +130,22 @@ class Api:
         answer.headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
         if standing.is_over:
             raise StatusError(429, f"more than {self._limits.quota.requests} requests in {self._limits.quota.window_s} s")
+        allowed = self._ways.methods(scope["path"])
+        if allowed and scope["method"] == "OPTIONS":
+            await answer({"type": "http.response.start", "status": 204, "headers": [(b"allow", ", ".join(allowed).encode())]})
+            await answer({"type": "http.response.body"})
+            return
+        if allowed and scope["method"] not in allowed:
+            raise StatusError(405, f"this takes {', '.join(allowed)}", {"Allow": ", ".join(allowed)})
         key = _field(scope, b"idempotency-key")
         if key is not None and scope["method"] == "POST" and scope["path"] != _IMPORTS:
             await self._once(scope, receive, answer, by, key)
         else:
             await self._app(scope, receive, answer)  # type: ignore[arg-type]  # as above
 
-    def _described(self, base: str) -> bytes:
-        return msgspec.json.encode({**self.document, "servers": [{"url": base or "/"}]})
+    @staticmethod
+    def _described(base: str) -> bytes:
+        return msgspec.json.encode({**document(), "servers": [{"url": base or "/"}]})
 
     # --- who asks --------------------------------------------------------------------------------------------------------
 
@@ -237,6 +238,17 @@ class _Kept:
 
     def given(self) -> Given:
         return Given(self.status, self._headers, self._body)
+
+
+@cache
+def document() -> Mapping[str, Any]:
+    """Return the OpenAPI document, but for the mount."""
+
+    def nothing() -> Any:
+        """Handlers are described, and not called."""
+
+    described = Litestar(route_handlers=[_router(nothing)], openapi_config=describe(), logging_config=None)
+    return complete(described.openapi_schema.to_schema())
 
 
 def _router(means: Callable[[], Means]) -> Router:

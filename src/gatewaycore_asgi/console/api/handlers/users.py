@@ -43,7 +43,12 @@ def create_user(request: Request[Any, Any, Any], means: With, by: Asker, data: J
 
 
 @delete(
-    "/users/{name:str}", tags=["users"], summary="Let somebody in no more", responses=problems(409), status_code=200, sync_to_thread=True
+    "/users/{name:str}",
+    tags=["users"],
+    summary="Let somebody in no more",
+    responses=problems(404, 409),
+    status_code=200,
+    sync_to_thread=True,
 )
 def disable_user(means: With, by: Asker, name: Name) -> UserTold:
     """End somebody's sessions and take their tokens back. What they did stays written down. Operators may."""
