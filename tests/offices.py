@@ -40,17 +40,18 @@ class Office:
     Args:
         folder: of the data-dir.
         state: of the state database; a file in the data-dir without.
-        more: arguments of the API.
+        more: more packages of the file.
+        arguments: of the API.
     """
 
-    def __init__(self, folder: Path, state: str | None = None, **more: Any) -> None:
+    def __init__(self, folder: Path, state: str | None = None, more: str = "", **arguments: Any) -> None:
         path = folder / "gateway.yaml"
-        path.write_text(CONFIG)
+        path.write_text(CONFIG.replace("collections:\n", f"{more.strip(chr(10))}\ncollections:\n"))
         self.service = Service.from_file(path, folder / "data")
         self.access = Access(state or folder / "console.sqlite3", "acme")
         self.access.holdings.adopt([("package", "cli"), ("package", "docs"), ("package", "acme/rocket-skates"), ("collection", COLLECTION)])
         self.changes: list[list[tuple[Kind, Mapping[str, Any]]]] = []
-        self.api = Api(self.service, self.access, self.check, self.changed, **{"quota": Quota(requests=1_000_000), **more})
+        self.api = Api(self.service, self.access, self.check, self.changed, **{"quota": Quota(requests=1_000_000), **arguments})
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.api), base_url="http://console.example")
         self.secrets: dict[str, str] = {}

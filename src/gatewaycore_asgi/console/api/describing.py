@@ -80,6 +80,7 @@ def describe() -> OpenAPIConfig:
         servers=[Server(url="/")],
         operation_id_creator=_operation_id,
         create_examples=False,
+        use_handler_docstrings=True,
     )
 
 

@@ -21,6 +21,16 @@ MEDIA: Final = "application/problem+json"
 REALM: Final = 'Bearer realm="gatewaycore"'
 """What ``WWW-Authenticate`` says beside 401 (RFC 6750 §3)."""
 
+_WRITTEN: Final[Mapping[str, str]] = {
+    "data": "body",
+    "form": "format",
+    "preset": "from",
+    "pairs": "map",
+    "by_dimension": "by",
+    "if_match": "If-Match",
+}
+"""What a client calls those arguments of handlers that Python has other names for."""
+
 CODES: Final[Mapping[int, str]] = {
     400: "The request cannot be read.",
     401: "There is no token, or it is none, is over, or was taken back.",
@@ -131,5 +141,6 @@ def failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
 
 def _problems(extra: Any) -> list[Problem]:
     """Return what the framework has found wrong, in our words."""
-    found = extra if isinstance(extra, list) else []
-    return [Problem(str(one.get("key") or "body"), str(one.get("message", "cannot be used"))) for one in found if isinstance(one, Mapping)]
+    found = [one for one in extra if isinstance(one, Mapping)] if isinstance(extra, list) else []
+    keys = [str(one.get("key") or "body") for one in found]
+    return [Problem(_WRITTEN.get(key, key), str(one.get("message", "cannot be used"))) for key, one in zip(keys, found, strict=True)]
