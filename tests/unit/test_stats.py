@@ -219,6 +219,19 @@ def test_what_badges_ask(stats: Statistics) -> None:
     assert {len(counts) for counts in days.values()} == {20}
 
 
+@pytest.mark.parametrize("name", ["everything", "package", "variable"])
+def test_the_last_events(stats: Statistics, name: str) -> None:
+    period, asked = october("Europe/Berlin"), FILTERS[name]
+    expected = sorted(chosen(EVENTS, asked, period), key=lambda event: (event.time, event.id), reverse=True)[:30]
+    answer = stats.latest(period, asked, 30)
+    assert [seen.id for seen in answer.events] == [event.id for event in expected]
+    for seen, event in zip(answer.events, expected, strict=True):
+        assert (seen.at, seen.measure) == (event.time.astimezone(ZoneInfo("Europe/Berlin")).replace(microsecond=0), event.kind)
+        assert (seen.package, seen.version, seen.country) == tuple(value or None for value in (event.package, event.version, event.country))
+        assert seen.company == policy.company_of(event, asked.confidence)
+        assert seen.variables == dict(event.variables)
+
+
 def test_the_first_event(stats: Statistics) -> None:
     assert stats.first_event() == min(event.time for event in EVENTS).replace(microsecond=0)
     assert stats.first_event(["docs"]) == min(event.time for event in EVENTS if event.package == "docs").replace(microsecond=0)

@@ -279,6 +279,19 @@ def retention(events: Relation, asked: Filter, period: Period, limit: int | None
     return query.order_by(sa.desc(sa.literal_column("endpoints")), Bytewise(ranked.c.version)).limit(limit)
 
 
+SEEN: Final = ("package", "version", "platform", "arch", "country", "company", "client", "client_version", "agent", "page")
+"""What is told of an event by itself, besides when it was, as what it counts, and its variables."""
+
+
+def latest(events: Relation, asked: Filter, period: Period, limit: int) -> Query:
+    """Ask for the last events of a period that count."""
+    table = events.table
+    columns = [_dimension(events, name, asked.confidence).label(f"shown_{name}") for name in SEEN]
+    query = sa.select(table.c.id, events.seconds.label("at"), table.c.kind, *columns, table.c.variables)
+    order = table.c.time.desc(), Bytewise(sa.cast(table.c.id, sa.Text())).desc()
+    return query.where(counts(events, asked, period)).order_by(*order).limit(limit)
+
+
 def first_event(events: Relation, packages: Sequence[str] = ()) -> Query:
     """Ask for one row: the second of the first event that there is; NULL, or zero, when there is none."""
     query = sa.select(sa.func.min(events.seconds).label("first")).select_from(events.table)

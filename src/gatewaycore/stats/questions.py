@@ -244,6 +244,41 @@ class Retention(Answer):
     versions: tuple[Kept, ...]
 
 
+@frozen
+class Seen:
+    """One event, as somebody who watches is told of it: without what its caller is told from others by.
+
+    Attributes:
+        id: the event's.
+        at: when, in the period's zone, to the second.
+        measure: as what it counts.
+        company: None where none is known well enough.
+        variables: names and values.
+    """
+
+    id: str
+    at: datetime
+    measure: str
+    package: str | None
+    version: str | None
+    platform: str | None
+    arch: str | None
+    country: str | None
+    company: str | None
+    client: str | None
+    client_version: str | None
+    agent: str | None
+    page: str | None
+    variables: Mapping[str, str]
+
+
+@frozen(kw_only=True)
+class Latest(Answer):
+    """The last events of a period that count, the newest first."""
+
+    events: tuple[Seen, ...]
+
+
 def plain(value: Any) -> Any:
     """Return an answer as mappings, lists, text and numbers, for JSON."""
     if isinstance(value, Period):
