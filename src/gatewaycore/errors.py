@@ -5,6 +5,9 @@
      │    └── MissingExtraError  it could be, if an extra were installed here
      ├── TemplateError    a URL template that RFC 6570 (or matching) does not allow, with the place
      ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
+     ├── AccessError      somebody may not do what they ask for
+     │    ├── UnknownError   or it is not there, as far as they may know
+     │    └── ConflictError  or it cannot be done as things are
      └── SinkError        a sink that cannot take events now
           ├── PoisonError   a sink that will never take some of them
           └── RefusedError  a sink that does not take some of them, and does not know which
@@ -94,6 +97,18 @@ class RequestError(GatewayError):
     def __init__(self, message: str, status: int = 400) -> None:
         self.status = status
         super().__init__(message)
+
+
+class AccessError(GatewayError):
+    """Somebody is known, and may not do what they ask for."""
+
+
+class UnknownError(AccessError):
+    """What is asked for is not there, or those who ask may not know that it is: the two are told alike."""
+
+
+class ConflictError(AccessError):
+    """What is asked for cannot be done as things are: a name is taken, the last owner would go, somebody else was quicker."""
 
 
 class SinkError(GatewayError):
