@@ -137,6 +137,7 @@ class Service:
         shipper: Shipper | None = None,
         numbers: Numbers | None = None,
     ) -> None:
+        self.config = config
         self.gateway = gateway
         self.recorder = recorder
         self.journal = journal
@@ -232,8 +233,14 @@ class Service:
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
+        self.config = config
         self.gateway = gateway
         return True
+
+    @property
+    def data(self) -> Path:
+        """The data-dir."""
+        return self.journal.directory.parent
 
     def packages(self) -> list[PulledPackage]:
         """Return the images that were pulled, those of collections among them, as far as pulls have been counted.
@@ -365,13 +372,14 @@ def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> So
     return JournalSource(data / "journal", seen)
 
 
-def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statistics:
+def statistics_of(config: Config, data: Path, sink: str | None = None, rollups: Path | None = None) -> Statistics:
     """Return what answers questions about the events of a gateway: its lake, else another sink that can be asked, else the journal.
 
     Args:
         config: of the gateway.
         data: the data-dir.
         sink: the name of the sink to ask, as `journal stat` tells it.
+        rollups: a file for what is read out of a lake; see `open_statistics`.
 
     Raises:
         ConfigError: an extra is not installed, or the sink is none that can be asked.
@@ -380,7 +388,7 @@ def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statis
     if sink is not None and sink not in kept:
         names = ", ".join(kept) or "a sink lake, postgres or clickhouse"
         raise ConfigError([Problem("--sink", f"{sink[:80]!r} is no sink that can be asked", names)])
-    return open_statistics(kept[sink] if sink else _first(kept), data / "journal")
+    return open_statistics(kept[sink] if sink else _first(kept), data / "journal", rollups)
 
 
 def numbers_of(config: Config, data: Path, ttl_s: float) -> Numbers:
