@@ -12,12 +12,17 @@ from urllib.parse import quote
 from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
+from gatewaycore.access import Access
 from gatewaycore.errors import GatewayError
 from gatewaycore.service import Service, statistics_of
 from gatewaycore_asgi.console.catalogue import Catalogue
+from gatewaycore_asgi.console.doors import Doors
 from gatewaycore_asgi.console.failing import failed
+from gatewaycore_asgi.console.making import Made, Making
+from gatewaycore_asgi.console.managing import Managing
 from gatewaycore_asgi.console.pages import Pages
-from gatewaycore_asgi.console.viewing import Anybody
+from gatewaycore_asgi.console.signing import Signing
+from gatewaycore_asgi.console.viewing import Anybody, Viewer
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -51,7 +56,9 @@ class Console:
 
     Args:
         service: whose numbers. It is not started here, and not closed.
-        viewer: who looks, whoever it is: for a console that nobody else can reach.
+        access: who may see and do what. Closed by its owner.
+        viewer: instead of it, who looks, whoever it is: for a console that nobody else can reach.
+        made: lets the gateway serve what is made here; without, nothing is made.
         statistics: who answers; without, it is the store that ``gatewaycore report`` asks. Closed with this.
         now: tells the time.
         routes: more handlers, below the same prefix.
@@ -60,8 +67,10 @@ class Console:
     def __init__(
         self,
         service: Service,
-        viewer: Anybody | None = None,
+        access: Access | None = None,
         *,
+        viewer: Viewer | None = None,
+        made: Made | None = None,
         statistics: Statistics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         routes: Sequence[ControllerRouterHandler] = (),
@@ -69,16 +78,24 @@ class Console:
         self.service = service
         self.now = now
         self.catalogue = Catalogue(service)
-        if viewer is None:
+        if (access is None) == (viewer is None):
             raise ValueError("a console has to be told who may look: by an Access, or as Anybody()")
-        self.viewer = viewer
+        self.access = access
+        self.made = made
+        self.doors = Doors(access, viewer or Anybody())
+        self.pages = Pages(self)
         self._statistics = statistics
         self._is_ours = statistics is None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        rooms = (
+            []
+            if access is None
+            else [*Signing(self, access).handlers(), *Managing(self, access).handlers(), *Making(self, access).handlers()]
+        )
         self._app = Litestar(
-            route_handlers=[*Pages(self).handlers(), *routes],
+            route_handlers=[*self.pages.handlers(), *rooms, *routes],
             openapi_config=None,
             logging_config=None,
             exception_handlers={Exception: failed},

@@ -6,10 +6,12 @@ import logging
 import traceback
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 
 from gatewaycore.errors import GatewayError
@@ -49,11 +51,16 @@ def error_page(status: int, base: str, detail: str = "") -> Response[str]:
     return Response(text, status_code=status, media_type="text/html", headers={"cache-control": "no-store"})
 
 
-def failed(request: Request[Any, Any, Any], error: Exception) -> Response[str]:
+def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer for what was raised."""
     base = request.scope.get("state", {}).get("base", "")
+    if isinstance(error, NotAuthorizedException):
+        back = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?") if request.method == "GET" else "/"
+        return Redirect(f"{base}/sign-in?next={quote(back, safe='')}", status_code=303)
     if isinstance(error, HTTPException):
-        return error_page(error.status_code, base)
+        answer = error_page(error.status_code, base)
+        answer.headers.update(error.headers or {})
+        return answer
     if isinstance(error, GatewayError):
         return error_page(HTTP_503_SERVICE_UNAVAILABLE, base, str(error))
     # No value of the request is in a log line, and an exception's text may hold one: so it is where it was raised, and its type.

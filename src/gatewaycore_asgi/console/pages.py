@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from litestar import Request, Response, get
 from litestar.datastructures import Cookie
+from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect, Stream
 
-from gatewaycore.errors import ConfigError
+from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.stats.report.contents import figures_of
 from gatewaycore_asgi.console import charts
 from gatewaycore_asgi.console.asking import Asked, read_asked
@@ -24,9 +24,10 @@ from gatewaycore_asgi.console.failing import error_page, not_found
 from gatewaycore_asgi.console.forms import Form, taking
 from gatewaycore_asgi.console.panels import Table, write_csv
 from gatewaycore_asgi.console.rendering import THEMES, Page, environment, streamed
+from gatewaycore_asgi.console.requests import base_of, last, local, query_of
 from gatewaycore_asgi.console.sheets import SECTIONS, Sheet, tried
 from gatewaycore_asgi.console.shelves import EmptySheet, Shelf, shelf_table
-from gatewaycore_asgi.console.viewing import Group
+from gatewaycore_asgi.console.viewing import Group, Viewer
 
 if TYPE_CHECKING:
     from gatewaycore_asgi.console.app import Console
@@ -105,17 +106,21 @@ class Pages:
 
     def _home(self, request: Asking) -> Answer:
         asked, _ = _asked(request)
-        visible = self._visible()
-        shelf = self._shelf(asked, None if self._console.viewer.sees_all else [one.key for one in visible])
+        viewer = self._viewer(request)
+        if viewer.name is None and not viewer.sees_all:
+            raise NotAuthorizedException
+        visible = self._visible(viewer)
+        shelf = self._shelf(asked, None if viewer.sees_all else [one.key for one in visible])
         return self._shelved(request, "home.html", "/", "Packages", shelf, visible)
 
     def _organisation(self, request: Asking) -> Answer:
-        name = _last(request, "name")
-        group = next((one for one in self._console.viewer.groups() if one.name == name), None)
+        name = last(request, "name")
+        viewer = self._viewer(request)
+        group = next((one for one in viewer.groups() if one.name == name), None)
         if group is None:
-            return not_found(_base(request))
+            return self._refused(request, viewer)
         asked, _ = _asked(request)
-        visible = [one for one in self._visible() if group.packages is None or one.key in group.packages]
+        visible = [one for one in self._visible(viewer) if group.packages is None or one.key in group.packages]
         shelf = self._shelf(asked, [one.key for one in visible])
         return self._shelved(request, "home.html", "/organisation", group.title, shelf, visible, (("name", name),), group)
 
@@ -130,7 +135,7 @@ class Pages:
         place: tuple[tuple[str, str], ...] = (),
         group: Group | None = None,
     ) -> Answer:
-        search = _last(request, "q")[:200]
+        search = last(request, "q")[:200]
 
         def listed(limit: int | None = None) -> Table:
             return shelf_table(shelf, visible, search, limit)
@@ -139,27 +144,30 @@ class Pages:
         return self._answer(request, _View(template, path, title, shelf.sheet, place, more, {"package": listed}))
 
     def _package(self, request: Asking) -> Answer:
-        key = _last(request, "name")
+        key = last(request, "name")
         known = self._console.catalogue.packages().get(key)
-        if not key or not self._console.viewer.may_see(key):
-            return not_found(_base(request))
+        viewer = self._viewer(request)
+        if not key or not viewer.may_see(key):
+            return self._refused(request, viewer)
         asked, _ = _asked(request)
         sheet = self._sheet(asked, (key,), package=key)
         if known is None:
             if not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
-                return not_found(_base(request))
+                return not_found(base_of(request))
             known = Known(key, key, "", is_configured=False)
-        more = {"known": known, "sections": SECTIONS, "badges": snippets(self._console.service.config, known)}
+        badges = snippets(self._console.service.config, known)
+        more = {"known": known, "sections": SECTIONS, "badges": badges, "role": viewer.role_of(key)}
         return self._answer(request, _View("package.html", "/package", known.name, sheet, (("name", key),), more))
 
     def _company(self, request: Asking) -> Answer:
-        key = _last(request, "name")
+        key = last(request, "name")
         if not key:
-            return not_found(_base(request))
+            return not_found(base_of(request))
         asked, _ = _asked(request)
-        visible = None if self._console.viewer.sees_all else [one.key for one in self._visible()]
+        viewer = self._viewer(request)
+        visible = None if viewer.sees_all else [one.key for one in self._visible(viewer)]
         if visible == []:
-            return not_found(_base(request))
+            return self._refused(request, viewer)
         sheet = self._sheet(asked, visible or (), (("company", key),))
         title = self._company_name(asked, visible or (), key)
         return self._answer(request, _View("company.html", "/company", title, sheet, (("name", key),), {"key": key}))
@@ -170,8 +178,16 @@ class Pages:
 
     # --- what they are made of ---------------------------------------------------------------------------------------------
 
-    def _visible(self) -> list[Known]:
-        viewer = self._console.viewer
+    def _viewer(self, request: Asking) -> Viewer:
+        return self._console.doors.visit(request).viewer
+
+    def _refused(self, request: Asking, viewer: Viewer) -> Answer:
+        """Answer for what is not there or not for whoever asks, who is told to sign in where they have not."""
+        if viewer.name is None and not viewer.sees_all:
+            raise NotAuthorizedException
+        return not_found(base_of(request))
+
+    def _visible(self, viewer: Viewer) -> list[Known]:
         return [one for one in self._console.catalogue.packages().values() if viewer.may_see(one.key)]
 
     def _moment(self, asked: Asked, packages: Iterable[str]) -> Any:
@@ -190,24 +206,15 @@ class Pages:
     def _answer(self, request: Asking, view: _View) -> Answer:
         """Answer with a page, or with what of it is asked for: a table as CSV, a chart's specification, the last events."""
         asked, problems = _asked(request)
-        form = _last(request, "format")
+        form = last(request, "format")
         try:
             if form == "csv":
-                return self._csv(view, _last(request, "table") or "series")
+                return self._csv(view, last(request, "table") or "series")
             if form == "chart":
-                return Response(view.sheet.spec(_last(request, "of") or "series"), media_type="application/json", headers=_ANEW)
+                return Response(view.sheet.spec(last(request, "of") or "series"), media_type="application/json", headers=_ANEW)
         except ConfigError as error:
-            return error_page(400, _base(request), "; ".join(map(str, error.problems)))
-        page = Page(
-            base=_base(request),
-            path=view.path,
-            place=view.place,
-            asked=asked,
-            problems=problems,
-            viewer=self._console.viewer,
-            theme=_theme(request),
-            asset=self._assets.names.__getitem__,
-        )
+            return error_page(400, base_of(request), "; ".join(map(str, error.problems)))
+        page = self.page(request, view.path, view.place, asked, problems)
         if form == "feed":
             return self._feed(request, page, view)
         # The first answer is asked for before anything is sent: when the store does not answer, that is what the page says.
@@ -215,6 +222,44 @@ class Pages:
         context = {"page": page, "title": view.title, "sheet": view.sheet, "figures": first, "charts": charts, "now": self._console.now()}
         pieces = self._environment.get_template(view.template).generate(**context, **view.more, first=self._first_event(view.sheet))
         return Stream(streamed(pieces), media_type="text/html; charset=utf-8", headers=_ANEW)
+
+    def page(
+        self,
+        request: Asking,
+        path: str,
+        place: tuple[tuple[str, str], ...] = (),
+        asked: Asked | None = None,
+        problems: Sequence[Problem] = (),
+    ) -> Page:
+        """Return where a page is, and what its links are made of."""
+        visit = self._console.doors.visit(request)
+        return Page(
+            base=base_of(request),
+            path=path,
+            place=place,
+            asked=asked or Asked(),
+            problems=problems,
+            viewer=visit.viewer,
+            theme=_theme(request),
+            asset=self._assets.names.__getitem__,
+            signs_in=self._console.doors.signs_in,
+            csrf=visit.csrf,
+        )
+
+    def show(
+        self,
+        request: Asking,
+        template: str,
+        path: str,
+        title: str,
+        context: Mapping[str, Any],
+        status: int = 200,
+        place: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        """Answer with a page that is not of numbers. It is kept by nobody: it may hold what is shown once."""
+        page = self.page(request, path, place)
+        text = self._environment.get_template(template).render(page=page, title=title, now=self._console.now(), **context)
+        return Response(text, status_code=status, media_type="text/html; charset=utf-8", headers={"cache-control": "no-store"})
 
     def _first_event(self, sheet: Sheet) -> Any:
         """Return when the first event was, where nothing counts in the period: a page then says where to look."""
@@ -239,7 +284,7 @@ class Pages:
     def _static(self, request: Asking, name: str) -> Answer:
         asset = self._assets.find(name)
         if asset is None:
-            return not_found(_base(request))
+            return not_found(base_of(request))
         headers = {"cache-control": _FOR_EVER, "vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(asset.packed, media_type=asset.type, headers={**headers, "content-encoding": "gzip"})
@@ -247,36 +292,14 @@ class Pages:
 
     def _set_theme(self, request: Asking, form: Form) -> Answer:
         theme = form.one("theme")
-        answer = Redirect(f"{_base(request)}{local(form.one('next'))}", status_code=303)
+        answer = Redirect(f"{base_of(request)}{local(form.one('next'))}", status_code=303)
         chosen = theme if theme in THEMES else "auto"
-        answer.set_cookie(Cookie(key=_THEME, value=chosen, path=f"{_base(request)}/", max_age=_YEAR_S, samesite="lax", httponly=True))
+        answer.set_cookie(Cookie(key=_THEME, value=chosen, path=f"{base_of(request)}/", max_age=_YEAR_S, samesite="lax", httponly=True))
         return answer
 
 
-def local(text: str) -> str:
-    """Return a path below the mount with its query, of what a form says; the home page where it is none: nobody is sent elsewhere."""
-    parts = urlsplit(text)
-    if parts.scheme or parts.netloc or not text.startswith("/") or text.startswith(("//", "/\\")) or not text.isprintable():
-        return "/"
-    return text
-
-
 def _asked(request: Asking) -> tuple[Asked, list[Any]]:
-    return read_asked(_query(request))
-
-
-def _query(request: Asking) -> Mapping[str, Sequence[str]]:
-    return request.query_params.dict()
-
-
-def _last(request: Asking, name: str) -> str:
-    values = _query(request).get(name, ())
-    return values[-1] if values else ""
-
-
-def _base(request: Asking) -> str:
-    base: str = request.scope["state"]["base"]
-    return base
+    return read_asked(query_of(request))
 
 
 def _theme(request: Asking) -> str:
