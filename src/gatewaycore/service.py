@@ -6,7 +6,7 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from gatewaycore.badge_numbers import StillAskingError
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -76,6 +76,7 @@ class Service:
         shipper: Shipper | None = None,
         numbers: Numbers | None = None,
     ) -> None:
+        self.config = config
         self.gateway = gateway
         self.recorder = recorder
         self.journal = journal
@@ -89,6 +90,8 @@ class Service:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
+        self._made: tuple[MadeRule, ...] = ()
+        self._swapping = threading.Lock()
 
     @classmethod
     def open(cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False) -> Self:
@@ -122,7 +125,9 @@ class Service:
                 journal = Journal(data / "journal", platform.node(), settings.journal)
                 salts = Salts(data / "salts", settings.salt_rotation, store)
                 state = State(data / STATE)
-                counter = PullCounter(journal.append, state) if serves_images(config) else None
+                # Images may be made in the console at any time.
+                counts = serves_images(config) or config.console is not None
+                counter = PullCounter(journal.append, state) if counts else None
                 lanes = [] if counter is None else [counter]
                 shipping = sinks or lanes or settings.journal.keep_days is not None
                 folders = data / "journal", data / "cursors", data / SET_ASIDE
@@ -159,20 +164,63 @@ class Service:
         """
         if self._source is None:
             return False
-        try:
-            config = read_config(self._source, rosters=rosters())
-            gateway = config.compile()
-            settings = config.gateway.own_traffic
-            recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
-        except ConfigError as error:
-            _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
-            return False
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(self._made))
+            except ConfigError as error:
+                _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
+                return False
+        return True
+
+    def check_rules(self, made: Sequence[MadeRule]) -> Config:
+        """Find out whether the file can be served together with packages and collections that were made elsewhere.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            the file's configuration with them.
+
+        Raises:
+            ConfigError: with every problem found; or the service was not opened from a file.
+        """
+        if self._source is None:
+            raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
+        return read_config(self._source, rosters=rosters(), made=made)
+
+    def take_rules(self, made: Sequence[MadeRule]) -> bool:
+        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            False, with the reason logged, when they cannot be used together: what was served before stays.
+        """
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(made))
+            except ConfigError as error:
+                _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
+                return False
+            self._made = tuple(made)
+        return True
+
+    def _swap(self, config: Config) -> None:
+        gateway = config.compile()
+        settings = config.gateway.own_traffic
+        recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
+        self.config = config
         self.gateway = gateway
-        return True
+
+    @property
+    def data(self) -> Path:
+        """The data-dir."""
+        return self.journal.directory.parent
 
     def packages(self) -> list[PulledPackage]:
         """Return the images that were pulled, those of collections among them, as far as pulls have been counted.
