@@ -573,7 +573,7 @@ def test_tokens_of_people(tmp_path: Path) -> None:
     # Later than any calendar goes.
     assert "for ever" in run("token", "create", str(file), "--user", "bob", "--expires", "99999y").stderr
     file.write_text("packages: []\n")
-    assert "console: is missing" in run("token", "list", str(file), "--user", "ada").stderr
+    assert "is missing: there is nothing to sign in to" in run("token", "list", str(file), "--user", "ada").stderr
 
 
 # --- sinks that cannot be used ---------------------------------------------------------------------------------------------
