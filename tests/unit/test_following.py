@@ -98,8 +98,7 @@ def test_what_is_made_is_served_beside_the_file(service: Service, access: Access
         ("package", {**MADE, "xyzzy": 1}, "made: xyzzy: unknown key"),
         ("package", {**MADE, "outgoing-url": "https://{version}"}, "made: outgoing-url: "),
         ("package", {**MADE, "domain": "console.acme.example"}, "made: domain: console.acme.example is the console's"),
-        ("package", {**MADE, "domain": "get.acme.example", "name": "cli"}, "made|cli: "),
-        ("package", {}, "package: type: missing"),
+        ("package", {}, "package: type: is missing"),
         ("collection", {"domain": "docker.acme.example", "pattern": "("}, r"docker\.acme\.example \(: "),
         (
             "package",
@@ -124,8 +123,8 @@ def test_those_who_run_no_gateway_stay_on_domains_that_are_theirs(service: Servi
     with pytest.raises(AccessError, match=r"made\.acme\.example is no verified domain"):
         access.holdings.create("package", "made", "labs", MADE, follower.check, ada)
     with pytest.raises(AccessError, match="only operators"):
-        access.domains.vouch("made.acme.example", ada)
-    assert access.domains.vouch("made.acme.example", boss).state == "verified"
+        access.domains.vouch("made.acme.example", "labs", ada)
+    assert access.domains.vouch("made.acme.example", "labs", boss).state == "verified"
     access.holdings.create("package", "made", "labs", MADE, follower.check, ada)
     for wrong in ({**MADE, "domain": "get.acme.example"}, {**MADE, "domain": "Console.acme.example."}):
         with pytest.raises(AccessError, match="is no verified domain"):
