@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from gatewaycore.config import read_config
+from gatewaycore.access import Access, Principal
 from gatewaycore.event import Event
+from gatewaycore.following import Follower
 from gatewaycore.service import Service
 from gatewaycore.sinks import LakeStorage
 from gatewaycore_asgi.console import Console
@@ -102,6 +105,20 @@ class Browser:
         headers = {"origin": self._host, "sec-fetch-site": "same-origin", **options.pop("headers", {})}
         return self.ask("POST", path, data=data, headers=headers, **options)
 
+    def csrf(self, path: str) -> str:
+        """Return what the forms of a page carry."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get(path).text)
+        assert found, path
+        return found[1]
+
+    def sign_in(self, secret: str, to: str = "/") -> httpx.Response:
+        """Sign in with a token."""
+        return self.post("/sign-in", {"csrf": self.csrf("/sign-in"), "token": secret, "next": to})
+
+    def send(self, page: str, path: str, **fields: Any) -> httpx.Response:
+        """Send a form of a page."""
+        return self.post(path, {"csrf": self.csrf(page), **fields})
+
     def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask anything."""
 
@@ -122,10 +139,59 @@ def serving(folder: Path, events: Sequence[Event] | None = None, **options: Any)
     sink = LakeStorage(str(folder / "data" / "lake")).open()
     sink.write(lines_of(list(some_events() if events is None else events)))
     sink.close()
-    service = Service.open(read_config(config(folder, **sections)))
-    console = Console(service, now=lambda: NOW, **options)
-    try:
+    file = folder / "gateway.yaml"
+    file.write_text(json.dumps(config(folder, **sections)))
+    with ExitStack() as opened:
+        service = Service.from_file(file)
+        opened.callback(service.close)
+        console = Console(service, now=lambda: NOW, **options)
+        opened.callback(console.close)
         yield console
-    finally:
-        console.close()
-        service.close()
+
+
+class House:
+    """A gateway whose console people sign in to: ada runs it, bob is an admin of acme and cy a member, dan is nobody anywhere.
+
+    Args:
+        folder: for all that is kept.
+        opened: closes it.
+    """
+
+    def __init__(self, folder: Path, opened: ExitStack) -> None:
+        sink = LakeStorage(str(folder / "data" / "lake")).open()
+        sink.write(lines_of(some_events()))
+        sink.close()
+        file = folder / "gateway.yaml"
+        file.write_text(json.dumps(config(folder)))
+        self.service = Service.from_file(file)
+        opened.callback(self.service.close)
+        self.access = Access(folder / "data" / "console.sqlite3")
+        opened.callback(self.access.close)
+        self.made = Follower(self.service, self.access)
+        self.made.look()
+        self.console = Console(self.service, self.access, made=self.made, now=lambda: NOW)
+        opened.callback(self.console.close)
+        people, groups = self.access.people, self.access.groups
+        self.secrets: dict[str, str] = {}
+        for name in ("ada", "bob", "cy", "dan"):
+            user = people.create_user(name, is_operator=name == "ada")
+            _, self.secrets[name] = people.create_token(user, "for tests", ("admin",))
+        groups.create("acme", "Acme")
+        groups.set_role("acme", "bob", "admin", None)
+        groups.set_role("acme", "cy", "member", None)
+        ada = self.principal("ada")
+        self.access.holdings.move("acme/app", "acme", ada)
+
+    def principal(self, name: str) -> Principal:
+        """Return somebody, as their token says."""
+        found = self.access.people.authenticate(self.secrets[name])
+        assert found is not None
+        return found
+
+    def browser(self, name: str | None = None) -> Browser:
+        """Return the browser of somebody who has signed in; of nobody without."""
+        browser = Browser(self.console)
+        if name is not None:
+            answer = browser.sign_in(self.secrets[name])
+            assert answer.status_code == 303, answer.text
+        return browser

@@ -6,97 +6,36 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import lru_cache, partial
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-import attrs
-
-from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
+from gatewaycore.badge_numbers import StillAskingError
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, Rosters, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
-from gatewaycore.enrich import ENRICHMENTS
 from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.exporting import JournalSource, LakeSource, Source
 from gatewaycore.gateway import Gateway
-from gatewaycore.importing import ImportSession
-from gatewaycore.importing.packages import Packages
+from gatewaycore.intake import open_import
 from gatewaycore.journal import Journal
+from gatewaycore.keeping import NUMBERS, event_source, numbers_of, statistics_of, storages
+from gatewaycore.plugins import rosters
 from gatewaycore.recorder import Recorder
-from gatewaycore.rules import RULES, CollectionRule, ContainerRule
+from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
-from gatewaycore.sinks import SINKS, JsonlStorage, LakeStorage, Sink, Storage
-from gatewaycore.sinks.lake import is_installed, is_usable
+from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
-from gatewaycore.stats import Source as Askable
-from gatewaycore.stats import open_statistics
-
-if TYPE_CHECKING:
-    from gatewaycore.stats.statistics import Statistics
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
 _SOON_S = 1.0
 STATE = "state.sqlite3"
 """Where, under the data-dir, it is kept which images were pulled."""
-NUMBERS = "numbers"
-"""Where, under the data-dir, the numbers of badges are kept, and what is read out of a lake for them."""
-
-_ROSTERS: Mapping[str, tuple[Mapping[str, type[Any]], str]] = {
-    "rules": (RULES, "compile"),
-    "sinks": (SINKS, "open"),
-    "enrichments": (ENRICHMENTS, "open"),
-}
-"""Our own types, by the last word of the entry point group that other distributions add to, and the verb that a type has."""
-
-
-def rosters() -> Rosters:
-    """Return the types that a configuration may name: our own, and those of the distributions that are installed beside us.
-
-    They join through the entry point groups ``gatewaycore.rules``, ``gatewaycore.sinks`` and ``gatewaycore.enrichments``: the name is the
-    tag, the object an attrs class with the verb of its protocol.
-
-    Raises:
-        ConfigError: one cannot be loaded, is no such class, or its tag is taken; says which distribution it is of.
-    """
-    installed = entry_points()
-    return _rosters(tuple(point for group in _ROSTERS for point in installed.select(group=f"gatewaycore.{group}")))
-
-
-# One object for the same distributions: what reads configurations is made once for each `Rosters`.
-@lru_cache(maxsize=4)
-def _rosters(points: tuple[EntryPoint, ...]) -> Rosters:
-    joined = {group: dict(roster) for group, (roster, _) in _ROSTERS.items()}
-    problems: list[Problem] = []
-    for point in points:
-        group = point.group.rpartition(".")[2]
-        distribution = point.dist.name if point.dist is not None else "an unnamed distribution"
-        where, hint = f"{point.group}: {point.name}", f"mend or uninstall {distribution}"
-        if point.name in joined[group]:
-            problems.append(Problem(where, f"{distribution} adds a type whose tag is taken", hint))
-            continue
-        try:
-            found = point.load()
-        except Exception as error:  # noqa: BLE001 - another distribution's code: whatever it raises is told with its name
-            problems.append(Problem(where, f"{distribution} adds a type that cannot be loaded: {type(error).__name__}: {error}", hint))
-            continue
-        verb = _ROSTERS[group][1]
-        if not isinstance(found, type) or not attrs.has(found) or not callable(getattr(found, verb, None)):
-            problems.append(Problem(where, f"{distribution} adds {point.value}, which is no attrs class with {verb}()", hint))
-            continue
-        joined[group][point.name] = found
-    if problems:
-        raise ConfigError(problems)
-    return Rosters(**{group: MappingProxyType(roster) for group, roster in joined.items()})
 
 
 def load(source: str | Path | Mapping[str, Any], scarf_hosts: bool = False) -> Gateway:
@@ -151,6 +90,8 @@ class Service:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
+        self._made: tuple[MadeRule, ...] = ()
+        self._swapping = threading.Lock()
 
     @classmethod
     def open(cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False) -> Self:
@@ -184,7 +125,9 @@ class Service:
                 journal = Journal(data / "journal", platform.node(), settings.journal)
                 salts = Salts(data / "salts", settings.salt_rotation, store)
                 state = State(data / STATE)
-                counter = PullCounter(journal.append, state) if serves_images(config) else None
+                # Images may be made in the console at any time.
+                counts = serves_images(config) or config.console is not None
+                counter = PullCounter(journal.append, state) if counts else None
                 lanes = [] if counter is None else [counter]
                 shipping = sinks or lanes or settings.journal.keep_days is not None
                 folders = data / "journal", data / "cursors", data / SET_ASIDE
@@ -221,21 +164,58 @@ class Service:
         """
         if self._source is None:
             return False
-        try:
-            config = read_config(self._source, rosters=rosters())
-            gateway = config.compile()
-            settings = config.gateway.own_traffic
-            recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
-        except ConfigError as error:
-            _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
-            return False
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(self._made))
+            except ConfigError as error:
+                _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
+                return False
+        return True
+
+    def check_rules(self, made: Sequence[MadeRule]) -> Config:
+        """Find out whether the file can be served together with packages and collections that were made elsewhere.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            the file's configuration with them.
+
+        Raises:
+            ConfigError: with every problem found; or the service was not opened from a file.
+        """
+        if self._source is None:
+            raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
+        return read_config(self._source, rosters=rosters(), made=made)
+
+    def take_rules(self, made: Sequence[MadeRule]) -> bool:
+        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            False, with the reason logged, when they cannot be used together: what was served before stays.
+        """
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(made))
+            except ConfigError as error:
+                _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
+                return False
+            self._made = tuple(made)
+        return True
+
+    def _swap(self, config: Config) -> None:
+        gateway = config.compile()
+        settings = config.gateway.own_traffic
+        recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
         self.config = config
         self.gateway = gateway
-        return True
 
     @property
     def data(self) -> Path:
@@ -314,103 +294,9 @@ class Service:
         self.close()
 
 
-def storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
-    """Iterate over the sinks with their names: those of `config`; a lake in the data-dir where it speaks of none and the extra is there."""
-    if config.sinks is not None:
-        yield from ((config.sink_name(position), storage) for position, storage in enumerate(config.sinks))
-    elif is_installed() and is_usable(str(data)):
-        yield "lake", LakeStorage(str(data / "lake"))
-
-
 def serves_images(config: Config) -> bool:
     """Tell whether there are images to count pulls of."""
     return any(isinstance(rule, ContainerRule | CollectionRule) for rule in config.rules)
-
-
-@contextmanager
-def open_import(config: Config, data: Path, package: str | None = None) -> Iterator[ImportSession]:
-    """Put together what imports into the journal under `data`, and let go of it afterwards. Sinks are not opened, and no request is served.
-
-    Args:
-        config: of the gateway.
-        data: the data-dir.
-        package: of lines that name none.
-
-    Raises:
-        ConfigError: enrichments cannot be used, or there is no such package.
-    """
-    settings = config.gateway
-    tags = {cls: tag for tag, cls in rosters().rules.items()}
-    packages = Packages(((rule, tags.get(type(rule), "")) for rule in config.rules), package)
-    enrichers = open_enrichers(config)
-    try:
-        yield ImportSession(
-            packages=packages,
-            enrichers=enrichers,
-            own=settings.own_traffic.compile(),
-            data=data,
-            node=platform.node(),
-            journal=settings.journal,
-            rotation=settings.salt_rotation,
-            ships=any(storages(config, data)),
-        )
-    finally:
-        close_enrichers(enrichers)
-
-
-def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> Source:
-    """Return where events are read from: the first lake that is kept and the journal under `data`, or the journal alone.
-
-    Args:
-        config: of the gateway.
-        data: the data-dir.
-        seen: tells what was read before, where no engine does; see `JournalSource`.
-    """
-    lake = next((storage for _, storage in storages(config, data) if isinstance(storage, LakeStorage)), None)
-    if lake is not None or is_installed():
-        return LakeSource(lake, data / "journal")
-    return JournalSource(data / "journal", seen)
-
-
-def statistics_of(config: Config, data: Path, sink: str | None = None, rollups: Path | None = None) -> Statistics:
-    """Return what answers questions about the events of a gateway: its lake, else another sink that can be asked, else the journal.
-
-    Args:
-        config: of the gateway.
-        data: the data-dir.
-        sink: the name of the sink to ask, as `journal stat` tells it.
-        rollups: a file for what is read out of a lake; see `open_statistics`.
-
-    Raises:
-        ConfigError: an extra is not installed, or the sink is none that can be asked.
-    """
-    kept = _askable(config, data)
-    if sink is not None and sink not in kept:
-        names = ", ".join(kept) or "a sink lake, postgres or clickhouse"
-        raise ConfigError([Problem("--sink", f"{sink[:80]!r} is no sink that can be asked", names)])
-    return open_statistics(kept[sink] if sink else _first(kept), data / "journal", rollups)
-
-
-def numbers_of(config: Config, data: Path, ttl_s: float) -> Numbers:
-    """Return what counts for badges, of the store that `statistics_of` asks. Nothing is opened before the first question.
-
-    Args:
-        config: of the gateway.
-        data: the data-dir.
-        ttl_s: how old a number may be.
-    """
-    source, folder = _first(_askable(config, data)), data / NUMBERS
-    rollups = folder / "rollups.duckdb" if isinstance(source, LakeStorage) else None
-    return StoreNumbers(partial(open_statistics, source, data / "journal", rollups), folder, ttl_s)
-
-
-def _askable(config: Config, data: Path) -> dict[str, Askable]:
-    return {name: storage for name, storage in storages(config, data) if isinstance(storage, Askable)}
-
-
-def _first(kept: Mapping[str, Askable]) -> Askable | None:
-    # A lake has what was recorded a moment ago as well.
-    return next(iter(sorted(kept.values(), key=lambda one: not isinstance(one, LakeStorage))), None)
 
 
 @contextmanager
@@ -420,3 +306,18 @@ def _usable(data: Path) -> Iterator[None]:
     except OSError as error:
         what, hint = f"{data} cannot be used: {error.strerror}", "a folder that this process may write to"
         raise ConfigError([Problem("gateway.data-dir", what, hint)]) from error
+
+
+__all__ = [
+    "NUMBERS",
+    "STATE",
+    "Service",
+    "event_source",
+    "load",
+    "numbers_of",
+    "open_import",
+    "rosters",
+    "serves_images",
+    "statistics_of",
+    "storages",
+]

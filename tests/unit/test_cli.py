@@ -546,6 +546,36 @@ def test_token_hash_and_new() -> None:
         assert run("token", "hash", stdin=wrong).exit_code == 2
 
 
+def test_tokens_of_people(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"gateway: {{data-dir: {tmp_path / 'data'}}}\nconsole: {{domain: console.acme.example}}\n")
+    made = run("token", "create", str(file), "--user", "ada", "--operator", "--name", "laptop", "--expires", "1y")
+    assert (made.exit_code, made.stdout[:4], made.stdout.count("\n")) == (0, "gwc_", 1)
+    assert "a token of ada, scope admin, until 20" in made.stderr
+    assert run("token", "create", str(file), "--user", "ada", "--operator", "--expires", "never", "--scope", "read").exit_code == 0
+    listed = run("token", "list", str(file), "--user", "ada").output
+    assert ("laptop" in listed, "read" in listed, made.stdout.strip() in listed) == (True, True, False)
+    ids = re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", listed)
+    for one in ids:
+        assert run("token", "revoke", str(file), one).exit_code == 0
+    assert (len(ids), run("token", "list", str(file), "--user", "ada").output) == (2, "ada has no token\n")
+    assert run("token", "create", str(file), "--user", "bob").exit_code == 0
+    for wrong, told in (
+        (["create", str(file), "--user", "bob", "--operator"], "bob is there already, and is no operator"),
+        (["create", str(file), "--user", "b b"], "'b b' is no name"),
+        (["create", str(file), "--user", "bob", "--expires", "soon"], "'soon' is no time"),
+        (["create", str(file), "--user", "bob", "--expires", "0d"], "'0d' is no time"),
+        (["list", str(file), "--user", "eve"], "there is no user 'eve'"),
+        (["revoke", str(file), ids[0]], "there is no such token"),
+    ):
+        refused = run("token", *wrong)
+        assert (refused.exit_code, told in refused.stderr) == (2, True), refused.stderr
+    # Later than any calendar goes.
+    assert "for ever" in run("token", "create", str(file), "--user", "bob", "--expires", "99999y").stderr
+    file.write_text("packages: []\n")
+    assert "is missing: there is nothing to sign in to" in run("token", "list", str(file), "--user", "ada").stderr
+
+
 # --- sinks that cannot be used ---------------------------------------------------------------------------------------------
 
 WRONG_SINKS = {

@@ -144,7 +144,7 @@ def test_without_a_lake_the_journal_is_what_there_is(here: Path) -> None:
 
 
 def test_without_the_engine_the_journal_is_read_in_python(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gatewaycore.service.is_installed", lambda: False)
+    monkeypatch.setattr("gatewaycore.keeping.is_installed", lambda: False)
     events = [*make_events(20), make_event(variables={}, package_type="pixel", package="px")]
     journal([*lines_of(events), *lines_of(events[:3]), b"nothing\n"])
     assert ids(export()) == sorted(event.id for event in events)
@@ -325,7 +325,7 @@ def test_what_was_exported_is_imported_as_it_was(here: Path, monkeypatch: pytest
     if engine:
         pytest.importorskip("duckdb")
     else:
-        monkeypatch.setattr("gatewaycore.service.is_installed", lambda: False)
+        monkeypatch.setattr("gatewaycore.keeping.is_installed", lambda: False)
     full = dict.fromkeys(("page", "user_agent", "company", "city", "version", "arch", "device", "os"), '=text, "with"\n\rall\té')
     variables = {"=a": "'=b", "": "x", "null": "null", 'q"': "\u2028"}
     events = [*various(), make_event(**full, variables=variables, platform_recognised=False, bytes=7, status=0, connection="isp")]

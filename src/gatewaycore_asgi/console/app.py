@@ -14,7 +14,8 @@ from litestar.types import ControllerRouterHandler
 
 from gatewaycore.access import Access
 from gatewaycore.errors import GatewayError
-from gatewaycore.service import Service, statistics_of
+from gatewaycore.keeping import statistics_of
+from gatewaycore.service import Service
 from gatewaycore_asgi.console.catalogue import Catalogue
 from gatewaycore_asgi.console.doors import Doors
 from gatewaycore_asgi.console.failing import failed

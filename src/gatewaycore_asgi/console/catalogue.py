@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from gatewaycore.errors import GatewayError
-from gatewaycore.service import Service, rosters
+from gatewaycore.plugins import rosters
+from gatewaycore.service import Service
 
 _log = logging.getLogger("gatewaycore.console")
 _FRESH_S = 5.0

@@ -1,4 +1,4 @@
-"""Forms: what a browser sends with a button. One that another site's page has made is not taken."""
+"""Handlers, and forms: what a browser sends with a button. One that another site's page has made is not taken."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from anyio import to_thread
 from attrs import frozen
-from litestar import Request, Response, post
+from litestar import Request, Response, get, post
 from litestar.exceptions import ClientException, PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
 
@@ -38,6 +38,22 @@ class Form:
     def all(self, name: str) -> tuple[str, ...]:
         """Return all values of a name."""
         return tuple(self.fields.get(name, ()))
+
+
+def showing(path: str, act: Callable[[Asking], Response[Any]]) -> HTTPRouteHandler:
+    """Return the handler that shows a page.
+
+    Args:
+        path: where.
+        act: answers; in a thread, for it asks a store or a database.
+    """
+
+    # Not by Litestar's `sync_to_thread`: a handler whose path has another one for forms is wrapped twice there.
+    @get(path, name=f"show {path}")
+    async def show(request: Asking) -> Response[Any]:
+        return await to_thread.run_sync(partial(act, request))
+
+    return show
 
 
 def taking(path: str, act: Callable[[Asking, Form], Response[Any]]) -> HTTPRouteHandler:

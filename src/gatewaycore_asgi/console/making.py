@@ -6,15 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gatewaycore.access import ROLES, Access, Holding, Kind, Principal, Role, Seen, may_grant
 from gatewaycore.errors import AccessError, ConfigError, Problem, UnknownError
+from gatewaycore.following import key_of
 from gatewaycore_asgi.console.doors import Asking, Visit
-from gatewaycore_asgi.console.forms import Form, taking
+from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.managing import words
 from gatewaycore_asgi.console.recipes import COLLECTION, MORE, RECIPES, Recipe, definition_of, placed, values_of, write_yaml
 from gatewaycore_asgi.console.requests import base_of, last
@@ -55,18 +56,9 @@ class Making:
 
     def handlers(self) -> Sequence[HTTPRouteHandler]:
         """Return what answers."""
-
-        @get("/new", sync_to_thread=True)
-        def new(request: Asking) -> Answer:
-            return self._new(request, last(request, "organisation"), last(request, "type") or "file")
-
-        @get("/configure", sync_to_thread=True)
-        def configure(request: Asking) -> Answer:
-            return self._configure(request, _kind(last(request, "kind")), last(request, "name"))
-
         return [
-            new,
-            configure,
+            showing("/new", lambda request: self._new(request, last(request, "organisation"), last(request, "type") or "file")),
+            showing("/configure", lambda request: self._configure(request, _kind(last(request, "kind")), last(request, "name"))),
             taking("/new", self._make),
             taking("/configure", self._change),
             taking("/configure/delete", self._delete),
@@ -223,13 +215,6 @@ class Making:
 
     def _remove_member(self, principal: Principal, key: str, form: Form) -> None:
         self._access.holdings.remove(key, form.one("user"), principal)
-
-
-def key_of(kind: Kind, definition: Mapping[str, Any]) -> str:
-    """Return what an entry is known by: a package's id or name, which its events call it; a collection's domain and pattern."""
-    if kind == "collection":
-        return f"{definition.get('domain', '')} {definition.get('pattern', '')}".strip()
-    return str(definition.get("id") or definition.get("name") or "")
 
 
 def _renamed(kind: Kind) -> Problem:

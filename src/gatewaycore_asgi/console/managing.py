@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
@@ -16,7 +16,7 @@ from gatewaycore.access import ROLES, SCOPES, Access, Principal, Role, Scope, ma
 from gatewaycore.errors import AccessError, ConfigError, ConflictError, GatewayError, UnknownError
 from gatewaycore.importing.ledger import Ledger
 from gatewaycore_asgi.console.doors import Asking, Visit
-from gatewaycore_asgi.console.forms import Form, taking
+from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.requests import base_of, last
 
 if TYPE_CHECKING:
@@ -54,33 +54,12 @@ class Managing:
 
     def handlers(self) -> Sequence[HTTPRouteHandler]:
         """Return what answers."""
-
-        @get("/tokens", sync_to_thread=True)
-        def tokens(request: Asking) -> Answer:
-            return self._tokens(request)
-
-        @get("/settings", sync_to_thread=True)
-        def settings(request: Asking) -> Answer:
-            return self._settings(request, last(request, "name"))
-
-        @get("/people", sync_to_thread=True)
-        def people(request: Asking) -> Answer:
-            return self._people(request)
-
-        @get("/imports", sync_to_thread=True)
-        def imports(request: Asking) -> Answer:
-            return self._imports(request)
-
-        @get("/audit", sync_to_thread=True)
-        def audit(request: Asking) -> Answer:
-            return self._audit(request)
-
         return [
-            tokens,
-            settings,
-            people,
-            imports,
-            audit,
+            showing("/tokens", self._tokens),
+            showing("/settings", lambda request: self._settings(request, last(request, "name"))),
+            showing("/people", self._people),
+            showing("/imports", self._imports),
+            showing("/audit", self._audit),
             taking("/tokens", self._make_token),
             taking("/tokens/revoke", self._revoke_token),
             taking("/settings/member", self._on_organisation(self._set_member)),

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
-from litestar import Request, Response, get
+from litestar import Request, Response
 from litestar.datastructures import Cookie
 from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import HTTPRouteHandler
@@ -21,7 +21,7 @@ from gatewaycore_asgi.console.assets import Assets
 from gatewaycore_asgi.console.badging import snippets
 from gatewaycore_asgi.console.catalogue import Known
 from gatewaycore_asgi.console.failing import error_page, not_found
-from gatewaycore_asgi.console.forms import Form, taking
+from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.panels import Table, write_csv
 from gatewaycore_asgi.console.rendering import THEMES, Page, environment, streamed
 from gatewaycore_asgi.console.requests import base_of, last, local, query_of
@@ -79,28 +79,14 @@ class Pages:
 
     def handlers(self) -> Sequence[HTTPRouteHandler]:
         """Return what answers."""
-
-        @get("/", sync_to_thread=True)
-        def home(request: Asking) -> Answer:
-            return self._home(request)
-
-        @get("/package", sync_to_thread=True)
-        def package(request: Asking) -> Answer:
-            return self._package(request)
-
-        @get("/company", sync_to_thread=True)
-        def company(request: Asking) -> Answer:
-            return self._company(request)
-
-        @get("/organisation", sync_to_thread=True)
-        def organisation(request: Asking) -> Answer:
-            return self._organisation(request)
-
-        @get("/static/{name:str}", sync_to_thread=True)
-        def static(request: Asking) -> Answer:
-            return self._static(request, request.path_params["name"])
-
-        return [home, package, company, organisation, static, taking("/theme", self._set_theme)]
+        return [
+            showing("/", self._home),
+            showing("/package", self._package),
+            showing("/company", self._company),
+            showing("/organisation", self._organisation),
+            showing("/static/{name:str}", self._static),
+            taking("/theme", self._set_theme),
+        ]
 
     # --- pages -------------------------------------------------------------------------------------------------------------
 
@@ -281,8 +267,8 @@ class Pages:
             return Response(b"", status_code=304, headers=headers, media_type="text/html")
         return Response(text, media_type="text/html; charset=utf-8", headers=headers)
 
-    def _static(self, request: Asking, name: str) -> Answer:
-        asset = self._assets.find(name)
+    def _static(self, request: Asking) -> Answer:
+        asset = self._assets.find(request.path_params["name"])
         if asset is None:
             return not_found(base_of(request))
         headers = {"cache-control": _FOR_EVER, "vary": "Accept-Encoding"}

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from litestar import Response, get
+from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.exceptions import PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
@@ -15,7 +15,7 @@ from litestar.response import Redirect
 
 from gatewaycore.access import SESSION_S, Access
 from gatewaycore_asgi.console.doors import BEFORE, COOKIE, Asking, Throttle, origin_of
-from gatewaycore_asgi.console.forms import Form, taking
+from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.requests import base_of, last, local
 
 if TYPE_CHECKING:
@@ -41,11 +41,7 @@ class Signing:
 
     def handlers(self) -> Sequence[HTTPRouteHandler]:
         """Return what answers."""
-
-        @get("/sign-in", sync_to_thread=True)
-        def form(request: Asking) -> Answer:
-            return self._form(request, last(request, "next"))
-
+        form = showing("/sign-in", lambda request: self._form(request, last(request, "next")))
         return [form, taking("/sign-in", self._sign_in), taking("/sign-out", self._sign_out)]
 
     def _form(self, request: Asking, to: str, wrong: str = "", status: int = 200) -> Answer:
