@@ -728,6 +728,30 @@ def test_serve_interrupted_ends_with_130(config: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_with_a_console_beside(tmp_path: Path, workers: str) -> None:
+    path = write(tmp_path / "gateway.yaml", CONFIG + "console: {domain: console.acme.example}\n")
+    data = tmp_path / "data"
+    with Served(path, data, ["--workers", workers]) as served:
+        assert f"gatewaycore token create {path} --user NAME --operator" in served.errors
+        assert f"http://console.acme.example:{served.port}" in served.errors
+        secret = run("token", "create", str(path), "--user", "ada", "--operator", "--data-dir", str(data)).stdout.strip()
+        assert secret.startswith("gwc_")
+        for _ in range(4):
+            assert get(served, "/install.sh").status == 302
+            signing_in = get(served, "/sign-in", host="console.acme.example")
+            assert (signing_in.status, signing_in.headers["content-security-policy"][:18]) == (200, "default-src 'none'")
+        assert served.stop() == 0
+        assert "Traceback" not in served.errors
+    with Served(path, data) as served:
+        assert "sign in" not in served.errors
+        assert served.stop() == 0
+    # Its database is no reason to serve nothing; but whoever starts a server is told.
+    (data / "console.sqlite3").write_bytes(b"no database" * 1000)
+    refused = run("serve", str(path), "--data-dir", str(data), "--port", "0")
+    assert (refused.exit_code, "console.state: the state database cannot be used" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_badges_show_what_was_fetched_before(tmp_path: Path, workers: str) -> None:
     badges = "badges: {domains: [b.acme.example], packages: [cli], max-age-s: 1}\n"
     path, data = write(tmp_path / "gateway.yaml", CONFIG + badges), tmp_path / "data"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
 import ssl
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from rich.text import Text
 from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, check_outside, read_config
-from gatewaycore.errors import GatewayError
+from gatewaycore.errors import GatewayError, MissingExtraError
 from gatewaycore.router import Router
 from gatewaycore.service import rosters
 
@@ -71,13 +73,30 @@ def serve(
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
     _check_tls(settings)
+    nobody = _check_console(config, settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     listener = _listen(host, port)
-    _banner(settings, config, router, listener.getsockname()[1])
+    _banner(settings, config, router, listener.getsockname()[1], nobody=nobody)
     # A million compiled rules would otherwise stay in the parent of workers that have their own.
     del config, router
     with listener:
         _run(settings, listener)
+
+
+def _check_console(config: Config, settings: _Settings) -> bool:
+    """Find out whether the console can be served; tell whether there is nobody yet who could sign in.
+
+    Raises:
+        ConfigError: it cannot: an extra is not installed, or its database cannot be used.
+    """
+    if config.console is None:
+        return False
+    from gatewaycore.following import open_access
+
+    if importlib.util.find_spec("litestar") is None:
+        raise MissingExtraError.of(f"{settings.file}: console", "console")
+    with closing(open_access(config, settings.data_dir.absolute())) as access:
+        return access.people.is_empty()
 
 
 def _check_tls(settings: _Settings) -> None:
@@ -113,7 +132,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _banner(settings: _Settings, config: Config, router: Router, port: int) -> None:
+def _banner(settings: _Settings, config: Config, router: Router, port: int, *, nobody: bool) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     domains = list(router.domains)
     named = ", ".join(domains[:_NAMED_DOMAINS]) or "none"
@@ -126,6 +145,12 @@ def _banner(settings: _Settings, config: Config, router: Router, port: int) -> N
         "rules": count(router.count, "route") + f" of {count(len(config.packages), 'package')}",
         "journal": str((settings.data_dir / "journal").absolute()),
     }
+    if config.console is not None:
+        lines["console"] = f"{'https' if settings.tls_cert else 'http'}://{config.console.domain}:{port}"
+    if nobody:
+        lines["sign in"] = f"gatewaycore token create {settings.file} --user NAME --operator"
+    # The last line: whoever starts a server waits for it.
+    lines["journal"] = lines.pop("journal")
     out = console(stderr=True)
     out.print(Text.assemble(("gatewaycore", "bold cyan"), words(f" {__version__}  {settings.file}")), soft_wrap=True)
     show_columns(out, [(Text(f"  {name}", "dim"), words(value, "bold" if name == "url" else "")) for name, value in lines.items()])
