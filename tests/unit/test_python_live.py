@@ -423,7 +423,8 @@ def test_html_as_old_indexes_write_it() -> None:
     <meta name="pypi:project-status" content="deprecated">
     <base href="../../packages/"><base href="/no/"></head><body><a href="https://acme.example/">home page</a> <a>x</a> <a name=top>x</a>
     <a href="{WHEEL}#md5=ABAB">rocket_skates-1.0-cp3..&gt;</a><br>
-    <a href='/x/rocket-skates-0.9%2Bacme.zip#egg=rocket-skates' data-yanked data-core-metadata="nonsense">old</a></body></html>"""
+    <a href='/x/rocket-skates-0.9%2Bacme.zip#egg=face-0.9' data-yanked data-core-metadata="nonsense">old</a>
+    <a href="rocket-skates-0.8.zip#egg=face&amp;md5={"a" * 32}">x</a></body></html>"""
     index = Index(page.encode(), "text/html")
     data = index.json()
     assert data["files"] == [
@@ -435,6 +436,7 @@ def test_html_as_old_indexes_write_it() -> None:
             "yanked": True,
             "core-metadata": False,
         },
+        {"filename": "rocket-skates-0.8.zip", "url": "rocket-skates-0.8.zip", "hashes": {"md5": "a" * 32}},
     ]
     assert (data["meta"], data["project-status"]) == ({"api-version": "1.0"}, {"status": "deprecated"})
     assert index.ask(WHEEL).location == f"https://pkgs.acme.example/packages/{WHEEL}"
