@@ -253,6 +253,15 @@ def test_so_does_one_that_never_gave_anything(index: Index, reason: Failure, sta
     assert index.page().status == 200
 
 
+@pytest.mark.parametrize(("ttl_s", "stale_s"), [(0, 10**15), (10**15, 10**15), (10**15, 0)])
+def test_for_ever_is_any_number_of_nines(ttl_s: int, stale_s: int) -> None:
+    index = Index(source=Source.parse(BASE, ttl_s=ttl_s, stale_s=stale_s))
+    index.page()
+    index.pass_(365 * 86_400)
+    index.answer = "connect"
+    assert (index.page().status, index.page().body) == (200, b"a-1.txt\nb-2.txt")
+
+
 def test_an_old_page_is_shown_no_more(index: Index) -> None:
     index.page()
     index.pass_(60 + 86_400)

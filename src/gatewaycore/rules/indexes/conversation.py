@@ -88,11 +88,12 @@ class Sought:
 
     def is_fresh(self, kept: Kept, now: datetime) -> bool:
         """Tell whether a page is believed without asking."""
-        return now < kept.checked_at + self.source.ttl
+        return now - kept.checked_at < self.source.ttl
 
     def may_be_shown(self, kept: Kept, now: datetime) -> bool:
         """Tell whether a page may be shown where its upstream fails (RFC 5861 §4)."""
-        return now < kept.checked_at + self.source.ttl + self.source.stale
+        # As a difference: what is added up for ever is no date.
+        return now - kept.checked_at - self.source.ttl < self.source.stale
 
 
 class PageConversation:
