@@ -210,6 +210,7 @@ class Service:
             return False
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.recorder, self.own_traffic = recorder, settings
+        gateway.inherit(self.gateway)
         self.gateway = gateway
         return True
 

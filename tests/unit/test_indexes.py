@@ -685,8 +685,8 @@ class Paths:
 LIST = index_pattern("list", ("/list",), Plain(), Paths())
 
 
-def part(project: str = "skates", package: str = "p", **more: Any) -> ProjectRoute:
-    return ProjectRoute(f"x/{project}", "pkgs.example", package, LIST, project, Source.parse(BASE), **more)
+def part(project: str = "skates", package: str = "p", domain: str = "pkgs.example", **more: Any) -> ProjectRoute:
+    return ProjectRoute(f"x/{project}", domain, package, LIST, project, Source.parse(BASE), **more)
 
 
 def ask(gateway: Gateway, path: str, method: str = "GET") -> Seen:
@@ -730,3 +730,15 @@ def test_a_part_by_itself_is_nothing() -> None:
     alone = part()
     match = Match(alone, {})
     assert (alone.decide(request, match), alone.observe(request, match)) == (Respond(404), None)
+
+
+def test_a_gateway_goes_on_with_the_pages_of_the_one_before() -> None:
+    before, after, other = (Gateway.compile([part(domain=domain)]) for domain in ("pkgs.example", "pkgs.example", "x.example"))
+    ask(before, "/list/skates")
+    after.inherit(before)
+    other.inherit(before)
+
+    def status(gateway: Gateway, host: str) -> int:
+        return simulate(gateway, "GET", f"https://{host}/list/skates", upstream=lambda _: (500, {}, b"")).status
+
+    assert (status(after, "pkgs.example"), status(other, "x.example")) == (200, 502)

@@ -170,6 +170,10 @@ class IndexRoute:
         """Iterate over the upstream of each project, with the package that it is of."""
         return ((part.package, part.source) for part, _ in self.projects.values())
 
+    def inherit(self, older: IndexRoute) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
+
     def forget(self) -> None:
         """Let go of the pages at hand."""
         self.shelf.clear()

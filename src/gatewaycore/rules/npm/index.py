@@ -173,6 +173,10 @@ class NpmRegistry:
         """Iterate over the upstream of each package and scope that is named, with what events call it."""
         return ((part.package or part.named, part.source) for part, _ in self.named.values())
 
+    def inherit(self, older: NpmRegistry) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
+
     def forget(self) -> None:
         """Let go of the pages at hand."""
         self.shelf.clear()

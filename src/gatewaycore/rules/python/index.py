@@ -211,6 +211,10 @@ class PythonIndex:
         """Iterate over the upstream of each project that has one, with the package that it is of."""
         return ((project.live.package, project.live.live.source) for project in self.projects.values() if project.live is not None)
 
+    def inherit(self, older: PythonIndex) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
+
     def forget(self) -> None:
         """Let go of the pages at hand."""
         self.shelf.clear()
