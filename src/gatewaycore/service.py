@@ -215,6 +215,7 @@ class Service:
         config.figures.inherit(self.figures)
         self.figures = config.figures
         self.config = config
+        gateway.inherit(self.gateway)
         self.gateway = gateway
 
     @property

@@ -24,6 +24,7 @@ from gatewaycore.request import Request
 from gatewaycore.segments import is_closed, segments
 from gatewaycore.service import Service, load, rosters
 from gatewaycore.sinks.lake import open_lake, place
+from gatewaycore.testing import simulate
 from tests.networks import replace, write_database
 from tests.worlds import WORLDS, Asked
 
@@ -270,6 +271,39 @@ def test_a_reload_changes_whose_traffic_is_own(served: tuple[Service, Path], tmp
     assert service.reload()
     ask(service, "/3")
     assert events(tmp_path / "data") == ["1", "3"]
+
+
+PAGES = {
+    "python": ("index", "/simple/skates/", b'{"meta":{"api-version":"1.0"},"name":"skates","files":[]}'),
+    "npm": ("registry", "/npm/skates", b'{"name":"skates","versions":{}}'),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_pages_at_hand_outlive_a_reload(kind: str, served: tuple[Service, Path]) -> None:
+    service, path = served
+    key, where, body = PAGES[kind]
+    media_type = "application/vnd.pypi.simple.v1+json" if kind == "python" else "application/json"
+    package = {"name": "skates", "type": kind, "domain": "pkgs.acme.example", key: "https://up.acme.example/x"}
+
+    def status(answer: int) -> int:
+        upstream = (answer, {"content-type": media_type}, body)
+        return simulate(service.gateway, "GET", f"https://pkgs.acme.example{where}", upstream=lambda _: upstream).status
+
+    def reload(*more: dict[str, Any], **settings: Any) -> None:
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "packages": [{**package, **settings}, *more]}))
+        assert service.reload()
+
+    reload()
+    assert status(500) == 502
+    # What was wrong may be what was mended.
+    reload()
+    assert (status(200), status(500)) == (200, 200)
+    reload({**package, "name": "boots"}, **{"ttl-s": 0, "stale-s": 900})
+    assert status(500) == 200
+    # What other settings let in is not what these would.
+    reload(**{"allow-private-backends": True})
+    assert status(500) == 502
 
 
 def test_own_traffic_is_left_out_from_the_start(tmp_path: Path) -> None:
