@@ -744,6 +744,7 @@ def test_serve_with_a_console_beside(tmp_path: Path, workers: str) -> None:
         assert "Traceback" not in served.errors
     with Served(path, data) as served:
         assert "sign in" not in served.errors
+        assert get(served, "/install.sh").status == 302
         assert served.stop() == 0
     # Its database is no reason to serve nothing; but whoever starts a server is told.
     (data / "console.sqlite3").write_bytes(b"no database" * 1000)
