@@ -747,6 +747,8 @@ def test_serve_with_a_console_beside(tmp_path: Path, workers: str) -> None:
         assert get(served, "/install.sh").status == 302
         assert served.stop() == 0
     # Its database is no reason to serve nothing; but whoever starts a server is told.
+    for file in data.glob("console.sqlite3*"):
+        file.unlink()
     (data / "console.sqlite3").write_bytes(b"no database" * 1000)
     refused = run("serve", str(path), "--data-dir", str(data), "--port", "0")
     assert (refused.exit_code, "console.state: the state database cannot be used" in refused.stderr) == (2, True)
