@@ -21,7 +21,7 @@ from gatewaycore_asgi.console import Anybody, Console
 from gatewaycore_asgi.console.app import POLICY
 from gatewaycore_asgi.console.asking import Asked, read_asked
 from gatewaycore_asgi.console.charts import spark_svg
-from gatewaycore_asgi.console.pages import local
+from gatewaycore_asgi.console.requests import local
 from gatewaycore_asgi.console.world import SHADES, country_name, shade_of, world
 from tests.consoles import NASTY, NOW, Browser, config, serving
 from tests.unit.test_cli import run, write
