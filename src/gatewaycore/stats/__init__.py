@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from gatewaycore.errors import MissingExtraError
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
 from gatewaycore.stats.periods import Period, complete_days, read_period, zone_of
-from gatewaycore.stats.questions import Filter, plain, read_dimension, read_only
+from gatewaycore.stats.questions import Filter, StoppedError, plain, read_dimension, read_only
 
 if TYPE_CHECKING:
     from gatewaycore.stats.statistics import Statistics
@@ -57,6 +57,7 @@ __all__ = [
     "Filter",
     "Period",
     "Source",
+    "StoppedError",
     "complete_days",
     "open_statistics",
     "plain",
