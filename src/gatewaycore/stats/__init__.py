@@ -31,6 +31,16 @@ Source = LakeStorage | PostgresStorage | ClickhouseStorage
 """Sinks that can be asked."""
 
 
+def check_installed() -> None:
+    """Find out whether the extra `stats` is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if find_spec("sqlalchemy") is None:
+        raise MissingExtraError.of("statistics", "stats")
+
+
 def open_statistics(source: Source | None, journal: Path, rollups: Path | None = None) -> Statistics:
     """Return what answers questions about the events of a store. Nothing is connected to before the first question.
 
@@ -42,8 +52,7 @@ def open_statistics(source: Source | None, journal: Path, rollups: Path | None =
     Raises:
         ConfigError: an extra is not installed.
     """
-    if find_spec("sqlalchemy") is None:
-        raise MissingExtraError.of("statistics", "stats")
+    check_installed()
     from gatewaycore.stats.lake import LakeStore
     from gatewaycore.stats.statistics import Statistics
     from gatewaycore.stats.stores import ClickhouseStore, PostgresStore
@@ -58,6 +67,7 @@ __all__ = [
     "Period",
     "Source",
     "StoppedError",
+    "check_installed",
     "complete_days",
     "open_statistics",
     "plain",
