@@ -337,6 +337,57 @@ def test_days_that_the_lake_no_longer_has_are_forgotten(rolled: tuple[LakeStorag
     assert counts_of(store, stats) == (3, "rolled")
 
 
+def test_an_answer_is_remembered_until_something_changes(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_MOST_ANSWERS", 2)
+
+    def count_of(package: str) -> int:
+        return stats.totals(MONTH, Filter(packages=(package,))).now.count
+
+    package = str(stats.breakdown(MONTH, "package").shares[0].value)
+    stats.refresh()
+    known = count_of(package)
+    assert known == 6
+    assert store._connection is not None
+    # Whoever asks again is not told of this, and whoever asks anew is.
+    store._connection.execute("DELETE FROM rollups.counted")
+    assert count_of(package) == known
+    assert stats.totals(MONTH).now.count == 0
+    # The last two are remembered.
+    assert (count_of(package), count_of("one"), count_of(package)) == (known, 0, known)
+    assert (count_of("one"), count_of("two"), count_of(package)) == (0, 0, 0)
+    write(lake, at_days(2))
+    stats.refresh()
+    assert count_of(package) == 2
+    store._connection.execute("DELETE FROM rollups.counted")
+    store.forget()
+    assert count_of(package) == 0
+
+
+def test_a_long_answer_is_not_remembered(rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_MOST_ROWS", 1)
+    stats.refresh()
+    assert sum(point.figures.count for point in stats.series(MONTH).points) == 6
+    assert store._connection is not None
+    store._connection.execute("DELETE FROM rollups.counted")
+    assert sum(point.figures.count for point in stats.series(MONTH).points) == 0
+
+
+def test_more_callers_than_memory_has_bits_for_are_counted_all_the_same(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, stats = rolled
+    stats.refresh()
+    found = stats.totals(MONTH), stats.series(MONTH), stats.breakdown(MONTH, "platform")
+    assert found[0].now.sources == 6
+    monkeypatch.setattr(queries, "_MOST_BITS", 3)
+    store.forget()
+    assert (stats.totals(MONTH), stats.series(MONTH), stats.breakdown(MONTH, "platform")) == found
+
+
 def text_of(path: Path) -> bytes:
     return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
 

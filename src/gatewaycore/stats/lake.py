@@ -44,6 +44,8 @@ _AGAIN_S = 0.05
 _STOP_S = 8.0
 _LINE_BYTES = 16 * 1024 * 1024
 _TRIES = 3
+# Answers that are kept until the lake or the journal has changed, and how long one may be.
+_MOST_ANSWERS, _MOST_ROWS = 256, 10_000
 # Days that are read out of the lake for the sake of questions, where rollups do not have them as they are now.
 _LIVE_DAYS = 3
 # Days that are read in one go, while questions wait.
@@ -88,6 +90,7 @@ class LakeStore:
         self._rollups: Rollups | None = None
         self._rolled: Relation | None = None
         self._looked_at = 0.0
+        self._answers: dict[tuple[Any, ...], Rows] = {}
         self._is_stopped = False
         table = sa.table("known", *event_columns(), sa.column(DAY, sa.Date()))
         plain = relation(table)
@@ -109,7 +112,22 @@ class LakeStore:
     def _answer(self, connection: DuckDBPyConnection, build: Callable[[Relation], Query], columns: Collection[str]) -> Rows:
         query = build(self._rolled if self._rolled is not None and set(ROLLED) >= set(columns) else self._events)
         found = query.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
-        return connection.execute(str(found), [found.params[name] for name in found.positiontup or ()]).fetchall()
+        key = (str(found), *(found.params[name] for name in found.positiontup or ()))
+        rows = self._answers.pop(key, None)
+        if rows is None:
+            rows = connection.execute(key[0], key[1:]).fetchall()
+            if len(rows) > _MOST_ROWS:
+                return rows
+        # The last to be asked is the last to be forgotten.
+        self._answers[key] = rows
+        if len(self._answers) > _MOST_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        return rows
+
+    def forget(self) -> None:
+        """Forget answers, which are kept until the lake or the journal has changed: the next questions are asked for themselves."""
+        with self._lock:
+            self._answers.clear()
 
     def refresh(self) -> None:
         """Read into the rollups what has changed in the lake, a few days at a time, so that questions are answered meanwhile.
@@ -151,7 +169,8 @@ class LakeStore:
             self._rollups.read({day: files.get(day, ()) for day in stale[:_DAYS_AT_ONCE]})
         if len(stale) <= _DAYS_AT_ONCE:
             self._rollups.tidy()
-            self._show()
+            if stale or self._rolled is None:
+                self._show()
         return len(stale) > _DAYS_AT_ONCE
 
     def _trying(self, act: Callable[[DuckDBPyConnection], T]) -> T:
@@ -238,6 +257,7 @@ class LakeStore:
 
     def _show(self) -> None:
         """Let questions go to the rollups, unless there are more days to be read anew than should be read for a question."""
+        self._answers.clear()
         self._rolled = None
         if self._rollups is not None and self._state is not None:
             stale = self._rollups.stale(days_of(list(self._state.files)))
@@ -248,6 +268,7 @@ class LakeStore:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._state = self._rollups = self._rolled = None
+        self._answers.clear()
 
     def close(self) -> None:
         """Close the files."""
