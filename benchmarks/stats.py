@@ -1,6 +1,7 @@
 """Statistics: what each panel of a dashboard costs over ten million events, with what is remembered of answers and without.
 
-The events are made once. With ``GATEWAYCORE_BENCH_LAKE`` naming a folder they are kept there for the next time.
+``--full`` asks ten million, and one million or a hundred thousand without. They are made once: with ``GATEWAYCORE_BENCH_LAKE`` naming a
+folder they are kept there for the next time.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def run(effort: Effort) -> Iterator[Figure]:
     """Yield the figures."""
     scene = Scene({"quick": 100_000, "default": 1_000_000, "full": 10_000_000}[effort])
     kept = os.environ.get(FOLDER)
-    folder = Path(kept) if kept else Path(tempfile.mkdtemp(prefix="gatewaycore-bench-"))
+    folder = Path(kept) / str(scene.events) if kept else Path(tempfile.mkdtemp(prefix="gatewaycore-bench-"))
     try:
         if not (folder / "lake").exists():
             folder.mkdir(parents=True, exist_ok=True)

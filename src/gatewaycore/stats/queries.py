@@ -237,32 +237,20 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
     value = _dimension(events, by, asked.confidence)
     counted = _counted(events, asked, period, period.before, key=_is_now(events, period), value=value)
     is_now = counted.c.key == 1
-    columns = [
-        counted.c.value.label("value"),
-        sa.func.sum(sa.case((is_now, counted.c.n), else_=0)).label("n"),
-        sa.func.sum(sa.case((is_now, 0), else_=counted.c.n)).label("before"),
-    ]
-    in_two_steps = limit is not None and events.numbers > 0
-    if not in_two_steps:
-        columns.append(Distinct(sa.case((is_now, counted.c.source), else_=sa.null())).label("sources"))
-    each = sa.select(*columns).group_by(counted.c.value).subquery("each_value")
+    each = (
+        sa.select(
+            counted.c.value.label("value"),
+            sa.func.sum(sa.case((is_now, counted.c.n), else_=0)).label("n"),
+            # How many values there are is not known: by a bit for each caller, they might need more memory than there is.
+            Distinct(sa.case((is_now, counted.c.source), else_=sa.null())).label("sources"),
+            sa.func.sum(sa.case((is_now, 0), else_=counted.c.n)).label("before"),
+        )
+        .group_by(counted.c.value)
+        .subquery("each_value")
+    )
     number, total = sa.func.count().over().label("number"), sa.func.sum(each.c.n).over().label("total")
-    order = each.c.n.desc(), Bytewise(each.c.value)
-    if not in_two_steps:
-        query = sa.select(each.c.value, each.c.n, each.c.sources, each.c.before, number, total)
-        return query.where(each.c.n > 0).order_by(*order).limit(limit)
-    top = sa.select(each.c.value, each.c.n, each.c.before, number, total).where(each.c.n > 0).order_by(*order).limit(limit).subquery("top")
-    sources = _sources_of(events, asked, period, value, top, limit or 0)
-    query = sa.select(top.c.value, top.c.n, sources.c.sources, top.c.before, top.c.number, top.c.total)
-    return query.join(sources, sources.c.value == top.c.value).order_by(top.c.n.desc(), Bytewise(top.c.value))
-
-
-def _sources_of(events: Relation, asked: Filter, period: Period, value: Column, top: Subquery, limit: int) -> Subquery:
-    """Return the sources of some values, of which there may be many: to tell callers apart takes longer than to count."""
-    counted = _counted(events, asked, period, None, value=value)
-    columns = counted.c.value.label("value"), _exactly(events, limit)(counted.c.source).label("sources")
-    shown = counted.c.value.in_(sa.select(top.c.value))
-    return sa.select(*columns).where(shown).group_by(counted.c.value).subquery("sources_of")
+    query = sa.select(each.c.value, each.c.n, each.c.sources, each.c.before, number, total).where(each.c.n > 0)
+    return query.order_by(each.c.n.desc(), Bytewise(each.c.value)).limit(limit)
 
 
 def each_package(events: Relation, asked: Filter, period: Period, uniques: Iterable[str]) -> Query:
