@@ -350,6 +350,8 @@ def test_an_answer_is_remembered_until_something_changes(
     stats.refresh()
     known = count_of(package)
     assert known == 6
+    # There is nothing to be read: what is known stays.
+    stats.refresh()
     assert store._connection is not None
     # Whoever asks again is not told of this, and whoever asks anew is.
     store._connection.execute("DELETE FROM rollups.counted")
@@ -555,6 +557,17 @@ def test_who_does_not_get_the_file_asks_the_lake(rolled: tuple[LakeStorage, Lake
     other.refresh()
     assert counts_of(other, Statistics(other)) == (6, "known")
     other.close()
+
+
+def test_what_cannot_be_cut_short_is_not_waited_for(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_STOP_S", 0)
+    with store._lock:
+        stats.stop()
+    with pytest.raises(StoppedError):
+        stats.refresh()
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------------
