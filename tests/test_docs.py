@@ -477,7 +477,7 @@ def plain(text: str) -> str:
 
 
 def runs(block: Block) -> bool:
-    return re.search(r"(^\$ |\| )gatewaycore (?!serve|ship|token new)", block.text, re.MULTILINE) is not None
+    return re.search(r"(^\$ |\| )gatewaycore (?!serve|demo|ship|token new)", block.text, re.MULTILINE) is not None
 
 
 @each([block for block in blocks("console", "") if runs(block)])

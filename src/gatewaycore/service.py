@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from gatewaycore.badge_numbers import StillAskingError
+from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
@@ -30,6 +30,7 @@ from gatewaycore.shipper import Shipper
 from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
+from gatewaycore.stats import StoppedError
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
@@ -267,6 +268,8 @@ class Service:
                 failing = False
             except StillAskingError:
                 pause_s = min(_SOON_S, _HOUSE_S)
+            except StoppedError:
+                return
             except Exception as error:  # noqa: BLE001 - another's code, asked again in a minute; its type is logged, once until it is well
                 # Our own errors say what to do, and hold no address.
                 told = error if isinstance(error, GatewayError) else type(error).__name__
@@ -279,6 +282,9 @@ class Service:
     def close(self) -> None:
         """Ship what is left, and close files. Nothing that was answered is lost: it is in the journal already."""
         self._stop.set()
+        if isinstance(self.numbers, StoreNumbers):
+            # A lake of years is read for minutes.
+            self.numbers.stop()
         for thread in self._threads:
             thread.join(timeout=10)
         self._threads.clear()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from gatewaycore.request import Request
 from gatewaycore.segments import is_closed, segments
 from gatewaycore.service import Service, load, rosters
 from gatewaycore.sinks.lake import open_lake, place
+from gatewaycore.stats.rollups import Rollups
 from gatewaycore.testing import simulate
 from tests.networks import replace, write_database
 from tests.worlds import WORLDS, Asked
@@ -582,6 +584,24 @@ def test_a_process_that_waits_for_another_looks_again_soon(tmp_path: Path, monke
         assert badge(service) == "downloads: not counted yet"
         asks.let_go()
         assert wait_for(lambda: badge(service) == "downloads: 0")
+
+
+def test_a_long_question_ends_with_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    begun = threading.Event()
+
+    def for_ever(rollups: Rollups, _: object) -> list[date]:
+        begun.set()
+        rollups._connection.execute("SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range * b.range = 7")
+        raise AssertionError("it is cut short")
+
+    monkeypatch.setattr(Rollups, "stale", for_ever)
+    settings = {**with_badges(tmp_path, "cli"), "sinks": [{"type": "lake", "path": str(tmp_path / "lake")}]}
+    with Service.open(read_config(settings), tmp_path) as service:
+        assert begun.wait(60)
+        (asks,) = [thread for thread in threading.enumerate() if thread.name == "gatewaycore-badges"]
+        assert badge(service) == "downloads: not counted yet"
+    assert not asks.is_alive()
+    assert "numbers of badges" not in caplog.text
 
 
 def test_an_outage_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,16 +36,18 @@ _UNUSABLE = 2
 """The status when something cannot be used; see `gatewaycore.cli`."""
 
 
-@frozen
-class _Settings:
+@frozen(kw_only=True)
+class ServeSettings:
+    """What is served, and where: the options of ``gatewaycore serve``."""
+
     file: Path
     host: str
     port: int
-    workers: int
-    tls_cert: Path | None
-    tls_key: Path | None
     data_dir: Path
-    log_level: str
+    workers: int = 1
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    log_level: str = "info"
 
 
 @click.command()
@@ -69,21 +71,30 @@ def serve(
     router = config.compile().router
     # Here, where it can be told in a few lines, and not once for each worker.
     check_outside(config, data_dir)
-    settings = _Settings(file, host, port, workers, tls_cert, tls_key, data_dir or Path(config.gateway.data_dir), log_level)
+    settings = ServeSettings(
+        file=file,
+        host=host,
+        port=port,
+        data_dir=data_dir or Path(config.gateway.data_dir),
+        workers=workers,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        log_level=log_level,
+    )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
     _check_tls(settings)
     nobody = _check_console(config, settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     _banner(settings, config, router, listener.getsockname()[1], nobody=nobody)
     # A million compiled rules would otherwise stay in the parent of workers that have their own.
     del config, router
     with listener:
-        _run(settings, listener)
+        run(settings, listener)
 
 
-def _check_console(config: Config, settings: _Settings) -> bool:
+def _check_console(config: Config, settings: ServeSettings) -> bool:
     """Find out whether the console can be served; tell whether there is nobody yet who could sign in.
 
     Raises:
@@ -99,7 +110,7 @@ def _check_console(config: Config, settings: _Settings) -> bool:
         return access.people.is_empty()
 
 
-def _check_tls(settings: _Settings) -> None:
+def _check_tls(settings: ServeSettings) -> None:
     if settings.tls_cert is None:
         return
     for path in (settings.tls_cert, settings.tls_key):
@@ -112,7 +123,7 @@ def _check_tls(settings: _Settings) -> None:
         raise GatewayError(f"{settings.tls_cert}: no certificate with its private key, unencrypted, in PEM ({reason})") from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket: here, where a port that is taken can still be told in one line, and so that no worker races for it.
 
     Raises:
@@ -132,7 +143,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _banner(settings: _Settings, config: Config, router: Router, port: int, *, nobody: bool) -> None:
+def _banner(settings: ServeSettings, config: Config, router: Router, port: int, *, nobody: bool) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     domains = list(router.domains)
     named = ", ".join(domains[:_NAMED_DOMAINS]) or "none"
@@ -156,7 +167,17 @@ def _banner(settings: _Settings, config: Config, router: Router, port: int, *, n
     show_columns(out, [(Text(f"  {name}", "dim"), words(value, "bold" if name == "url" else "")) for name, value in lines.items()])
 
 
-def _run(settings: _Settings, listener: socket.socket) -> None:
+def run(settings: ServeSettings, listener: socket.socket) -> None:
+    """Serve until somebody ends it.
+
+    Args:
+        settings: what to serve.
+        listener: where; see `listen`.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; everything is answered and closed.
+        click.exceptions.Exit: it could not be started.
+    """
     import uvicorn
 
     from gatewaycore.cli import serving
@@ -184,7 +205,7 @@ def _run(settings: _Settings, listener: socket.socket) -> None:
         _supervise(config, listener)
         return
     # uvicorn raises the signal that ended it again when everything is answered and closed: that is the end, and a good one.
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     try:
         with serving.patient():
             uvicorn.Server(config).run([listener])
@@ -195,7 +216,8 @@ def _run(settings: _Settings, listener: socket.socket) -> None:
         raise click.exceptions.Exit(_UNUSABLE) from error
 
 
-def _end(_: int, __: FrameType | None) -> None:
+def end(_: int, __: FrameType | None) -> None:
+    """End the process, and well: what SIGTERM does."""
     sys.exit(0)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.stats import policy
 from gatewaycore.stats.periods import Period, Unit
 from gatewaycore.stats.policy import Measure
@@ -56,6 +56,10 @@ def read_only(pairs: Iterable[str], option: str = "--only") -> tuple[tuple[str, 
             raise ConfigError([Problem(option, f"{pair[:80]!r} is no pair", "write country=DE, or variables.channel=beta")])
         found.append((read_dimension(name, option), value))
     return tuple(found)
+
+
+class StoppedError(GatewayError):
+    """Who asks has told a store to stop: there is no answer, and no trouble either."""
 
 
 @frozen(kw_only=True)

@@ -145,6 +145,10 @@ class Statistics:
         """Read into rollups what the lake has that is not there; may take long, and questions are answered meanwhile."""
         self._store.refresh()
 
+    def stop(self) -> None:
+        """End what another thread asks or reads, within moments where the lake is asked: it raises `gatewaycore.stats.StoppedError`."""
+        self._store.stop()
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()
