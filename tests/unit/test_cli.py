@@ -751,7 +751,7 @@ def test_serve_with_a_console_beside(tmp_path: Path, workers: str) -> None:
         file.unlink()
     (data / "console.sqlite3").write_bytes(b"no database" * 1000)
     refused = run("serve", str(path), "--data-dir", str(data), "--port", "0")
-    assert (refused.exit_code, "console.state: the state database cannot be used" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "the state database cannot be used" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -134,6 +134,8 @@ def test_it_is_served_and_kept_where_it_is_told_to(tmp_path: Path) -> None:
         assert "a year, 1,500 events, in " in told
         assert str(folder / "gateway.yaml") in told
         assert get(port, "get.acme.localhost", "/install.sh")[0] == 302
+        assert re.search(r"sign in +gwc_\S{43}\n", told)
+        assert get(port, "console.acme.localhost", "/sign-in")[0] == 200
         badge = "/installs-badge/acme/rocket-skates"
         counted = re.compile(r'aria-label="downloads: \d+"')
         assert wait_for(lambda: bool(counted.search(get(port, "badges.acme.localhost", badge)[1])))

@@ -6,10 +6,11 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -17,15 +18,20 @@ from rich.text import Text
 
 from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, show_columns, words
-from gatewaycore.cli.serve import ServeSettings, end, listen, run
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.cli.serve import ServeSettings, console_is_installed, end, listen, run
+from gatewaycore.config import read_config
+from gatewaycore.errors import ConfigError, MissingExtraError, Problem
 from gatewaycore.sinks import LakeStorage
 from gatewaycore.stats import check_installed
 from gatewaycore.synthetic import Year
 from gatewaycore.synthetic.acme import CONFIG
 
+if TYPE_CHECKING:
+    from gatewaycore.access import Role
+
 _HOST = "127.0.0.1"
 _FILE, _DATA = "gateway.yaml", "data"
+_ROLES: Final[Mapping[str, Role]] = {"ada": "owner", "grace": "admin", "linus": "member"}
 _AT_ONCE = 40_000
 """Events that are committed to the lake together: few enough that the bar moves, enough that days have few files."""
 
@@ -42,12 +48,14 @@ def demo(events: int, port: int, data_dir: Path | None) -> None:
     The events are made up, and the same each time. It listens on this machine only; Ctrl-C ends it.
     """
     check_installed()
+    if not console_is_installed():
+        raise MissingExtraError.of("demo", "console")
     # From here on: what is in a temporary folder goes with it.
     signal.signal(signal.SIGTERM, end)
     with listen(_HOST, port) as listener, _folder(data_dir) as folder:
         actual: int = listener.getsockname()[1]
         told = _fill(folder, events, actual)
-        _banner(folder, actual, told, is_kept=data_dir is not None)
+        _banner(folder, actual, told, _let_in(folder), is_kept=data_dir is not None)
         # What ends it is what it waits for.
         with suppress(KeyboardInterrupt):
             run(ServeSettings(file=folder / _FILE, host=_HOST, port=actual, data_dir=folder / _DATA, log_level="warning"), listener)
@@ -102,9 +110,22 @@ def _write(year: Year, lake: LakeStorage) -> None:
     sink.close()
 
 
-def _banner(folder: Path, port: int, told: str, is_kept: bool) -> None:
+def _let_in(folder: Path) -> str:
+    """Return a token for the console, good for a day, of somebody who may do everything; others have less to say."""
+    from gatewaycore.following import open_access
+
+    with closing(open_access(read_config(folder / _FILE), folder / _DATA)) as access:
+        people = {name: access.people.find_user(name) or access.people.create_user(name, is_operator=name == "ada") for name in _ROLES}
+        for name, role in _ROLES.items():
+            access.groups.set_role("acme", name, role, None)
+        return access.people.create_token(people["ada"], "demo", ["admin"], datetime.now(UTC) + timedelta(days=1))[1]
+
+
+def _banner(folder: Path, port: int, told: str, token: str, is_kept: bool) -> None:
     """Say what there is to open, one line for each part."""
     shown = {
+        "console": f"http://console.acme.localhost:{port}",
+        "sign in": token,
         "badge": f"http://badges.acme.localhost:{port}/installs-badge/acme/rocket-skates?logo=docker",
         "chart": f"http://badges.acme.localhost:{port}/downloads-chart/acme/rocket-skates?period=year",
         "fetch": f"curl -i http://get.acme.localhost:{port}/install.sh",
@@ -114,5 +135,5 @@ def _banner(folder: Path, port: int, told: str, is_kept: bool) -> None:
     }
     out = console(stderr=True)
     out.print(Text.assemble(("gatewaycore", "bold cyan"), words(f" {__version__}  {told}")), soft_wrap=True)
-    rows = [(Text(f"  {name}", "dim"), words(value, "bold" if name == "badge" else "")) for name, value in shown.items()]
+    rows = [(Text(f"  {name}", "dim"), words(value, "bold" if name in ("console", "sign in") else "")) for name, value in shown.items()]
     show_columns(out, rows)

@@ -94,6 +94,13 @@ def serve(
         run(settings, listener)
 
 
+def console_is_installed() -> bool:
+    """Tell whether the extra is there that the console needs."""
+    return all(
+        importlib.util.find_spec(name) is not None for name in ("litestar", "jinja2", "altair", "vl_convert", "sqlalchemy", "alembic")
+    )
+
+
 def _check_console(config: Config, settings: ServeSettings) -> bool:
     """Find out whether the console can be served; tell whether there is nobody yet who could sign in.
 
@@ -102,10 +109,10 @@ def _check_console(config: Config, settings: ServeSettings) -> bool:
     """
     if config.console is None:
         return False
+    if not console_is_installed():
+        raise MissingExtraError.of(f"{settings.file}: console", "console")
     from gatewaycore.following import open_access
 
-    if importlib.util.find_spec("litestar") is None:
-        raise MissingExtraError.of(f"{settings.file}: console", "console")
     with closing(open_access(config, settings.data_dir.absolute())) as access:
         return access.people.is_empty()
 

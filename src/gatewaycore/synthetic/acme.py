@@ -70,6 +70,10 @@ badges:
     - "@acme/rocket-skates"
     - docs
     - "acme/*"
+
+console:
+  domain: console.acme.localhost
+  organisation: acme
 """
 """Of the gateway; what stands in braces is filled in."""
 

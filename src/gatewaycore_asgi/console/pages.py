@@ -178,7 +178,9 @@ class Pages:
 
     def _moment(self, asked: Asked, packages: Iterable[str]) -> Any:
         first = self._console.statistics().first_event(tuple(packages)) if asked.period == "all" else None
-        return asked.moment(self._console.now(), first)
+        # The end of these ten seconds: what is asked again within them is the same question, whose answer is remembered.
+        now = self._console.now()
+        return asked.moment(now.replace(second=now.second // 10 * 10 + 9, microsecond=999_999), first)
 
     def _sheet(self, asked: Asked, packages: Sequence[str] = (), also: Iterable[tuple[str, str]] = (), package: str | None = None) -> Sheet:
         return Sheet(self._console.statistics(), asked, self._moment(asked, packages), packages, also, package)
