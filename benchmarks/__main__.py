@@ -31,8 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.only is None or name in chosen.only:
             with status.status(f"measuring {name}…"):
                 figures.extend(alone(name, chosen.effort))
-    if chosen.only is None:
-        figures.extend(report.LATER)
     report.show(figures)
     if chosen.out is not None:
         chosen.out.write_text(report.markdown(figures))

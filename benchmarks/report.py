@@ -14,9 +14,6 @@ from rich.text import Text
 
 from benchmarks.room import Figure, shown
 
-LATER = (Figure("later", "a dashboard panel over 10 million events", None, budget="200 ms", note="later"),)
-"""Budgets of what is not there yet."""
-
 _BAR, _LEFT, _ROW = 320, 470, 26
 
 
@@ -35,7 +32,7 @@ def spread(figure: Figure) -> str:
 
 def verdict(figure: Figure) -> str:
     """Return one word: whether a budget holds."""
-    return "later" if figure.group == "later" else "" if figure.met is None else "met" if figure.met else "not met"
+    return "" if figure.met is None else "met" if figure.met else "not met"
 
 
 def table(figures: Sequence[Figure]) -> Table:
@@ -43,11 +40,11 @@ def table(figures: Sequence[Figure]) -> Table:
     made = Table(title=f"gatewaycore: measured, beside its budgets ({machine()})", title_justify="left")
     for name in ("", "what", "measured", "spread", "budget", ""):
         made.add_column(name, justify="right" if name in ("measured", "spread") else "left", no_wrap=name == "measured")
-    colours = {"met": "green", "not met": "bold red", "later": "dim"}
+    colours = {"met": "green", "not met": "bold red"}
     for number, figure in enumerate(figures):
         word = verdict(figure)
         what = Text(figure.what)
-        if figure.note and figure.group != "later":
+        if figure.note:
             what.append(f"\n{figure.note}", "dim")
         begins = not number or figures[number - 1].group != figure.group
         if begins and number:

@@ -12,9 +12,8 @@ from typing import Any, Self
 
 import httpx
 
-from gatewaycore import load
 from gatewaycore.access import Access, Kind, Principal, Scope
-from gatewaycore.errors import ConfigError
+from gatewaycore.following import Follower
 from gatewaycore.service import Service
 from gatewaycore.sinks import LakeStorage
 from gatewaycore_asgi.console.api import Api, Quota
@@ -49,9 +48,10 @@ class Office:
         path.write_text(CONFIG.replace("collections:\n", f"{more.strip(chr(10))}\ncollections:\n"))
         self.service = Service.from_file(path, folder / "data")
         self.access = Access(state or folder / "console.sqlite3", "acme")
-        self.access.holdings.adopt([("package", "cli"), ("package", "docs"), ("package", "acme/rocket-skates"), ("collection", COLLECTION)])
+        self.follower = Follower(self.service, self.access)
+        self.follower.look()
         self.changes: list[list[tuple[Kind, Mapping[str, Any]]]] = []
-        self.api = Api(self.service, self.access, self.check, self.changed, **{"quota": Quota(requests=1_000_000), **arguments})
+        self.api = Api(self.service, self.access, self.follower.check, self.changed, **{"quota": Quota(requests=1_000_000), **arguments})
         self._runner = asyncio.Runner()
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(self.api), base_url="http://console.example")
         self.secrets: dict[str, str] = {}
@@ -64,24 +64,15 @@ class Office:
         self.access.groups.remove("acme", "nils", self.operator)
         self.join("zoe")
         self.access.groups.set_role("zebra", "zoe", "owner", None)
-        self.access.domains.create("get.zebra.example", "zebra", self.operator)
-        self.access.domains.note_state("get.zebra.example", "verified")
+        self.prove("get.zebra.example", "zebra")
 
-    @staticmethod
-    def check(definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
-        """Find out whether definitions can be served."""
-        sections: dict[str, list[Any]] = {"packages": [], "collections": []}
-        for kind, definition in definitions:
-            sections[f"{kind}s"].append(definition)
-        try:
-            load(sections)
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise AssertionError(f"the configuration raises {error!r}") from error
+    def prove(self, name: str, organisation: str) -> None:
+        """Have a domain that is an organisation's, as its records say."""
+        self.access.domains.note_state(self.access.domains.create(name, organisation, self.operator), "verified")
 
     def changed(self) -> None:
-        """Note what is to be served."""
+        """Serve what there is now, and note it."""
+        self.follower.look()
         self.changes.append(self.access.holdings.definitions()[1])
 
     def join(self, name: str, *, operator: bool = False) -> Principal:

@@ -44,7 +44,7 @@ from gatewaycore.badges import CHARTS, PERIODS, STYLES, BadgeSettings
 from gatewaycore.badges.options import PARAMETERS
 from gatewaycore.badges.routes import FORMS
 from gatewaycore.cli.commands import commands
-from gatewaycore.config import DomainDefaults, GatewaySettings
+from gatewaycore.config import ConsoleSettings, DomainDefaults, GatewaySettings
 from gatewaycore.config.sections import SECTIONS
 from gatewaycore.enrich import ENRICHMENTS, company
 from gatewaycore.enrich.agent import Agent, Reason
@@ -86,6 +86,7 @@ SETTINGS: Mapping[str, type] = {
         SharedSalts,
         OwnHeader,
         BadgeSettings,
+        ConsoleSettings,
         Limits,
         *RULES.values(),
         RouteSettings,
@@ -476,7 +477,7 @@ def plain(text: str) -> str:
 
 
 def runs(block: Block) -> bool:
-    return re.search(r"(^\$ |\| )gatewaycore (?!serve|ship|token new)", block.text, re.MULTILINE) is not None
+    return re.search(r"(^\$ |\| )gatewaycore (?!serve|demo|ship|token new)", block.text, re.MULTILINE) is not None
 
 
 @each([block for block in blocks("console", "") if runs(block)])

@@ -21,7 +21,7 @@ from gatewaycore.badges import Period
 from gatewaycore.badges.figures import DAYS, Metric
 from gatewaycore.errors import GatewayError
 from gatewaycore.locks import Lock
-from gatewaycore.stats import complete_days, read_period, zone_of
+from gatewaycore.stats import StoppedError, complete_days, read_period, zone_of
 from gatewaycore.stats.policy import VERSION
 
 if TYPE_CHECKING:
@@ -73,6 +73,15 @@ class StoreNumbers:
         self._now = now
         self._lock = Lock(folder / "lock")
         self._failing = False
+        self._stats: Statistics | None = None
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """End a question that is being asked, from another thread; none is asked later."""
+        self._is_stopped = True
+        stats = self._stats
+        if stats is not None:
+            stats.stop()
 
     def downloads(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
         """Return how often each was downloaded, pulled or viewed.
@@ -122,7 +131,7 @@ class StoreNumbers:
                 self._failing = False
                 return found
         except GatewayError as error:
-            if old is None:
+            if old is None or self._is_stopped:
                 raise
             if not self._failing:
                 _log.error("the numbers of badges cannot be asked for, and the old ones stay: %s", error)
@@ -152,9 +161,21 @@ class StoreNumbers:
                 file.write(msgspec.json.encode(found))
             draft.replace(path)
 
+    @contextmanager
+    def _asking(self) -> Iterator[Statistics]:
+        with closing(self._opened()) as stats:
+            self._stats = stats
+            try:
+                # Not before others can reach it: `stop` says so first, and looks for it then.
+                if self._is_stopped:
+                    raise StoppedError("the numbers of badges are no longer asked for")
+                yield stats
+            finally:
+                self._stats = None
+
     def _ask(self, metric: Metric, period: Period) -> _Found:
         now = self._now()
-        with closing(self._opened()) as stats:
+        with self._asking() as stats:
             stats.refresh()
             figures: dict[str, int | list[int]] = {}
             when = read_period("all", now, _UTC, stats.first_event()) if period == "all" else complete_days(DAYS[period], now, _UTC)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -42,15 +43,22 @@ class ForbiddenAddressError(httpcore.ConnectError):
     """A host has no address that may be connected to."""
 
 
-class Deadline:
-    """When all that a client does for a request is to be over. A timeout is for one step, and a server may take any number of them."""
+class Deadline(threading.local):
+    """When all that a client does for a request is to be over. A timeout is for one step, and a server may take any number of them.
+
+    Each thread has its own, so that threads may share a client.
+    """
 
     def __init__(self) -> None:
         self._ends_at = math.inf
 
     def begin(self, seconds: float) -> None:
-        """Let everything from now on be over in so many seconds; before each request, of which there is one at a time."""
+        """Let everything that this thread does from now on be over in so many seconds; before each request, one at a time."""
         self._ends_at = time.monotonic() + seconds
+
+    def end(self) -> None:
+        """Let it take as long as it likes."""
+        self._ends_at = math.inf
 
     def cut(self, timeout: float | None, over: type[Exception]) -> float:
         """Return how long the next step may take, of which somebody else thinks that it may take `timeout`.
@@ -74,7 +82,7 @@ def open_client(*, private: bool, deadline: Deadline | None = None) -> httpx.Cli
 
     Args:
         private: whether addresses of private networks and of this machine are permitted.
-        deadline: holds for whole requests, of a client that nobody shares.
+        deadline: holds for whole requests.
     """
     transport = httpx.HTTPTransport(trust_env=False, verify=_tls())
     # The one thing that httpx does not hand down: it makes its pool itself. A test holds that the guard is where it should be.

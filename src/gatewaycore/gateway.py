@@ -116,6 +116,14 @@ class Gateway:
                 seen.add(mark)
         return Outcome(request, decision, match, settled)
 
+    def inherit(self, older: Gateway) -> None:
+        """Go on with what routes of the gateway before this one have at hand: rules are read again in an outage, too."""
+        before = {(type(route), route.label): route for route in older.router.apis()}
+        for route in self.router.apis():
+            inherit, past = getattr(route, "inherit", None), before.get((type(route), route.label))
+            if inherit is not None and past is not None:
+                inherit(past)
+
     def forget(self) -> None:
         """Decide the next request as if it were the first: let go of the answers that are kept, and of what routes have learned."""
         self._kept.clear()

@@ -46,13 +46,14 @@ def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> So
     return JournalSource(data / "journal", seen)
 
 
-def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statistics:
+def statistics_of(config: Config, data: Path, sink: str | None = None, rollups: Path | None = None) -> Statistics:
     """Return what answers questions about the events of a gateway: its lake, else another sink that can be asked, else the journal.
 
     Args:
         config: of the gateway.
         data: the data-dir.
         sink: the name of the sink to ask, as `journal stat` tells it.
+        rollups: a file for what is read out of a lake; see `open_statistics`.
 
     Raises:
         ConfigError: an extra is not installed, or the sink is none that can be asked.
@@ -61,7 +62,7 @@ def statistics_of(config: Config, data: Path, sink: str | None = None) -> Statis
     if sink is not None and sink not in kept:
         names = ", ".join(kept) or "a sink lake, postgres or clickhouse"
         raise ConfigError([Problem("--sink", f"{sink[:80]!r} is no sink that can be asked", names)])
-    return open_statistics(kept[sink] if sink else _first(kept), data / "journal")
+    return open_statistics(kept[sink] if sink else _first(kept), data / "journal", rollups)
 
 
 def numbers_of(config: Config, data: Path, ttl_s: float) -> Numbers:

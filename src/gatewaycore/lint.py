@@ -333,6 +333,19 @@ def _targets(routes: Iterable[Route]) -> Iterator[Finding]:
         if isinstance(origin, str) and origin.lower().startswith("http://") and not isinstance(route.pattern, Api):
             what = f"leads to {origin}: whoever sits between can change what is downloaded"
             yield Finding("insecure-target", route.label, route.package, what, "use https:// where the target has it")
+        yield from _sources(route)
+
+
+def _sources(route: Route) -> Iterator[Finding]:
+    """Iterate over indexes that are read without TLS. What they say of hashes is no help then: it can be changed as well."""
+    listed = getattr(route, "sources", None)
+    told: set[str] = set()
+    for package, source in () if listed is None else listed():
+        # What may be inside of a network is on a way that somebody has thought of.
+        if source.url.startswith("http://") and not source.private and source.url not in told:
+            told.add(source.url)
+            what = f"is read from {source.url}: whoever sits between can change what is installed, and its hashes with it"
+            yield Finding("insecure-target", route.label, package, what, "use https:// where the index has it")
 
 
 def _logins(routes: Iterable[Route]) -> Iterator[Finding]:

@@ -6,16 +6,16 @@ import logging
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from gatewaycore.badge_numbers import StillAskingError
+from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -30,6 +30,7 @@ from gatewaycore.shipper import Shipper
 from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
+from gatewaycore.stats import StoppedError
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
@@ -90,6 +91,8 @@ class Service:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
+        self._made: tuple[MadeRule, ...] = ()
+        self._swapping = threading.Lock()
 
     @classmethod
     def open(cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False) -> Self:
@@ -123,7 +126,9 @@ class Service:
                 journal = Journal(data / "journal", platform.node(), settings.journal)
                 salts = Salts(data / "salts", settings.salt_rotation, store)
                 state = State(data / STATE)
-                counter = PullCounter(journal.append, state) if serves_images(config) else None
+                # Images may be made in the console at any time.
+                counts = serves_images(config) or config.console is not None
+                counter = PullCounter(journal.append, state) if counts else None
                 lanes = [] if counter is None else [counter]
                 shipping = sinks or lanes or settings.journal.keep_days is not None
                 folders = data / "journal", data / "cursors", data / SET_ASIDE
@@ -160,21 +165,59 @@ class Service:
         """
         if self._source is None:
             return False
-        try:
-            config = read_config(self._source, rosters=rosters())
-            gateway = config.compile()
-            settings = config.gateway.own_traffic
-            recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
-        except ConfigError as error:
-            _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
-            return False
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(self._made))
+            except ConfigError as error:
+                _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
+                return False
+        return True
+
+    def check_rules(self, made: Sequence[MadeRule]) -> Config:
+        """Find out whether the file can be served together with packages and collections that were made elsewhere.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            the file's configuration with them.
+
+        Raises:
+            ConfigError: with every problem found; or the service was not opened from a file.
+        """
+        if self._source is None:
+            raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
+        return read_config(self._source, rosters=rosters(), made=made)
+
+    def take_rules(self, made: Sequence[MadeRule]) -> bool:
+        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            False, with the reason logged, when they cannot be used together: what was served before stays.
+        """
+        with self._swapping:
+            try:
+                self._swap(self.check_rules(made))
+            except ConfigError as error:
+                _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
+                return False
+            self._made = tuple(made)
+        return True
+
+    def _swap(self, config: Config) -> None:
+        gateway = config.compile()
+        settings = config.gateway.own_traffic
+        recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
         self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
         self.config = config
+        gateway.inherit(self.gateway)
         self.gateway = gateway
-        return True
 
     @property
     def data(self) -> Path:
@@ -225,6 +268,8 @@ class Service:
                 failing = False
             except StillAskingError:
                 pause_s = min(_SOON_S, _HOUSE_S)
+            except StoppedError:
+                return
             except Exception as error:  # noqa: BLE001 - another's code, asked again in a minute; its type is logged, once until it is well
                 # Our own errors say what to do, and hold no address.
                 told = error if isinstance(error, GatewayError) else type(error).__name__
@@ -237,6 +282,9 @@ class Service:
     def close(self) -> None:
         """Ship what is left, and close files. Nothing that was answered is lost: it is in the journal already."""
         self._stop.set()
+        if isinstance(self.numbers, StoreNumbers):
+            # A lake of years is read for minutes.
+            self.numbers.stop()
         for thread in self._threads:
             thread.join(timeout=10)
         self._threads.clear()

@@ -213,6 +213,11 @@ class Deadline:
         """Whether the body that is held has had its time: piece by piece it could take as long as it likes."""
         return time.monotonic() >= self._body_ends_at
 
+    @property
+    def left(self) -> float | None:
+        """How long the head of the next answer may take altogether: line by line it could take as long as it likes. None is for ever."""
+        return None if self._ends_at is None else max(0.001, self._ends_at - time.monotonic())
+
     def share(self, upstream: Upstream) -> Upstream | None:
         """Return a request with no more time than is left, or None when there is none."""
         if self._ends_at is None:

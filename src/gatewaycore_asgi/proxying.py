@@ -117,7 +117,7 @@ class ProxyClient:
             if asked.shared:
                 step = await self._look_up(asked, conversation, deadline)
                 continue
-            async with self._ask(asked) as answer:
+            async with self._ask(asked, deadline) as answer:
                 step = tell(conversation, hear(answer))
                 if isinstance(answer, httpx.Response):
                     if isinstance(step, Read):
@@ -147,7 +147,7 @@ class ProxyClient:
     ) -> Upstream | Respond | Redirect:
         flight = self._flights[key] = _Flight()
         try:
-            async with self._ask(upstream) as answer:
+            async with self._ask(upstream, deadline) as answer:
                 heard, body = hear(answer), None
                 step = tell(conversation, heard)
                 if isinstance(step, Read) and isinstance(answer, httpx.Response):
@@ -160,8 +160,12 @@ class ProxyClient:
             flight.done.set()
 
     @asynccontextmanager
-    async def _ask(self, upstream: Upstream) -> AsyncIterator[httpx.Response | Failure]:
-        answer = await self._send(upstream)
+    async def _ask(self, upstream: Upstream, deadline: Deadline) -> AsyncIterator[httpx.Response | Failure]:
+        answer: httpx.Response | Failure = "timeout"
+        with anyio.move_on_after(deadline.left) as limit:
+            answer = await self._send(upstream)
+        if limit.cancelled_caught:
+            _log.warning("an upstream gave no answer: its head takes too long")
         try:
             yield answer
         finally:

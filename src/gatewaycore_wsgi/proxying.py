@@ -12,6 +12,7 @@ from itertools import chain
 
 import httpx
 
+from gatewaycore.connecting import Deadline as Limit
 from gatewaycore.connecting import open_client
 from gatewaycore.decision import (
     MOST_TURNS,
@@ -80,6 +81,7 @@ class ProxyClient:
         self._clients: dict[bool, httpx.Client] = {}
         self._flights: dict[Hashable, _Flight] = {}
         self._lock = threading.Lock()
+        self._limit = Limit()
 
     def perform(self, outcome: Outcome, decision: Proxy, recorder: Recorder, start_response: StartResponse) -> Iterator[bytes]:
         """Hold the conversation and return its answer, chunk by chunk, fetched no faster than the server takes it.
@@ -101,7 +103,7 @@ class ProxyClient:
             if asked.shared:
                 step = self._look_up(asked, conversation, deadline)
                 continue
-            answer = self._ask(asked)
+            answer = self._ask(asked, deadline)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.callback(_leave, answer)
@@ -150,7 +152,7 @@ class ProxyClient:
         self, key: Hashable, upstream: Upstream, flight: _Flight, conversation: Conversation, deadline: Deadline
     ) -> Upstream | Respond | Redirect:
         try:
-            answer = self._ask(upstream)
+            answer = self._ask(upstream, deadline)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.callback(_leave, answer)
@@ -166,16 +168,20 @@ class ProxyClient:
                 del self._flights[key]
             flight.done.set()
 
-    def _ask(self, upstream: Upstream) -> httpx.Response | Failure:
+    def _ask(self, upstream: Upstream, deadline: Deadline) -> httpx.Response | Failure:
         attempt = Attempt(upstream)
         while True:
             try:
+                if deadline.left is not None:
+                    self._limit.begin(deadline.left)
                 answer = self._client(upstream.private).send(attempt.request(attempt.note), stream=True)
             except UNANSWERED as error:
                 if attempt.again(error):
                     continue
                 _log.warning("an upstream gave no answer: %s", type(error).__name__)
                 return failure(error)
+            finally:
+                self._limit.end()
             attempt.answered()
             return answer
 
@@ -183,7 +189,7 @@ class ProxyClient:
         with self._lock:
             client = self._clients.get(private)
             if client is None:
-                client = self._clients[private] = open_client(private=private)
+                client = self._clients[private] = open_client(private=private, deadline=self._limit)
             return client
 
     def close(self) -> None:

@@ -470,7 +470,7 @@ def test_domains(access: Access, clock: Clock) -> None:
     boss, ada = join(access, "boss", operator=True), join(access, "ada")
     made = access.domains.create("Get.Acme.com.", "acme", boss)
     assert (made.name, made.state, len(made.challenge)) == ("get.acme.com", "pending", 32)
-    with pytest.raises(ConflictError, match=r"get\.acme\.com is somebody's already"):
+    with pytest.raises(ConflictError, match=r"acme has get\.acme\.com already"):
         access.domains.create("get.acme.com", "acme", boss)
     for name in ("", "com", "a b.com", "127.0.0.1", "get.acme.com:443", "[::1]", "x." * 130 + "com"):
         with pytest.raises(ConfigError, match="is no domain"):
@@ -478,18 +478,41 @@ def test_domains(access: Access, clock: Clock) -> None:
     with pytest.raises(UnknownError):
         access.domains.look("get.acme.com", ada)
     clock.go_on(seconds=1)
-    access.domains.note_state("get.acme.com", "failing", "there is no TXT record")
-    access.domains.note_state("get.acme.com", "verified")
-    access.domains.note_state("other.acme.com", "verified")
+    failing = access.domains.note_state(made, "failing", "there is no TXT record")
+    assert (failing.state, failing.reason, failing.verified_at) == ("failing", "there is no TXT record", None)
+    access.domains.note_state(failing, "verified")
     found = access.domains.look("get.acme.com", boss)
     assert (found.state, found.reason, found.checked_at, found.verified_at) == ("verified", "", clock.now, clock.now)
-    assert access.domains.all() == [found]
-    assert access.domains.seen_by(boss, [found.organisation_id]) == [found]
+    clock.go_on(seconds=1)
+    assert access.domains.note_state(found, "verified").verified_at == found.verified_at
+    assert [one.name for one in access.domains.all()] == ["get.acme.com"]
+    assert [one.name for one in access.domains.seen_by(boss, [found.organisation_id])] == ["get.acme.com"]
     assert access.domains.seen_by(boss, []) == []
     access.domains.delete("get.acme.com", boss)
     with pytest.raises(UnknownError):
         access.domains.delete("get.acme.com", boss)
     assert [one.actor for one in access.trail.entries([found.organisation_id]) if one.action == "domain.state"] == [None, None]
+
+
+def test_a_domain_is_whose_who_proves_it(access: Access) -> None:
+    boss, ada = join(access, "boss", operator=True), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    access.groups.set_role("labs", "ada", "owner", boss)
+    ours, theirs = access.domains.create("get.acme.com", "acme", boss), access.domains.create("get.acme.com", "labs", ada)
+    assert ours.challenge != theirs.challenge
+    assert access.domains.look("get.acme.com", ada) == theirs
+    with pytest.raises(AccessError, match="only operators"):
+        access.domains.vouch("get.acme.com", "labs", ada)
+    assert access.domains.vouch("get.acme.com", "acme", boss).state == "verified"
+    with pytest.raises(ConflictError, match=r"another organisation has proved that get\.acme\.com is its own"):
+        access.domains.vouch("get.acme.com", "labs", boss)
+    with pytest.raises(ConflictError, match="another organisation has proved"):
+        access.domains.note_state(theirs, "verified")
+    access.domains.delete("get.acme.com", ada)
+    with pytest.raises(ConflictError, match="another organisation has proved"):
+        access.domains.create("get.acme.com", "labs", ada)
+    with pytest.raises(UnknownError, match="labs has no domain"):
+        access.domains.vouch("get.acme.com", "labs", boss)
 
 
 # --- the audit log, and answers ----------------------------------------------------------------------------------------------

@@ -15,10 +15,11 @@ import pytest
 
 from gatewaycore.importing import ImportOptions
 from gatewaycore.importing.ledger import Ledger
-from gatewaycore_asgi.console.api import OPENAPI, PREFIX, SESSION_COOKIE, Quota, UploadBounds, document, read_key, write_key
+from gatewaycore_asgi.console.api import OPENAPI, PREFIX, Quota, UploadBounds, document, read_key, write_key
 from gatewaycore_asgi.console.api.examples import EXAMPLES
 from gatewaycore_asgi.console.api.limits import Limits
 from gatewaycore_asgi.console.api.uploads import Upload
+from gatewaycore_asgi.console.doors import COOKIE
 from tests.databases import Postgres
 from tests.events import lines_of, make_event
 from tests.offices import DEFINITION, Office
@@ -94,7 +95,7 @@ def test_a_session_needs_what_its_page_knows(small: Office) -> None:
     begun = small.access.people.sign_in(small.secrets["zoe"])
     assert begun is not None
     session, cookie = begun
-    headers = {"Cookie": f"other=1; {SESSION_COOKIE}={cookie}"}
+    headers = {"Cookie": f"other=1; {COOKIE}={cookie}"}
     assert small.ask("GET", "/me", None, headers=headers).json()["name"] == "zoe"
     assert small.ask("POST", "/packages", None, headers=headers, json=NEW).status_code == 403
     assert small.ask("POST", "/packages", None, headers={**headers, "X-CSRF-Token": "another"}, json=NEW).status_code == 403
@@ -149,7 +150,7 @@ def test_what_is_wrong_with_a_definition_is_told(small: Office) -> None:
     wrong = {"type": "fil", "name": "tool", "domain": "get.zebra.example"}
     answer = small.ask("POST", "/packages", json={"organisation": "zebra", "definition": wrong})
     assert answer.status_code == 422
-    assert answer.json()["errors"] == [{"where": "packages[0].type", "what": "unknown type 'fil'", "hint": "did you mean 'file'?"}]
+    assert answer.json()["errors"] == [{"where": "tool: type", "what": "unknown type 'fil'", "hint": "did you mean 'file'?"}]
     assert small.changes == []
     nameless = small.ask("POST", "/packages", json={"organisation": "zebra", "definition": {"type": "file"}}).json()
     assert nameless["errors"][0]["where"] == "definition.name"

@@ -220,8 +220,7 @@ OPERATIONS: Mapping[str, Callable[[Office, str, str], Asked]] = {
 def office(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     server: Postgres | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     with Office(tmp_path_factory.mktemp("office"), server.create() if server else None) as opened:
-        opened.access.domains.create("made.acme.example", "acme", opened.operator)
-        opened.access.domains.note_state("made.acme.example", "verified")
+        opened.prove("made.acme.example", "acme")
         secrets = opened.secrets
         secrets |= {"stranger": secrets["nobody"], "member": secrets["mia"], "admin": secrets["ada"], "owner": secrets["omar"]}
         secrets["operator"] = secrets["root"]

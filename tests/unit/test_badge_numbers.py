@@ -14,7 +14,7 @@ from gatewaycore.errors import GatewayError
 from gatewaycore.event import Event
 from gatewaycore.locks import Lock
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
-from gatewaycore.stats import Source, open_statistics
+from gatewaycore.stats import Source, StoppedError, open_statistics
 from gatewaycore.stats.statistics import Statistics
 from tests.clickhouse import Clickhouse
 from tests.databases import Postgres
@@ -184,6 +184,16 @@ def test_while_the_store_is_down_the_old_numbers_stay(
     clock.go(TTL_S)
     numbers.downloads(["cli"], "all")
     assert len(caplog.messages) == 2
+
+
+def test_who_was_stopped_asks_no_more(asking: Asking, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    numbers = a_process(asking, tmp_path, clock)
+    assert numbers.downloads(["cli"], "all") == {"cli": 6}
+    numbers.stop()
+    clock.go(TTL_S)
+    with pytest.raises(StoppedError):
+        numbers.downloads(["cli"], "all")
+    assert not caplog.records
 
 
 def test_a_store_that_was_never_there_gives_no_zero(asking: Asking, tmp_path: Path, clock: Clock) -> None:

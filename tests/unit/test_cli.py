@@ -546,6 +546,36 @@ def test_token_hash_and_new() -> None:
         assert run("token", "hash", stdin=wrong).exit_code == 2
 
 
+def test_tokens_of_people(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"gateway: {{data-dir: {tmp_path / 'data'}}}\nconsole: {{domain: console.acme.example}}\n")
+    made = run("token", "create", str(file), "--user", "ada", "--operator", "--name", "laptop", "--expires", "1y")
+    assert (made.exit_code, made.stdout[:4], made.stdout.count("\n")) == (0, "gwc_", 1)
+    assert "a token of ada, scope admin, until 20" in made.stderr
+    assert run("token", "create", str(file), "--user", "ada", "--operator", "--expires", "never", "--scope", "read").exit_code == 0
+    listed = run("token", "list", str(file), "--user", "ada").output
+    assert ("laptop" in listed, "read" in listed, made.stdout.strip() in listed) == (True, True, False)
+    ids = re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}", listed)
+    for one in ids:
+        assert run("token", "revoke", str(file), one).exit_code == 0
+    assert (len(ids), run("token", "list", str(file), "--user", "ada").output) == (2, "ada has no token\n")
+    assert run("token", "create", str(file), "--user", "bob").exit_code == 0
+    for wrong, told in (
+        (["create", str(file), "--user", "bob", "--operator"], "bob is there already, and is no operator"),
+        (["create", str(file), "--user", "b b"], "'b b' is no name"),
+        (["create", str(file), "--user", "bob", "--expires", "soon"], "'soon' is no time"),
+        (["create", str(file), "--user", "bob", "--expires", "0d"], "'0d' is no time"),
+        (["list", str(file), "--user", "eve"], "there is no user 'eve'"),
+        (["revoke", str(file), ids[0]], "there is no such token"),
+    ):
+        refused = run("token", *wrong)
+        assert (refused.exit_code, told in refused.stderr) == (2, True), refused.stderr
+    # Later than any calendar goes.
+    assert "for ever" in run("token", "create", str(file), "--user", "bob", "--expires", "99999y").stderr
+    file.write_text("packages: []\n")
+    assert "is missing: there is nothing to sign in to" in run("token", "list", str(file), "--user", "ada").stderr
+
+
 # --- sinks that cannot be used ---------------------------------------------------------------------------------------------
 
 WRONG_SINKS = {
@@ -695,6 +725,33 @@ def test_serve_interrupted_ends_with_130(config: Path, tmp_path: Path) -> None:
             assert get(served, "/install.sh").status == 302
             assert served.stop(signal.SIGINT) == 130
             assert "Traceback" not in served.errors
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_with_a_console_beside(tmp_path: Path, workers: str) -> None:
+    path = write(tmp_path / "gateway.yaml", CONFIG + "console: {domain: console.acme.example}\n")
+    data = tmp_path / "data"
+    with Served(path, data, ["--workers", workers]) as served:
+        assert f"gatewaycore token create {path} --user NAME --operator" in served.errors
+        assert f"http://console.acme.example:{served.port}" in served.errors
+        secret = run("token", "create", str(path), "--user", "ada", "--operator", "--data-dir", str(data)).stdout.strip()
+        assert secret.startswith("gwc_")
+        for _ in range(4):
+            assert get(served, "/install.sh").status == 302
+            signing_in = get(served, "/sign-in", host="console.acme.example")
+            assert (signing_in.status, signing_in.headers["content-security-policy"][:18]) == (200, "default-src 'none'")
+        assert served.stop() == 0
+        assert "Traceback" not in served.errors
+    with Served(path, data) as served:
+        assert "sign in" not in served.errors
+        assert get(served, "/install.sh").status == 302
+        assert served.stop() == 0
+    # Its database is no reason to serve nothing; but whoever starts a server is told.
+    for file in data.glob("console.sqlite3*"):
+        file.unlink()
+    (data / "console.sqlite3").write_bytes(b"no database" * 1000)
+    refused = run("serve", str(path), "--data-dir", str(data), "--port", "0")
+    assert (refused.exit_code, "the state database cannot be used" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

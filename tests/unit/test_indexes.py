@@ -253,6 +253,15 @@ def test_so_does_one_that_never_gave_anything(index: Index, reason: Failure, sta
     assert index.page().status == 200
 
 
+@pytest.mark.parametrize(("ttl_s", "stale_s"), [(0, 10**15), (10**15, 10**15), (10**15, 0)])
+def test_for_ever_is_any_number_of_nines(ttl_s: int, stale_s: int) -> None:
+    index = Index(source=Source.parse(BASE, ttl_s=ttl_s, stale_s=stale_s))
+    index.page()
+    index.pass_(365 * 86_400)
+    index.answer = "connect"
+    assert (index.page().status, index.page().body) == (200, b"a-1.txt\nb-2.txt")
+
+
 def test_an_old_page_is_shown_no_more(index: Index) -> None:
     index.page()
     index.pass_(60 + 86_400)
@@ -676,8 +685,8 @@ class Paths:
 LIST = index_pattern("list", ("/list",), Plain(), Paths())
 
 
-def part(project: str = "skates", package: str = "p", **more: Any) -> ProjectRoute:
-    return ProjectRoute(f"x/{project}", "pkgs.example", package, LIST, project, Source.parse(BASE), **more)
+def part(project: str = "skates", package: str = "p", domain: str = "pkgs.example", **more: Any) -> ProjectRoute:
+    return ProjectRoute(f"x/{project}", domain, package, LIST, project, Source.parse(BASE), **more)
 
 
 def ask(gateway: Gateway, path: str, method: str = "GET") -> Seen:
@@ -721,3 +730,15 @@ def test_a_part_by_itself_is_nothing() -> None:
     alone = part()
     match = Match(alone, {})
     assert (alone.decide(request, match), alone.observe(request, match)) == (Respond(404), None)
+
+
+def test_a_gateway_goes_on_with_the_pages_of_the_one_before() -> None:
+    before, after, other = (Gateway.compile([part(domain=domain)]) for domain in ("pkgs.example", "pkgs.example", "x.example"))
+    ask(before, "/list/skates")
+    after.inherit(before)
+    other.inherit(before)
+
+    def status(gateway: Gateway, host: str) -> int:
+        return simulate(gateway, "GET", f"https://{host}/list/skates", upstream=lambda _: (500, {}, b"")).status
+
+    assert (status(after, "pkgs.example"), status(other, "x.example")) == (200, 502)

@@ -8,11 +8,13 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gatewaycore.rules.indexes import live
 from gatewaycore.rules.indexes.conversation import Sought
 from gatewaycore.rules.indexes.source import PAGE_BYTES
 from gatewaycore.service import Service
@@ -265,6 +267,37 @@ def test_an_outage_in_front_of_many(serving: Serving, adapter: Adapter) -> None:
         assert len(upstream.received) == 2
     assert {answer.status for answer in seen} == {200}
     assert all(answer.headers["warning"].startswith("110 ") for answer in seen)
+
+
+def test_a_head_that_takes_its_time(serving: Serving, adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its lines comes soon enough, and there is no end of them: the page at hand is shown meanwhile."""
+    monkeypatch.setattr(live, "IMPATIENT_S", 0.5)
+    dripping, answered, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def drip(write: Write) -> None:
+        with suppress(OSError):
+            write(b"HTTP/1.1 200 OK\r\n")
+            for _ in range(300):
+                write(b"X-More: yes\r\n")
+                if answered.wait(0.1):
+                    return
+            ended.set()
+
+    def script(received: Received, write: Write) -> None:
+        if dripping.is_set():
+            drip(write)
+        else:
+            speaking(received, write)
+
+    with Upstream(script) as upstream:
+        service = serving.before(upstream.authority, **{"ttl-s": 0})
+        (before,) = adapter.ask(service, [AS_JSON])
+        dripping.set()
+        seen = adapter.ask(service, [AS_JSON] * 5, at_once=True)
+        answered.set()
+    assert {(answer.status, answer.body) for answer in seen} == {(200, before.body)}
+    assert all(answer.headers["warning"].startswith("110 ") for answer in seen)
+    assert not ended.is_set()
 
 
 def test_an_outage_met_by_who_wants_a_file(serving: Serving, adapter: Adapter, caplog: pytest.LogCaptureFixture) -> None:

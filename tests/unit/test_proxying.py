@@ -445,7 +445,7 @@ class TestAsking:
     def test_where_nothing_can_be_opened(self, service: Service, adapter: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
         """An error of this machine's is not a client that has gone away, and is raised as it is."""
 
-        def missing(*, private: bool) -> Any:
+        def missing(**_: object) -> Any:
             raise FileNotFoundError("SSL_CERT_FILE")
 
         monkeypatch.setattr(adapter.room, "open_client" if isinstance(adapter, Wsgi) else "open_async_client", missing)

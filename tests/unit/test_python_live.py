@@ -92,6 +92,8 @@ def test_an_index_has_the_project_of_the_packages_name_or_those_that_are_named()
         (f"$ python -m pip install --index-url={INDEX} 'rocket-skates[fast,wheels]'", ("rocket-skates",), INDEX),
         (f"python3 -m pip install --index-url {INDEX} --extra-index-url {INDEX} a b a", ("a", "b"), INDEX),
         (f"uv pip install rocket-skates --index-url {INDEX}", ("rocket-skates",), INDEX),
+        (f"pip install rocket-skates -i{INDEX}/ --extra-index-url {INDEX}", ("rocket-skates",), INDEX),
+        (f"pip install rocket-skates \\\n    --extra-index-url {INDEX}", ("rocket-skates",), INDEX),
     ],
 )
 def test_a_command_says_which_projects_and_of_which_index(command: str, projects: tuple[str, ...], index: str | None) -> None:
@@ -107,6 +109,16 @@ def test_a_command_says_which_projects_and_of_which_index(command: str, projects
         ("pip install", "names no project"),
         (f"pip install --index-url {INDEX}", "names no project"),
         ("pip install x --index-url", "--index-url has no URL behind it"),
+        # An index that is not there is not the public one: "$INDEX" was empty.
+        ("pip install x --extra-index-url=", "--extra-index-url has no URL behind it"),
+        ("pip install x --extra-index-url ''", "--extra-index-url has no URL behind it"),
+        ("pip install x -i /", "-i has no URL behind it"),
+        ("pip install x -ihttps://ann:secret@x.example/", "a password stands in the URL"),
+        ("pip install x -i https://ann:secret@x.example/", "a password stands in the URL"),
+        ("pip install x -fhttps://ann:secret@x.example/", "-f says nothing"),
+        ("pip install x ann:secret@x.example", "says more than a name"),
+        ("pipx install x -i https://ann:secret@x.example/", "is no pip install"),
+        ("pip install x -i 'https://ann:secret@x.example/", "has no end"),
         ("pip install -U x", "-U says nothing of where a project comes from"),
         ("pip install --find-links=/x y", "--find-links says nothing"),
         ("pip install -r requirements.txt", "-r says nothing"),
@@ -125,6 +137,8 @@ def test_a_command_that_cannot_be_followed(command: str, said: str) -> None:
         rule(index=None, pip=command).compile()
     assert said in str(caught.value)
     assert "secret" not in str(caught.value)
+    # Where it was written, and no key beside.
+    assert {problem.where for problem in caught.value.problems} == {"pip"}
 
 
 def test_a_command_without_an_index_means_the_public_one() -> None:
@@ -423,7 +437,8 @@ def test_html_as_old_indexes_write_it() -> None:
     <meta name="pypi:project-status" content="deprecated">
     <base href="../../packages/"><base href="/no/"></head><body><a href="https://acme.example/">home page</a> <a>x</a> <a name=top>x</a>
     <a href="{WHEEL}#md5=ABAB">rocket_skates-1.0-cp3..&gt;</a><br>
-    <a href='/x/rocket-skates-0.9%2Bacme.zip#egg=rocket-skates' data-yanked data-core-metadata="nonsense">old</a></body></html>"""
+    <a href='/x/rocket-skates-0.9%2Bacme.zip#egg=face-0.9' data-yanked data-core-metadata="nonsense">old</a>
+    <a href="rocket-skates-0.8.zip#egg=face&amp;md5={"a" * 32}">x</a></body></html>"""
     index = Index(page.encode(), "text/html")
     data = index.json()
     assert data["files"] == [
@@ -435,6 +450,7 @@ def test_html_as_old_indexes_write_it() -> None:
             "yanked": True,
             "core-metadata": False,
         },
+        {"filename": "rocket-skates-0.8.zip", "url": "rocket-skates-0.8.zip", "hashes": {"md5": "a" * 32}},
     ]
     assert (data["meta"], data["project-status"]) == ({"api-version": "1.0"}, {"status": "deprecated"})
     assert index.ask(WHEEL).location == f"https://pkgs.acme.example/packages/{WHEEL}"

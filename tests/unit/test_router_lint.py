@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gatewaycore.decision import Respond
 from gatewaycore.errors import TemplateError
 from gatewaycore.lint import Clash, clashes, lint
 from gatewaycore.request import Request
@@ -21,6 +22,10 @@ from gatewaycore.router import Router
 from gatewaycore.rules import CatchAllRule, CollectionRule, ContainerRule, FileRule
 from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.file import RouteSettings
+from gatewaycore.rules.indexes import Asked, ProjectRoute, Source, index_pattern
+from gatewaycore.rules.npm import NpmRule
+from gatewaycore.rules.python import PythonRule
+from gatewaycore.rules.python.simple import SimpleDialect
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.template.overlap import overlap
 from gatewaycore.template.sample import samples
@@ -363,6 +368,28 @@ def test_targets_without_tls() -> None:
     old = CatchAllRule(name="old", domain=DOMAIN, redirect_target_domain="http://acme.example").compile()
     assert [kind for kind, _ in told(old)] == ["insecure-target"]
     assert told(file("/a", url=None)) == []
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_indexes_without_tls(private: bool) -> None:
+    """Hashes are no help where they come the same way."""
+    shared: dict[str, Any] = {"domain": DOMAIN, "allow_private_backends": private}
+    index, registry = "http://pkgs.acme.example/simple", "http://registry.acme.example"
+    safe = PythonRule(name="safe", domain=DOMAIN, index="https://pkgs.acme.example/simple")
+    listed = PythonRule(name="listed", domain=DOMAIN, files=())
+    python = PythonRule(name="ours", index=index, projects=("a", "b"), **shared)
+    npm = NpmRule(name="npm", registry=registry, scopes=("@acme",), packages=("skates",), **shared)
+    pattern = index_pattern("go", ("/go",), SimpleDialect(), Nothing())
+    go = ProjectRoute("x", DOMAIN, "g", pattern, "g", Source.parse("http://go.acme.example", private=private))
+    routes: list[Route] = [*safe.compile(), *listed.compile(), *python.compile(), *npm.compile(), go]
+    seen = told(routes)
+    assert [kind for kind, _ in seen] == ([] if private else ["insecure-target"] * 3)
+    assert all(what.startswith("is read from http://") for _, what in seen)
+
+
+class Nothing:
+    def read(self, path: str) -> Asked | Respond | None:
+        return None
 
 
 def image(name: str, backend: str, **more: Any) -> Sequence[Route]:

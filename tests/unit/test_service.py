@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from gatewaycore.request import Request
 from gatewaycore.segments import is_closed, segments
 from gatewaycore.service import Service, load, rosters
 from gatewaycore.sinks.lake import open_lake, place
+from gatewaycore.stats.rollups import Rollups
+from gatewaycore.testing import simulate
 from tests.networks import replace, write_database
 from tests.worlds import WORLDS, Asked
 
@@ -270,6 +273,39 @@ def test_a_reload_changes_whose_traffic_is_own(served: tuple[Service, Path], tmp
     assert service.reload()
     ask(service, "/3")
     assert events(tmp_path / "data") == ["1", "3"]
+
+
+PAGES = {
+    "python": ("index", "/simple/skates/", b'{"meta":{"api-version":"1.0"},"name":"skates","files":[]}'),
+    "npm": ("registry", "/npm/skates", b'{"name":"skates","versions":{}}'),
+}
+
+
+@pytest.mark.parametrize("kind", PAGES)
+def test_pages_at_hand_outlive_a_reload(kind: str, served: tuple[Service, Path]) -> None:
+    service, path = served
+    key, where, body = PAGES[kind]
+    media_type = "application/vnd.pypi.simple.v1+json" if kind == "python" else "application/json"
+    package = {"name": "skates", "type": kind, "domain": "pkgs.acme.example", key: "https://up.acme.example/x"}
+
+    def status(answer: int) -> int:
+        upstream = (answer, {"content-type": media_type}, body)
+        return simulate(service.gateway, "GET", f"https://pkgs.acme.example{where}", upstream=lambda _: upstream).status
+
+    def reload(*more: dict[str, Any], **settings: Any) -> None:
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "packages": [{**package, **settings}, *more]}))
+        assert service.reload()
+
+    reload()
+    assert status(500) == 502
+    # What was wrong may be what was mended.
+    reload()
+    assert (status(200), status(500)) == (200, 200)
+    reload({**package, "name": "boots"}, **{"ttl-s": 0, "stale-s": 900})
+    assert status(500) == 200
+    # What other settings let in is not what these would.
+    reload(**{"allow-private-backends": True})
+    assert status(500) == 502
 
 
 def test_own_traffic_is_left_out_from_the_start(tmp_path: Path) -> None:
@@ -548,6 +584,24 @@ def test_a_process_that_waits_for_another_looks_again_soon(tmp_path: Path, monke
         assert badge(service) == "downloads: not counted yet"
         asks.let_go()
         assert wait_for(lambda: badge(service) == "downloads: 0")
+
+
+def test_a_long_question_ends_with_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    begun = threading.Event()
+
+    def for_ever(rollups: Rollups, _: object) -> list[date]:
+        begun.set()
+        rollups._connection.execute("SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range * b.range = 7")
+        raise AssertionError("it is cut short")
+
+    monkeypatch.setattr(Rollups, "stale", for_ever)
+    settings = {**with_badges(tmp_path, "cli"), "sinks": [{"type": "lake", "path": str(tmp_path / "lake")}]}
+    with Service.open(read_config(settings), tmp_path) as service:
+        assert begun.wait(60)
+        (asks,) = [thread for thread in threading.enumerate() if thread.name == "gatewaycore-badges"]
+        assert badge(service) == "downloads: not counted yet"
+    assert not asks.is_alive()
+    assert "numbers of badges" not in caplog.text
 
 
 def test_an_outage_is_logged_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

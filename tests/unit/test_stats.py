@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -20,7 +22,8 @@ from gatewaycore.stats import lake as lake_room
 from gatewaycore.stats import policy, queries
 from gatewaycore.stats.lake import LakeStore
 from gatewaycore.stats.periods import UNITS, Period, Unit, whole_days
-from gatewaycore.stats.questions import Figures, Filter
+from gatewaycore.stats.questions import Figures, Filter, StoppedError
+from gatewaycore.stats.rollups import Rollups
 from gatewaycore.stats.statistics import Statistics
 from gatewaycore.stats.stores import ClickhouseStore, PostgresStore, Store
 from tests.clickhouse import Clickhouse
@@ -219,6 +222,19 @@ def test_what_badges_ask(stats: Statistics) -> None:
     assert {len(counts) for counts in days.values()} == {20}
 
 
+@pytest.mark.parametrize("name", ["everything", "package", "variable"])
+def test_the_last_events(stats: Statistics, name: str) -> None:
+    period, asked = october("Europe/Berlin"), FILTERS[name]
+    expected = sorted(chosen(EVENTS, asked, period), key=lambda event: (event.time, event.id), reverse=True)[:30]
+    answer = stats.latest(period, asked, 30)
+    assert [seen.id for seen in answer.events] == [event.id for event in expected]
+    for seen, event in zip(answer.events, expected, strict=True):
+        assert (seen.at, seen.measure) == (event.time.astimezone(ZoneInfo("Europe/Berlin")).replace(microsecond=0), event.kind)
+        assert (seen.package, seen.version, seen.country) == tuple(value or None for value in (event.package, event.version, event.country))
+        assert seen.company == policy.company_of(event, asked.confidence)
+        assert seen.variables == dict(event.variables)
+
+
 def test_the_first_event(stats: Statistics) -> None:
     assert stats.first_event() == min(event.time for event in EVENTS).replace(microsecond=0)
     assert stats.first_event(["docs"]) == min(event.time for event in EVENTS if event.package == "docs").replace(microsecond=0)
@@ -334,6 +350,193 @@ def test_days_that_the_lake_no_longer_has_are_forgotten(rolled: tuple[LakeStorag
     assert counts_of(store, stats) == (3, "rolled")
 
 
+def test_an_answer_is_remembered_until_something_changes(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_MOST_ANSWERS", 2)
+
+    def count_of(package: str) -> int:
+        return stats.totals(MONTH, Filter(packages=(package,))).now.count
+
+    package = str(stats.breakdown(MONTH, "package").shares[0].value)
+    stats.refresh()
+    known = count_of(package)
+    assert known == 6
+    # There is nothing to be read: what is known stays.
+    stats.refresh()
+    assert store._connection is not None
+    # Whoever asks again is not told of this, and whoever asks anew is.
+    store._connection.execute("DELETE FROM rollups.counted")
+    assert count_of(package) == known
+    assert stats.totals(MONTH).now.count == 0
+    # The last two are remembered.
+    assert (count_of(package), count_of("one"), count_of(package)) == (known, 0, known)
+    assert (count_of("one"), count_of("two"), count_of(package)) == (0, 0, 0)
+    write(lake, at_days(2))
+    stats.refresh()
+    assert count_of(package) == 2
+    store._connection.execute("DELETE FROM rollups.counted")
+    store.forget()
+    assert count_of(package) == 0
+
+
+def test_a_long_answer_is_not_remembered(rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_MOST_ROWS", 1)
+    stats.refresh()
+    assert sum(point.figures.count for point in stats.series(MONTH).points) == 6
+    assert store._connection is not None
+    store._connection.execute("DELETE FROM rollups.counted")
+    assert sum(point.figures.count for point in stats.series(MONTH).points) == 0
+
+
+def test_more_callers_than_memory_has_bits_for_are_counted_all_the_same(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, stats = rolled
+    stats.refresh()
+    found = stats.totals(MONTH), stats.series(MONTH), stats.breakdown(MONTH, "platform")
+    assert found[0].now.sources == 6
+    monkeypatch.setattr(queries, "_MOST_BITS", 3)
+    store.forget()
+    assert (stats.totals(MONTH), stats.series(MONTH), stats.breakdown(MONTH, "platform")) == found
+
+
+def text_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+
+def test_what_has_left_the_lake_is_in_no_byte_of_the_file(rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path) -> None:
+    from deltalake import DeltaTable
+
+    lake, store, stats = rolled
+    whens = [datetime(2026, 10, day, 12, tzinfo=UTC) for day in (8, 8, 9)]
+    whos = [{"origin_id": f"origin-{name}", "endpoint_id": f"end-{name}", "company": f"House of {name}"} for name in ("old", "gone", "new")]
+    write(lake, [make_event(time=when, confidence=0.9, **who) for when, who in zip(whens, whos, strict=True)])
+    stats.refresh()
+    store.close()
+    held = text_of(tmp_path / "rollups.duckdb")
+    assert all(text.encode() in held for who in whos for text in who.values())
+    # A day that was kept for long enough, and one caller of another.
+    DeltaTable(lake.path).delete("day < '2026-10-08' OR origin_id = 'origin-gone'")
+    stats.refresh()
+    assert counts_of(store, stats) == (2, "rolled")
+    store.close()
+    held = text_of(tmp_path / "rollups.duckdb")
+    assert b"origin-old" in held
+    assert b"end-new" in held
+    assert not [text for text in whos[1].values() if text.encode() in held]
+    DeltaTable(lake.path).delete("day < '2026-10-09'")
+    stats.refresh()
+    store.close()
+    held = text_of(tmp_path / "rollups.duckdb")
+    assert not [text for who in whos[:2] for text in who.values() if text.encode() in held]
+    assert counts_of(store, stats) == (1, "rolled")
+    assert [company.name for company in stats.companies(MONTH).companies] == ["House of new"]
+
+
+def test_identifiers_that_are_in_the_journal_only_are_not_in_the_file(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path
+) -> None:
+    _, store, stats = rolled
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "n-1-1.jsonl").write_bytes(
+        b"".join(lines_of([make_event(time=datetime(2026, 10, 8, tzinfo=UTC), origin_id="unshipped")]))
+    )
+    stats.refresh()
+    assert counts_of(store, stats) == (7, "rolled")
+    assert stats.totals(MONTH).now.sources == 7
+    store.close()
+    assert b"unshipped" not in text_of(tmp_path / "rollups.duckdb")
+
+
+@pytest.mark.parametrize("fails", ["CREATE TABLE fresh.counted", "DETACH rollups"])
+def test_a_file_that_is_not_freed_is_freed_the_next_time(
+    fails: str, rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import duckdb
+    from deltalake import DeltaTable
+
+    class Full:
+        """A connection whose disk is full when a statement begins so."""
+
+        def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+            self._connection = connection
+
+        def execute(self, text: str, *rest: Any) -> Any:
+            if text.startswith(fails):
+                raise duckdb.IOException("no space left on device")
+            return self._connection.execute(text, *rest)
+
+    lake, store, stats = rolled
+    write(lake, [make_event(time=datetime(2026, 10, 1, tzinfo=UTC), origin_id="leaves")])
+    stats.refresh()
+    DeltaTable(lake.path).delete("day < '2026-10-02'")
+    with monkeypatch.context() as patched:
+        opened = Rollups.__init__
+        patched.setattr(Rollups, "__init__", lambda self, connection, path: opened(self, cast(Any, Full(connection)), path))
+        store.close()
+        with pytest.raises(GatewayError, match="cannot be read"):
+            stats.refresh()
+        assert stats.totals(MONTH).now.count == 6
+    store.close()
+    assert b"leaves" in text_of(tmp_path / "rollups.duckdb")
+    stats.refresh()
+    assert counts_of(store, stats) == (6, "rolled")
+    store.close()
+    assert b"leaves" not in text_of(tmp_path / "rollups.duckdb")
+    assert [file.name for file in tmp_path.glob("rollups*")] == ["rollups.duckdb"]
+
+
+class Reading:
+    """A reading of one day that is told to stop: within it, or when it is about to end.
+
+    Args:
+        within: whether it takes for ever.
+    """
+
+    def __init__(self, within: bool) -> None:
+        self.begun, self.days, self._within, self._go_on = threading.Event(), 0, within, threading.Event()
+
+    def __call__(self, rollups: Rollups, days: Mapping[date, tuple[str, ...]]) -> None:
+        self.days += len(days)
+        self.begun.set()
+        if self._within:
+            rollups._connection.execute(
+                "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b, range(1000) AS c WHERE a.range + b.range = c.range % 3"
+            )
+        else:
+            self._go_on.wait()
+
+    def go_on(self) -> None:
+        self._go_on.set()
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_long_reading_is_cut_short(
+    within: bool, rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, stats = rolled
+    reading = Reading(within)
+    monkeypatch.setattr(lake_room, "_DAYS_AT_ONCE", 1)
+    monkeypatch.setattr(Rollups, "read", lambda rollups, days: reading(rollups, days))
+    with ThreadPoolExecutor(2) as pool:
+        read = pool.submit(stats.refresh)
+        assert reading.begun.wait(60)
+        stopped = pool.submit(stats.stop)
+        if not within:
+            while not store._is_stopped:
+                reading.begun.wait(0.01)
+            reading.go_on()
+        stopped.result(60)
+        with pytest.raises(StoppedError):
+            read.result(60)
+    assert reading.days == 1
+    with pytest.raises(StoppedError):
+        stats.totals(MONTH)
+
+
 def test_rollups_that_are_begun_are_gone_on_with(rolled: tuple[LakeStorage, LakeStore, Statistics], tmp_path: Path) -> None:
     lake, store, stats = rolled
     stats.refresh()
@@ -367,6 +570,17 @@ def test_who_does_not_get_the_file_asks_the_lake(rolled: tuple[LakeStorage, Lake
     other.refresh()
     assert counts_of(other, Statistics(other)) == (6, "known")
     other.close()
+
+
+def test_what_cannot_be_cut_short_is_not_waited_for(
+    rolled: tuple[LakeStorage, LakeStore, Statistics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, store, stats = rolled
+    monkeypatch.setattr(lake_room, "_STOP_S", 0)
+    with store._lock:
+        stats.stop()
+    with pytest.raises(StoppedError):
+        stats.refresh()
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------------

@@ -629,7 +629,7 @@ class TestProxy:
                 super().__init__()
                 self.done = Noticed()
 
-        def ask(upstream: Step) -> Failure:
+        def ask(upstream: Step, deadline: object) -> Failure:
             if threading.current_thread() is leader:
                 for _ in range(3):
                     assert waiting.acquire(timeout=10)

@@ -14,7 +14,7 @@ from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
 from gatewaycore.access.records import Domain, DomainState, Principal
 from gatewaycore.access.roles import Scope
-from gatewaycore.access.standing import require, role_in
+from gatewaycore.access.standing import require, require_operator, role_in
 from gatewaycore.access.tables import DOMAINS
 from gatewaycore.access.trail import new_id, note
 from gatewaycore.addresses import is_address
@@ -37,17 +37,18 @@ class Domains:
         self._clock = clock
 
     def create(self, name: str, organisation: str, by: Principal) -> Domain:
-        """Say that a domain is an organisation's. It is `pending` until its records prove it.
+        """Say that a domain is an organisation's. It is `pending` until its records prove it; others may say the same meanwhile.
 
         Raises:
             ConfigError: it is no domain.
             UnknownError, AccessError: `by` may not.
-            ConflictError: somebody has said so already.
+            ConflictError: the organisation has said so already, or another one has proved it.
         """
         at = self._clock()
         checked = _check(name)
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "write")
+            self._keep_apart(connection, checked, found.id)
             made = Domain(
                 id=new_id(at),
                 organisation_id=found.id,
@@ -62,7 +63,7 @@ class Domains:
             try:
                 connection.execute(DOMAINS.insert().values(attrs.asdict(made)))
             except IntegrityError:
-                raise ConflictError(f"{checked} is somebody's already") from None
+                raise ConflictError(f"{found.name} has {checked} already") from None
             note(connection, by, "domain.create", checked, found.id)
         return made
 
@@ -77,12 +78,12 @@ class Domains:
             AccessError: their token is not for that.
         """
         require(by, "member", "read", "domain")
-        query = sa.select(DOMAINS).where(DOMAINS.c.organisation_id.in_(organisation_ids)).order_by(DOMAINS.c.name)
+        query = sa.select(DOMAINS).where(DOMAINS.c.organisation_id.in_(organisation_ids)).order_by(DOMAINS.c.name, DOMAINS.c.id)
         with self._database.reading() as connection:
             return [Domain(**row) for row in connection.execute(query).mappings()]
 
     def look(self, name: str, by: Principal) -> Domain:
-        """Return a domain.
+        """Return a domain, as the organisation has it in which somebody may see it.
 
         Raises:
             UnknownError, AccessError: it is not there, or `by` may not see it.
@@ -104,29 +105,72 @@ class Domains:
     def all(self) -> list[Domain]:
         """Return every domain, by name: for whoever looks at their records."""
         with self._database.reading() as connection:
-            return [Domain(**row) for row in connection.execute(sa.select(DOMAINS).order_by(DOMAINS.c.name)).mappings()]
+            return [Domain(**row) for row in connection.execute(sa.select(DOMAINS).order_by(DOMAINS.c.name, DOMAINS.c.id)).mappings()]
 
-    def note_state(self, name: str, state: DomainState, reason: str = "") -> None:
-        """Write down what a look at a domain's records has said."""
-        at = self._clock()
+    def vouch(self, name: str, organisation: str, by: Principal) -> Domain:
+        """Take a domain for proved, whatever its records say: operators know whom they gave which.
+
+        Raises:
+            AccessError: `by` is no operator.
+            UnknownError: the organisation has no such domain.
+            ConflictError: another one has proved it.
+        """
+        require_operator(by)
         with self._database.writing() as connection:
-            row = connection.execute(sa.select(DOMAINS).where(DOMAINS.c.name == name)).mappings().first()
+            found = self._groups.held(connection, organisation, by, "admin")
+            of_it = sa.and_(DOMAINS.c.name == _plain(name), DOMAINS.c.organisation_id == found.id)
+            row = connection.execute(sa.select(DOMAINS).where(of_it)).mappings().first()
             if row is None:
-                return
-            values = {"state": state, "reason": reason[:500], "checked_at": at}
-            if state == "verified":
-                values["verified_at"] = row["verified_at"] or at
-            connection.execute(DOMAINS.update().where(DOMAINS.c.id == row["id"]).values(values))
-            if state != row["state"]:
-                note(connection, None, "domain.state", name, row["organisation_id"], {"state": state, "before": row["state"]})
+                raise UnknownError(f"{found.name} has no domain {name[:80]!r}")
+            made = self._set(connection, Domain(**row), "verified", "")
+            note(connection, by, "domain.vouch", made.name, found.id)
+        return made
+
+    def note_state(self, domain: Domain, state: DomainState, reason: str = "") -> Domain:
+        """Write down what a look at a domain's records has said.
+
+        Args:
+            domain: as it was when they were looked at.
+            state: what they say.
+            reason: why it is not verified.
+
+        Raises:
+            ConflictError: another organisation has proved it.
+        """
+        with self._database.writing() as connection:
+            made = attrs.evolve(self._set(connection, domain, state, reason[:500]), checked_at=self._clock())
+            connection.execute(DOMAINS.update().where(DOMAINS.c.id == made.id).values(checked_at=made.checked_at))
+            if state != domain.state:
+                note(connection, None, "domain.state", made.name, made.organisation_id, {"state": state, "before": domain.state})
+        return made
+
+    def _set(self, connection: sa.Connection, domain: Domain, state: DomainState, reason: str) -> Domain:
+        if state == "verified":
+            self._keep_apart(connection, domain.name, domain.organisation_id)
+        first = self._clock() if state == "verified" and domain.verified_at is None else domain.verified_at
+        made = attrs.evolve(domain, state=state, reason=reason, verified_at=first)
+        values = {"state": made.state, "reason": made.reason, "verified_at": made.verified_at}
+        connection.execute(DOMAINS.update().where(DOMAINS.c.id == domain.id).values(values))
+        return made
+
+    def _keep_apart(self, connection: sa.Connection, name: str, organisation_id: str) -> None:
+        """Refuse a domain that another organisation has proved to be its own."""
+        others = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id != organisation_id, DOMAINS.c.state == "verified")
+        if connection.execute(sa.select(DOMAINS.c.id).where(others)).first() is not None:
+            raise ConflictError(f"another organisation has proved that {name} is its own")
 
     def _held(self, connection: sa.Connection, name: str, by: Principal, scope: Scope) -> Domain:
-        row = connection.execute(sa.select(DOMAINS).where(DOMAINS.c.name == name.strip().lower().rstrip("."))).mappings().first()
-        if row is None:
-            raise UnknownError(f"there is no domain {name[:80]!r} that you may see")
-        found = Domain(**row)
-        require(by, role_in(connection, by, found.organisation_id), scope, "domain")
-        return found
+        query = sa.select(DOMAINS).where(DOMAINS.c.name == _plain(name)).order_by(DOMAINS.c.id)
+        for row in connection.execute(query).mappings().all():
+            role = role_in(connection, by, row["organisation_id"])
+            if role is not None:
+                require(by, role, scope, "domain")
+                return Domain(**row)
+        raise UnknownError(f"there is no domain {name[:80]!r} that you may see")
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().rstrip(".")
 
 
 def _check(name: str) -> str:

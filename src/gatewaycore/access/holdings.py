@@ -15,7 +15,7 @@ from gatewaycore.access.groups import Groups
 from gatewaycore.access.records import Holding, Kind, Member, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import COUNTERS, GRANTS, HOLDINGS, MEMBERS
+from gatewaycore.access.tables import COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
 from gatewaycore.access.trail import new_id, note
 from gatewaycore.errors import AccessError, ConflictError, UnknownError
 
@@ -23,6 +23,8 @@ Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
 """Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
 
 _RULES = "rules"
+# They let a gateway reach into its own network, or hand credentials to others.
+_OPERATORS = frozenset({"allow-private-backends", "allowed-realms"})
 
 
 @attrs.frozen
@@ -104,6 +106,7 @@ class Holdings:
         at = self._clock()
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "write")
+            self._check_reach(connection, definition, found.id, by)
             check([*self._definitions(connection), (kind, definition)])
             made = Holding(
                 id=new_id(at),
@@ -147,6 +150,7 @@ class Holdings:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
             if version is not None and version != now.version:
                 raise ConflictError(f"somebody has changed this {kind} meanwhile: it is version {now.version} now")
+            self._check_reach(connection, definition, now.organisation_id, by)
             others = [(one, made) for one, made, name in self._defined(connection) if (one, name) != (kind, key)]
             check([*others, (kind, definition)])
             made = attrs.evolve(now, definition=dict(definition), version=now.version + 1, updated_at=self._clock())
@@ -170,6 +174,17 @@ class Holdings:
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
             self._count_up(connection)
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": now.definition})
+
+    def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
+        """Refuse what only operators may say, and domains that the organisation has not proved to be its own."""
+        if by.user.is_operator:
+            return
+        for key in sorted(_OPERATORS & definition.keys()):
+            raise AccessError(f"only operators of the gateway may say {key}")
+        name = str(definition.get("domain") or "").strip().lower().rstrip(".")
+        known = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation_id, DOMAINS.c.state == "verified")
+        if name and connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
+            raise AccessError(f"{name[:80]} is no verified domain of this organisation")
 
     def definitions(self) -> tuple[int, list[tuple[Kind, Mapping[str, Any]]]]:
         """Return everything that was made in the console and is to be served, with a number that grows with every change."""

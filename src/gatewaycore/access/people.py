@@ -218,9 +218,24 @@ class People:
             # Whoever has found a token may take that very one out of the world.
             if token_id != by.token_id and not by.holds("admin"):
                 raise AccessError("this takes a token with the scope admin")
-            connection.execute(TOKENS.update().where(TOKENS.c.id == token_id).values(revoked_at=self._clock()))
-            connection.execute(SESSIONS.delete().where(SESSIONS.c.token_id == token_id))
-            note(connection, by, "token.revoke", row["name"], row["organisation_id"])
+            self._revoke(connection, row, by)
+
+    def withdraw_token(self, token_id: str) -> None:
+        """Take a token back: for the gateway's own commands.
+
+        Raises:
+            UnknownError: there is no such token.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(sa.select(TOKENS).where(TOKENS.c.id == token_id, TOKENS.c.revoked_at.is_(None))).mappings().first()
+            if row is None:
+                raise UnknownError("there is no such token")
+            self._revoke(connection, row, None)
+
+    def _revoke(self, connection: sa.Connection, row: Any, by: Principal | None) -> None:
+        connection.execute(TOKENS.update().where(TOKENS.c.id == row["id"]).values(revoked_at=self._clock()))
+        connection.execute(SESSIONS.delete().where(SESSIONS.c.token_id == row["id"]))
+        note(connection, by, "token.revoke", row["name"], row["organisation_id"])
 
     def authenticate(self, secret: str) -> Principal | None:
         """Return who a token is of; None when it is none, is over, or was revoked.

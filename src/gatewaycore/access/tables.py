@@ -125,13 +125,15 @@ DOMAINS = sa.Table(
     METADATA,
     _id(),
     _of("organisation_id", "organisations", nullable=False, index=True),
-    sa.Column("name", sa.String(253), nullable=False, unique=True),
+    sa.Column("name", sa.String(253), nullable=False),
     sa.Column("challenge", sa.String(64), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("reason", sa.String(500), nullable=False),
     sa.Column("checked_at", Utc()),
     sa.Column("verified_at", Utc()),
     sa.Column("created_at", Utc(), nullable=False),
+    # Anybody may say that a domain is theirs; one proves it.
+    sa.UniqueConstraint("name", "organisation_id"),
 )
 AUDIT = sa.Table(
     "audit",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
 import ssl
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ from rich.text import Text
 from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, check_outside, read_config
-from gatewaycore.errors import GatewayError
+from gatewaycore.errors import GatewayError, MissingExtraError
 from gatewaycore.router import Router
 from gatewaycore.service import rosters
 
@@ -34,16 +36,18 @@ _UNUSABLE = 2
 """The status when something cannot be used; see `gatewaycore.cli`."""
 
 
-@frozen
-class _Settings:
+@frozen(kw_only=True)
+class ServeSettings:
+    """What is served, and where: the options of ``gatewaycore serve``."""
+
     file: Path
     host: str
     port: int
-    workers: int
-    tls_cert: Path | None
-    tls_key: Path | None
     data_dir: Path
-    log_level: str
+    workers: int = 1
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    log_level: str = "info"
 
 
 @click.command()
@@ -67,20 +71,53 @@ def serve(
     router = config.compile().router
     # Here, where it can be told in a few lines, and not once for each worker.
     check_outside(config, data_dir)
-    settings = _Settings(file, host, port, workers, tls_cert, tls_key, data_dir or Path(config.gateway.data_dir), log_level)
+    settings = ServeSettings(
+        file=file,
+        host=host,
+        port=port,
+        data_dir=data_dir or Path(config.gateway.data_dir),
+        workers=workers,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        log_level=log_level,
+    )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
     _check_tls(settings)
+    nobody = _check_console(config, settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listener = _listen(host, port)
-    _banner(settings, config, router, listener.getsockname()[1])
+    listener = listen(host, port)
+    _banner(settings, config, router, listener.getsockname()[1], nobody=nobody)
     # A million compiled rules would otherwise stay in the parent of workers that have their own.
     del config, router
     with listener:
-        _run(settings, listener)
+        run(settings, listener)
 
 
-def _check_tls(settings: _Settings) -> None:
+def console_is_installed() -> bool:
+    """Tell whether the extra is there that the console needs."""
+    return all(
+        importlib.util.find_spec(name) is not None for name in ("litestar", "jinja2", "altair", "vl_convert", "sqlalchemy", "alembic")
+    )
+
+
+def _check_console(config: Config, settings: ServeSettings) -> bool:
+    """Find out whether the console can be served; tell whether there is nobody yet who could sign in.
+
+    Raises:
+        ConfigError: it cannot: an extra is not installed, or its database cannot be used.
+    """
+    if config.console is None:
+        return False
+    if not console_is_installed():
+        raise MissingExtraError.of(f"{settings.file}: console", "console")
+    from gatewaycore.following import open_access
+
+    with closing(open_access(config, settings.data_dir.absolute())) as access:
+        return access.people.is_empty()
+
+
+def _check_tls(settings: ServeSettings) -> None:
     if settings.tls_cert is None:
         return
     for path in (settings.tls_cert, settings.tls_key):
@@ -93,7 +130,7 @@ def _check_tls(settings: _Settings) -> None:
         raise GatewayError(f"{settings.tls_cert}: no certificate with its private key, unencrypted, in PEM ({reason})") from error
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket: here, where a port that is taken can still be told in one line, and so that no worker races for it.
 
     Raises:
@@ -113,7 +150,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _banner(settings: _Settings, config: Config, router: Router, port: int) -> None:
+def _banner(settings: ServeSettings, config: Config, router: Router, port: int, *, nobody: bool) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     domains = list(router.domains)
     named = ", ".join(domains[:_NAMED_DOMAINS]) or "none"
@@ -126,12 +163,28 @@ def _banner(settings: _Settings, config: Config, router: Router, port: int) -> N
         "rules": count(router.count, "route") + f" of {count(len(config.packages), 'package')}",
         "journal": str((settings.data_dir / "journal").absolute()),
     }
+    if config.console is not None:
+        lines["console"] = f"{'https' if settings.tls_cert else 'http'}://{config.console.domain}:{port}"
+    if nobody:
+        lines["sign in"] = f"gatewaycore token create {settings.file} --user NAME --operator"
+    # The last line: whoever starts a server waits for it.
+    lines["journal"] = lines.pop("journal")
     out = console(stderr=True)
     out.print(Text.assemble(("gatewaycore", "bold cyan"), words(f" {__version__}  {settings.file}")), soft_wrap=True)
     show_columns(out, [(Text(f"  {name}", "dim"), words(value, "bold" if name == "url" else "")) for name, value in lines.items()])
 
 
-def _run(settings: _Settings, listener: socket.socket) -> None:
+def run(settings: ServeSettings, listener: socket.socket) -> None:
+    """Serve until somebody ends it.
+
+    Args:
+        settings: what to serve.
+        listener: where; see `listen`.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; everything is answered and closed.
+        click.exceptions.Exit: it could not be started.
+    """
     import uvicorn
 
     from gatewaycore.cli import serving
@@ -159,7 +212,7 @@ def _run(settings: _Settings, listener: socket.socket) -> None:
         _supervise(config, listener)
         return
     # uvicorn raises the signal that ended it again when everything is answered and closed: that is the end, and a good one.
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, end)
     try:
         with serving.patient():
             uvicorn.Server(config).run([listener])
@@ -170,7 +223,8 @@ def _run(settings: _Settings, listener: socket.socket) -> None:
         raise click.exceptions.Exit(_UNUSABLE) from error
 
 
-def _end(_: int, __: FrameType | None) -> None:
+def end(_: int, __: FrameType | None) -> None:
+    """End the process, and well: what SIGTERM does."""
     sys.exit(0)
 
 

@@ -9,13 +9,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp
+from gatewaycore_asgi.beside import Beside
+from gatewaycore_asgi.types import App
 
 CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
 """How worker processes, which share nothing with their parent, are told what to serve."""
@@ -66,7 +68,7 @@ def log_config(level: str) -> dict[str, Any]:
     }
 
 
-def make_app() -> GatewayApp:
+def make_app() -> App:
     """Make the application of this process, as the environment says; SIGHUP then reads its rules again."""
     try:
         # The parent has refused files that cannot be used. One that was damaged since is no reason to serve nothing.
@@ -76,10 +78,37 @@ def make_app() -> GatewayApp:
         _log.error("this worker cannot start: %s", error)
         sys.exit(STARTUP_FAILURE)
     _Reloader(service)
+    app = with_console(service)
     # The collector need not walk through the rules again and again: they live as long as the process, and answers come sooner (7 %).
     gc.collect()
     gc.freeze()
-    return GatewayApp(service)
+    return app
+
+
+def with_console(service: Service) -> App:
+    """Return the application of a service: its gateway, and its console beside it where there is one.
+
+    A console that cannot be had, because its database is down, keeps nobody from serving: it is logged.
+    """
+    gateway, settings = GatewayApp(service), service.config.console
+    if settings is None:
+        return gateway
+    from gatewaycore.following import Follower, open_access
+
+    try:
+        access = open_access(service.config, service.data)
+    except GatewayError as error:
+        _log.error("no console is served: %s", error)
+        return gateway
+    from gatewaycore_asgi.console import Console
+
+    follower = Follower(service, access)
+    follower.start()
+    console = Console(service, access, made=follower)
+    ends = ExitStack()
+    for close in (access.close, console.close, follower.close):
+        ends.callback(close)
+    return Beside(gateway, console, settings.domain, ends.close)
 
 
 @contextmanager

@@ -8,14 +8,16 @@ data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Co
 from __future__ import annotations
 
 from gatewaycore.config.manifest import scarf_rules
-from gatewaycore.config.model import Config, DomainDefaults, GatewaySettings, Rosters
+from gatewaycore.config.model import Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters
 from gatewaycore.config.opening import check_outside, close_enrichers, open_enrichers
-from gatewaycore.config.reading import read_config
+from gatewaycore.config.reading import MadeRule, read_config
 
 __all__ = [
     "Config",
+    "ConsoleSettings",
     "DomainDefaults",
     "GatewaySettings",
+    "MadeRule",
     "Rosters",
     "check_outside",
     "close_enrichers",

@@ -18,6 +18,13 @@ from gatewaycore.errors import ConfigError, TemplateError
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and positions from the top: ``("packages", 3, "routes", 0, "incoming-path")``."""
 
+
+class Made(str):
+    """The first step of the path of what stands in no file: what somebody calls it."""
+
+    __slots__ = ()
+
+
 _SHOWN = 80
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d{1,9})\]")

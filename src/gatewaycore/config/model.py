@@ -86,6 +86,21 @@ class DomainDefaults:
     login_backend: str | None = None
 
 
+@frozen(kw_only=True)
+class ConsoleSettings:
+    """The section `console`: where the dashboard and the API are served.
+
+    Attributes:
+        domain: theirs alone: no package is on it.
+        state: who may see and do what is kept there: a path below the data-dir, or a URL of PostgreSQL, which several nodes share.
+        organisation: what the organisation is called that the packages of the file belong to.
+    """
+
+    domain: str
+    state: str | None = field(default=None, repr=False)
+    organisation: str = "home"
+
+
 REFUSED = (GatewayError, ValueError, ArithmeticError, RecursionError)
 """Whatever a type of another distribution cannot compile is the configuration's problem too, and has a place in it."""
 
@@ -128,6 +143,7 @@ class Config:
         sink_tags: the tags of the sinks, as the configuration names their types; those of other distributions are in no roster of ours.
         enrich: settings of enrichments, in the order in which they are asked.
         badges: where badges are served, and of which packages; None where nowhere.
+        console: where the dashboard and the API are served; None where nowhere.
         figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
     """
@@ -140,6 +156,7 @@ class Config:
     sink_tags: tuple[str, ...] = field(default=(), eq=False)
     enrich: tuple[Enrichment, ...] = field(factory=_client)
     badges: BadgeSettings | None = None
+    console: ConsoleSettings | None = None
     file: str = field(default="", eq=False)
     figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)

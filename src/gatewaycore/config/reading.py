@@ -7,25 +7,41 @@ from a parser is chained to it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path as FilePath
 from typing import Any
 
 from attrs import field, frozen
 
-from gatewaycore.config.faults import Fault, Path, show, show_path
+from gatewaycore.config.faults import Fault, Made, Path, show, show_path
 from gatewaycore.config.json_source import json_lines, parse_json
 from gatewaycore.config.manifest import REDIRECT_STATUS, convert, is_manifest, scarf_rules
 from gatewaycore.config.model import Config, GatewaySettings, Rosters
 from gatewaycore.config.places import Place, SourceError
-from gatewaycore.config.sections import Builder
+from gatewaycore.config.sections import Builder, Entry
 from gatewaycore.config.yaml_source import parse_yaml, yaml_lines
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.route import Rule
 
 ROSTERS = Rosters()
 _MAPPING = "configuration"
+_SECTIONS = ("packages", "collections")
+
+
+@frozen
+class MadeRule:
+    """A package or a collection that stands in no file: somebody has made it elsewhere.
+
+    Attributes:
+        section: "packages" or "collections".
+        name: what it is called where something is wrong with it.
+        keys: as an entry of the section has them. No secret is taken out of the environment for it.
+    """
+
+    section: str
+    name: str
+    keys: Mapping[str, Any]
 
 
 @frozen
@@ -48,7 +64,13 @@ class _Document:
         sections = {key: number for number, key in enumerate(self.data)} if isinstance(self.data, Mapping) else {}
         placed = [(_line(fault.path, lines), fault) for fault in faults]
         placed.sort(key=lambda pair: (pair[0] or 0, *_order(pair[1].path, sections)))
-        return [Problem(_where(self.name, Place(line), fault.path), fault.what, fault.hint) for line, fault in placed]
+        return [Problem(self._where(line, fault.path), fault.what, fault.hint) for line, fault in placed]
+
+    def _where(self, line: int | None, path: Path) -> str:
+        if path and isinstance(path[0], Made):
+            keys = show_path(path[1:])
+            return f"{path[0]}: {keys}" if keys else str(path[0])
+        return _where(self.name, Place(line), path)
 
 
 def read_config(
@@ -57,6 +79,7 @@ def read_config(
     scarf_hosts: bool = False,
     environ: Mapping[str, str] | None = None,
     rosters: Rosters = ROSTERS,
+    made: Sequence[MadeRule] = (),
 ) -> Config:
     """Read a configuration, or a Scarf manifest.
 
@@ -67,6 +90,7 @@ def read_config(
         scarf_hosts: add the built-in hosts of that product: its pixel and its install events.
         environ: where ``url-env: NAME`` looks; the process's environment by default.
         rosters: the types that may be named.
+        made: packages and collections beside those of the source.
 
     Raises:
         ConfigError: it cannot be read or used; `problems` holds everything that is wrong.
@@ -85,11 +109,13 @@ def read_config(
     if is_manifest(data):
         converted = convert(data["rules"])
         builder.faults += converted.faults
-        config = builder.build(_manifest_sections(data), converted.packages, converted.collections, extra)
+        packages, collections = converted.packages, converted.collections
+        data = _manifest_sections(data)
     else:
         builder.unknown(data)
-        packages = builder.entries(data.get("packages"), "packages")
-        config = builder.build(data, packages, builder.entries(data.get("collections"), "collections"), extra)
+        packages, collections = (builder.entries(data.get(name), name) for name in ("packages", "collections"))
+    beside = {name: [Entry(dict(one.keys), (Made(one.name),), is_made=True) for one in made if one.section == name] for name in _SECTIONS}
+    config = builder.build(data, [*packages, *beside["packages"]], [*collections, *beside["collections"]], extra)
     if builder.faults:
         raise ConfigError(document.problems(builder.faults))
     return config

@@ -17,7 +17,7 @@ from cattrs.errors import BaseValidationError
 from gatewaycore.badges import BadgeSettings
 from gatewaycore.config import vocabulary
 from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
-from gatewaycore.config.model import INHERITED, REFUSED, Config, DomainDefaults, GatewaySettings, Rosters, compile_rules
+from gatewaycore.config.model import INHERITED, REFUSED, Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
 from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
@@ -30,7 +30,7 @@ from gatewaycore.shared_salts import SharedSalts
 
 T = TypeVar("T")
 
-SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges"})
+SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console"})
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 _ENTRY_HINT = "an entry begins with - and has a type"
@@ -45,12 +45,14 @@ class Entry:
         path: where it stands.
         names: what its keys are called there, where that is not what they are called in `raw`.
         members: where the items of its `files` stand, when each is a rule of its own there.
+        is_made: whether it stands in no file: whoever made it must not get at the environment.
     """
 
     raw: Any
     path: Path
     names: Mapping[str, str] = MappingProxyType({})
     members: Sequence[Path] = ()
+    is_made: bool = False
 
     def place(self, path: Path) -> Path:
         """Return where something of `raw` stands."""
@@ -68,6 +70,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
     words |= {
         GatewaySettings: vocabulary.GATEWAY,
         BadgeSettings: vocabulary.BADGES,
+        ConsoleSettings: vocabulary.CONSOLE,
         DomainDefaults: vocabulary.DEFAULTS,
         Limits: vocabulary.LIMITS,
         JournalSettings: vocabulary.JOURNAL,
@@ -113,6 +116,7 @@ class Builder:
         sinks = self._tagged(data.get("sinks"), ("sinks",), self.rosters.sinks)
         enrich = self._tagged(data.get("enrich"), ("enrich",), self.rosters.enrichments)
         badges = None if data.get("badges") is None else self._structure(BadgeSettings, data["badges"], partial(_under, ("badges",)))
+        console = self._console(data.get("console"))
         tags = {cls: tag for tag, cls in self.rosters.sinks.items()}
         written = [(entry, rule) for entry, rule in zip(entries, made, strict=True) if rule is not None]
         config = Config(
@@ -124,6 +128,7 @@ class Builder:
             sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
             file=self.file,
             badges=badges,
+            console=console,
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)
@@ -133,6 +138,8 @@ class Builder:
         """Compile the rules, for what is wrong with them, and leave the gateway in `config`."""
         compiled = compile_rules(config.rules)
         rules = config.rules
+        if config.console is not None:
+            self._apart(config.console, written)
         # A package that is faulty is no package yet.
         if config.badges is not None and not compiled.failed and not self.faults:
             self._known_packages(config, config.badges)
@@ -151,6 +158,14 @@ class Builder:
                 entry = None if maker is None else entries.get(id(rules[maker]))
                 # Some rules nobody wrote.
                 self.faults.append(Fault((), str(problem)) if entry is None else _together(entry, problem))
+
+    def _apart(self, console: ConsoleSettings, written: Sequence[tuple[Entry, Rule]]) -> None:
+        """Refuse packages on the console's domain: nobody would ever get there."""
+        for entry, rule in written:
+            if getattr(rule, "domain", None) == console.domain:
+                self.faults.append(
+                    Fault(entry.place(("domain",)), f"{console.domain} is the console's", "the console has a domain of its own")
+                )
 
     def _known_packages(self, config: Config, badges: BadgeSettings) -> None:
         """Refuse names that no package has: nobody would ever see their badges, nor learn why."""
@@ -178,6 +193,13 @@ class Builder:
             return GatewaySettings()
         self._above = {key: raw[key] for key in INHERITED if raw.get(key) is not None} if raw else {}
         return settings
+
+    def _console(self, raw: Any) -> ConsoleSettings | None:
+        if raw is None:
+            return None
+        if isinstance(raw, Mapping):
+            raw = self._from_environment(raw, keys_of(ConsoleSettings), ("console",))
+        return self._structure(ConsoleSettings, raw, partial(_under, ("console",)))
 
     def _domains(self, raw: Any) -> dict[str, DomainDefaults]:
         found: dict[str, DomainDefaults] = {}
@@ -216,7 +238,8 @@ class Builder:
             if supplied is not None:
                 own["domain"] = supplied
         if "credentials" in known and isinstance(own.get("credentials"), Mapping):
-            own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)))
+            environ = {} if entry.is_made else self.environ
+            own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)), environ)
         above = self._above_of(own.get("domain"))
         if above:
             own = _over({key: value for key, value in above.items() if key in known}, own)
@@ -286,15 +309,18 @@ class Builder:
                 found[key] = self._from_environment(value, None, (*path, key))
         return found
 
-    def _from_environment(self, entry: Mapping[Any, Any], known: frozenset[str] | None, path: Path) -> dict[Any, Any]:
+    def _from_environment(
+        self, entry: Mapping[Any, Any], known: frozenset[str] | None, path: Path, environ: Mapping[str, str] | None = None
+    ) -> dict[Any, Any]:
         """Return the entry with the values that stand in the environment: ``url-env: EVENTS_URL`` for ``url``.
 
         Args:
             entry: as written.
             known: the keys that there are; None where any key may be.
             path: where it stands.
+            environ: where to look, if not where everything else does.
         """
-        found = dict(entry)
+        found, environ = dict(entry), self.environ if environ is None else environ
         for key, name in entry.items():
             wanted = key.removesuffix("-env") if isinstance(key, str) else key
             if wanted == key or (known is not None and (key in known or wanted not in known)):
@@ -304,8 +330,8 @@ class Builder:
                 self.faults.append(Fault((*path, key), f"stands beside {wanted}", "keep one of the two"))
             elif not isinstance(name, str) or not name:
                 self.faults.append(Fault((*path, key), f"expected the name of an environment variable, found {show(name)}"))
-            elif name in self.environ:
-                found[wanted] = self.environ[name]
+            elif name in environ:
+                found[wanted] = environ[name]
                 continue
             else:
                 self.faults.append(Fault((*path, key), f"the environment has no {name[:80]}", f"set it, or write {wanted}: instead"))

@@ -20,6 +20,7 @@ from gatewaycore.request import normalise_host
 
 _HASHED = re.compile(r"sha256:[0-9a-fA-F]{64}")
 _FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -63,6 +64,14 @@ def _name(raw: Any) -> str:
         raise invalid(f"{show(written)} has a * before its end", "acme/* stands for all that begin with acme/")
     if not written:
         raise invalid("is empty")
+    return written
+
+
+def slug(raw: Any) -> str:
+    """Read a name as it stands in URLs."""
+    written = text(raw).lower()
+    if not _SLUG.fullmatch(written):
+        raise invalid(f"{show(raw)} is no name", "1 to 64 of a to z, 0 to 9, '.', '_' and '-', the first and the last a letter or a digit")
     return written
 
 
@@ -161,6 +170,7 @@ GATEWAY: Vocabulary = {
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 BADGES: Vocabulary = {"domains": domains, "packages": names, "minimum_companies": natural, "max_age_s": natural}
+CONSOLE: Vocabulary = {"domain": host, "organisation": slug}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}

@@ -22,13 +22,23 @@ from typing import TYPE_CHECKING
 from gatewaycore.errors import MissingExtraError
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
 from gatewaycore.stats.periods import Period, complete_days, read_period, zone_of
-from gatewaycore.stats.questions import Filter, plain, read_dimension, read_only
+from gatewaycore.stats.questions import Filter, StoppedError, plain, read_dimension, read_only
 
 if TYPE_CHECKING:
     from gatewaycore.stats.statistics import Statistics
 
 Source = LakeStorage | PostgresStorage | ClickhouseStorage
 """Sinks that can be asked."""
+
+
+def check_installed() -> None:
+    """Find out whether the extra `stats` is there.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if find_spec("sqlalchemy") is None:
+        raise MissingExtraError.of("statistics", "stats")
 
 
 def open_statistics(source: Source | None, journal: Path, rollups: Path | None = None) -> Statistics:
@@ -42,8 +52,7 @@ def open_statistics(source: Source | None, journal: Path, rollups: Path | None =
     Raises:
         ConfigError: an extra is not installed.
     """
-    if find_spec("sqlalchemy") is None:
-        raise MissingExtraError.of("statistics", "stats")
+    check_installed()
     from gatewaycore.stats.lake import LakeStore
     from gatewaycore.stats.statistics import Statistics
     from gatewaycore.stats.stores import ClickhouseStore, PostgresStore
@@ -57,6 +66,8 @@ __all__ = [
     "Filter",
     "Period",
     "Source",
+    "StoppedError",
+    "check_installed",
     "complete_days",
     "open_statistics",
     "plain",

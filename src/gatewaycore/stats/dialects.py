@@ -55,6 +55,13 @@ class Distinct(FunctionElement[int]):
     inherit_cache = True
 
 
+class DistinctNumbers(FunctionElement[int]):
+    """The same of numbers from 1 to a given one. Where callers have numbers, which is in DuckDB only."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
 class Bytewise(FunctionElement[str]):
     """A text that is ordered by its characters' numbers, whatever language the database sorts in."""
 
@@ -127,6 +134,12 @@ def _(element: Distinct, compiler: SQLCompiler, **kw: Any) -> str:
 def _(element: Distinct, compiler: SQLCompiler, **kw: Any) -> str:
     # What count(DISTINCT) is there, a setting says; this one is exact.
     return f"uniqExact({_of(element, compiler, **kw)[0]})"
+
+
+@compiles(DistinctNumbers, DUCKDB)
+def _(element: DistinctNumbers, compiler: SQLCompiler, **kw: Any) -> str:
+    column, most = _of(element, compiler, **kw)
+    return f"coalesce(bit_count(bitstring_agg({column}, 1, {most})), 0)"
 
 
 @compiles(Bytewise)

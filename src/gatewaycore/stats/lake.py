@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from gatewaycore.sinks.lake.schema import COLUMNS, DAY, events_in
 from gatewaycore.stats.dialects import DuckDBDialect, Moment
 from gatewaycore.stats.periods import DAY_S
 from gatewaycore.stats.queries import Query, Relation, event_columns, relation
+from gatewaycore.stats.questions import StoppedError
 from gatewaycore.stats.rollups import COLUMNS as ROLLED
 from gatewaycore.stats.rollups import Rollups, days_of
 from gatewaycore.stats.stores import Rows
@@ -37,8 +39,13 @@ _log = logging.getLogger("gatewaycore.stats")
 FRESH_S = 2.0
 """For how long it is not asked again whether anything has changed."""
 
+_AGAIN_S = 0.05
+# Nothing but what waits for a store far away takes longer to notice.
+_STOP_S = 8.0
 _LINE_BYTES = 16 * 1024 * 1024
 _TRIES = 3
+# Answers that are kept until the lake or the journal has changed, and how long one may be.
+_MOST_ANSWERS, _MOST_ROWS = 256, 10_000
 # Days that are read out of the lake for the sake of questions, where rollups do not have them as they are now.
 _LIVE_DAYS = 3
 # Days that are read in one go, while questions wait.
@@ -83,6 +90,8 @@ class LakeStore:
         self._rollups: Rollups | None = None
         self._rolled: Relation | None = None
         self._looked_at = 0.0
+        self._answers: dict[tuple[Any, ...], Rows] = {}
+        self._is_stopped = False
         table = sa.table("known", *event_columns(), sa.column(DAY, sa.Date()))
         plain = relation(table)
         self._events = Relation(table, plain.seconds, plain.amount, _within_days)
@@ -103,7 +112,22 @@ class LakeStore:
     def _answer(self, connection: DuckDBPyConnection, build: Callable[[Relation], Query], columns: Collection[str]) -> Rows:
         query = build(self._rolled if self._rolled is not None and set(ROLLED) >= set(columns) else self._events)
         found = query.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
-        return connection.execute(str(found), [found.params[name] for name in found.positiontup or ()]).fetchall()
+        key = (str(found), *(found.params[name] for name in found.positiontup or ()))
+        rows = self._answers.pop(key, None)
+        if rows is None:
+            rows = connection.execute(key[0], key[1:]).fetchall()
+            if len(rows) > _MOST_ROWS:
+                return rows
+        # The last to be asked is the last to be forgotten.
+        self._answers[key] = rows
+        if len(self._answers) > _MOST_ANSWERS:
+            del self._answers[next(iter(self._answers))]
+        return rows
+
+    def forget(self) -> None:
+        """Forget answers, which are kept until the lake or the journal has changed: the next questions are asked for themselves."""
+        with self._lock:
+            self._answers.clear()
 
     def refresh(self) -> None:
         """Read into the rollups what has changed in the lake, a few days at a time, so that questions are answered meanwhile.
@@ -116,6 +140,23 @@ class LakeStore:
                 if not self._trying(self._read_days):
                     return
 
+    def stop(self) -> None:
+        """End what is going on in another thread: it raises `StoppedError`, and so does whatever is asked later."""
+        import duckdb
+
+        self._is_stopped = True
+        until = time.monotonic() + _STOP_S
+        # Again and again: what is told between two statements of a reading is not heard by either.
+        while not self._lock.acquire(timeout=_AGAIN_S):
+            if time.monotonic() > until:
+                return
+            connection = self._connection
+            if connection is not None:
+                # It may have been closed since.
+                with suppress(duckdb.ConnectionException):
+                    connection.interrupt()
+        self._lock.release()
+
     def _read_days(self, _: DuckDBPyConnection) -> bool:
         """Read the days that come next; tell whether there are others."""
         if self._rollups is None or self._state is None:
@@ -123,17 +164,27 @@ class LakeStore:
         files = days_of(list(self._state.files))
         stale = self._rollups.stale(files)
         if stale:
+            # Until it is shown anew: numbers that callers have for now may be those of others afterwards.
+            self._rolled = None
             self._rollups.read({day: files.get(day, ()) for day in stale[:_DAYS_AT_ONCE]})
         if len(stale) <= _DAYS_AT_ONCE:
-            self._show()
+            self._rollups.tidy()
+            if stale or self._rolled is None:
+                self._show()
         return len(stale) > _DAYS_AT_ONCE
 
     def _trying(self, act: Callable[[DuckDBPyConnection], T]) -> T:
         import duckdb
 
         for left in reversed(range(_TRIES)):
+            if self._is_stopped:
+                self._give_up()
+                raise StoppedError("statistics have been stopped")
             try:
                 return act(self._opened())
+            except duckdb.InterruptException:
+                self._give_up()
+                raise StoppedError("statistics have been stopped") from None
             except (duckdb.IOException, duckdb.HTTPException, OSError) as error:
                 # A segment was shipped and removed, or a file of the table joined with others and deleted, since they were listed.
                 self._give_up()
@@ -206,6 +257,7 @@ class LakeStore:
 
     def _show(self) -> None:
         """Let questions go to the rollups, unless there are more days to be read anew than should be read for a question."""
+        self._answers.clear()
         self._rolled = None
         if self._rollups is not None and self._state is not None:
             stale = self._rollups.stale(days_of(list(self._state.files)))
@@ -216,6 +268,7 @@ class LakeStore:
         if self._connection is not None:
             self._connection.close()
         self._connection = self._state = self._rollups = self._rolled = None
+        self._answers.clear()
 
     def close(self) -> None:
         """Close the files."""

@@ -16,7 +16,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import FromClause, Select, Subquery
 
 from gatewaycore.stats import policy
-from gatewaycore.stats.dialects import Bytewise, Distinct, Moment, Quotient, Seconds, Variable
+from gatewaycore.stats.dialects import Bytewise, Distinct, DistinctNumbers, Moment, Quotient, Seconds, Variable
 from gatewaycore.stats.periods import DAY_S, HOUR_S, Period, Unit
 from gatewaycore.stats.questions import Filter, variable_of
 
@@ -51,6 +51,9 @@ class Relation:
         amount: how many events a row stands for.
         within: the condition that they are of a time, from a second on and before another.
         is_counted: whether it holds only what counts, but for who does.
+        usual: whether an event counts where a question names neither measures nor agents; None where that is not kept.
+        company: a number for what a company is told from others by; None where there is none, and its text is compared.
+        numbers: the highest of the numbers that callers and companies have; 0 where they have none.
     """
 
     table: FromClause
@@ -58,6 +61,9 @@ class Relation:
     amount: Column = field(factory=lambda: sa.literal_column("1", sa.BigInteger()))
     within: Callable[[FromClause, int, int], Column] = _within
     is_counted: bool = False
+    usual: Column | None = None
+    company: Column | None = None
+    numbers: int = 0
 
 
 def relation(table: FromClause) -> Relation:
@@ -77,11 +83,21 @@ def _text(column: Column) -> Column:
     return sa.func.coalesce(column, "")
 
 
+def _is_sure(events: Relation, confidence: float) -> Column:
+    return sa.or_(events.table.c.confidence.is_(None), events.table.c.confidence >= confidence)
+
+
 def _company(events: Relation, confidence: float) -> Column:
     table = events.table
     known = _text(sa.func.coalesce(sa.func.nullif(table.c.company_domain, ""), table.c.company))
-    sure = sa.or_(table.c.confidence.is_(None), table.c.confidence >= confidence)
-    return sa.case((sure, known), else_="")
+    return sa.case((_is_sure(events, confidence), known), else_="")
+
+
+def _which_company(events: Relation, confidence: float) -> Column:
+    """Return what tells companies apart, and is NULL where there is none: a number where there is one, for there are fewer bytes to it."""
+    if events.company is None:
+        return sa.func.nullif(_company(events, confidence), "")
+    return sa.case((_is_sure(events, confidence), events.company), else_=sa.null())
 
 
 def _dimension(events: Relation, name: str, confidence: float) -> Column:
@@ -111,11 +127,11 @@ def counts(events: Relation, asked: Filter, period: Period, before: Period | Non
         before: when else.
     """
     table = events.table
-    conditions = [
-        _when(events, period, before),
-        table.c.kind.in_(asked.measures),
-        table.c.agent.in_(asked.agents),
-    ]
+    conditions = [_when(events, period, before)]
+    if events.usual is not None and set(asked.measures) == set(policy.USES) and set(asked.agents) == set(policy.AGENTS):
+        conditions.append(events.usual)
+    else:
+        conditions += [table.c.kind.in_(asked.measures), table.c.agent.in_(asked.agents)]
     if not events.is_counted:
         conditions += [
             table.c.method.not_in(policy.UNCOUNTED_METHODS),
@@ -139,7 +155,7 @@ def _counted(events: Relation, asked: Filter, period: Period, before: Period | N
         "n": events.amount,
         "source": _known(table.c.origin_id),
         "endpoint": _known(table.c.endpoint_id),
-        "company": sa.func.nullif(_company(events, asked.confidence), ""),
+        "company": _which_company(events, asked.confidence),
         **more,
     }
     chosen = [column.label(name) for name, column in columns.items()]
@@ -183,8 +199,14 @@ def _figures(counted: Subquery, uniques: Iterable[str], distinct: Callable[[Colu
     return [column.label(name) for name, column in found.items()]
 
 
-def _exactly(column: Column) -> Column:
-    return Distinct(column)
+_MOST_BITS: Final = 512 * 1024 * 1024
+
+
+def _exactly(events: Relation, groups: int) -> Callable[[Column], Column]:
+    """Return what counts different values in each of so many groups: numbers by a bit for each, if memory has room for them."""
+    if 0 < events.numbers * groups <= _MOST_BITS:
+        return lambda column: DistinctNumbers(column, _whole(events.numbers))
+    return Distinct
 
 
 # --- questions -------------------------------------------------------------------------------------------------------------
@@ -193,7 +215,7 @@ def _exactly(column: Column) -> Column:
 def totals(events: Relation, asked: Filter, period: Period, uniques: Iterable[str] = UNIQUES) -> Query:
     """Ask for figures of a period, and of the one before: rows with 1 and 0 as their `key`, if there was anything."""
     counted = _counted(events, asked, period, period.before, key=_is_now(events, period))
-    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly)).group_by(counted.c.key)
+    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly(events, 2))).group_by(counted.c.key)
 
 
 def _is_now(events: Relation, period: Period) -> Column:
@@ -203,7 +225,8 @@ def _is_now(events: Relation, period: Period) -> Column:
 def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Iterable[str] = UNIQUES) -> Query:
     """Ask for figures of each piece of a period in which there was anything, with its `key`."""
     counted = _counted(events, asked, period, key=_key(events, period, unit, week_start))
-    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly)).group_by(counted.c.key)
+    distinct = _exactly(events, len(period.keys(unit, week_start)))
+    return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, distinct)).group_by(counted.c.key)
 
 
 def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: int | None) -> Query:
@@ -218,6 +241,7 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
         sa.select(
             counted.c.value.label("value"),
             sa.func.sum(sa.case((is_now, counted.c.n), else_=0)).label("n"),
+            # How many values there are is not known: by a bit for each caller, they might need more memory than there is.
             Distinct(sa.case((is_now, counted.c.source), else_=sa.null())).label("sources"),
             sa.func.sum(sa.case((is_now, 0), else_=counted.c.n)).label("before"),
         )
@@ -232,7 +256,7 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
 def each_package(events: Relation, asked: Filter, period: Period, uniques: Iterable[str]) -> Query:
     """Ask for figures of each package that has any, with its name as `value`."""
     counted = _counted(events, asked, period, value=_text(events.table.c.package))
-    return sa.select(counted.c.value.label("value"), *_figures(counted, uniques, _exactly)).group_by(counted.c.value)
+    return sa.select(counted.c.value.label("value"), *_figures(counted, uniques, Distinct)).group_by(counted.c.value)
 
 
 def of_each_day(events: Relation, asked: Filter, period: Period) -> Query:
@@ -246,9 +270,15 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
     """Ask for the companies of a period, the most frequent first."""
     table = events.table
     package = sa.func.nullif(table.c.package, "")
-    more = {"name": _text(table.c.company), "sure": table.c.confidence, "at": events.seconds, "package": package}
+    more = {
+        "text": sa.func.nullif(_company(events, asked.confidence), ""),
+        "name": _text(table.c.company),
+        "sure": table.c.confidence,
+        "at": events.seconds,
+        "package": package,
+    }
     counted = _counted(events, asked, period, None, **more)
-    key = counted.c.company
+    key = counted.c.text
     query = sa.select(
         key.label("key"),
         sa.func.max(Bytewise(counted.c.name)).label("name"),
@@ -277,6 +307,19 @@ def retention(events: Relation, asked: Filter, period: Period, limit: int | None
     endpoints, stayed = sa.func.count(), sa.func.sum(sa.case((ranked.c.place == 1, 1), else_=0))
     query = sa.select(ranked.c.version.label("version"), endpoints.label("endpoints"), stayed.label("stayed")).group_by(ranked.c.version)
     return query.order_by(sa.desc(sa.literal_column("endpoints")), Bytewise(ranked.c.version)).limit(limit)
+
+
+SEEN: Final = ("package", "version", "platform", "arch", "country", "company", "client", "client_version", "agent", "page")
+"""What is told of an event by itself, besides when it was, as what it counts, and its variables."""
+
+
+def latest(events: Relation, asked: Filter, period: Period, limit: int) -> Query:
+    """Ask for the last events of a period that count."""
+    table = events.table
+    columns = [_dimension(events, name, asked.confidence).label(f"shown_{name}") for name in SEEN]
+    query = sa.select(table.c.id, events.seconds.label("at"), table.c.kind, *columns, table.c.variables)
+    order = table.c.time.desc(), Bytewise(sa.cast(table.c.id, sa.Text())).desc()
+    return query.where(counts(events, asked, period)).order_by(*order).limit(limit)
 
 
 def first_event(events: Relation, packages: Sequence[str] = ()) -> Query:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import attrs
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.stats import policy
 from gatewaycore.stats.periods import Period, Unit
 from gatewaycore.stats.policy import Measure
@@ -56,6 +56,10 @@ def read_only(pairs: Iterable[str], option: str = "--only") -> tuple[tuple[str, 
             raise ConfigError([Problem(option, f"{pair[:80]!r} is no pair", "write country=DE, or variables.channel=beta")])
         found.append((read_dimension(name, option), value))
     return tuple(found)
+
+
+class StoppedError(GatewayError):
+    """Who asks has told a store to stop: there is no answer, and no trouble either."""
 
 
 @frozen(kw_only=True)
@@ -242,6 +246,41 @@ class Retention(Answer):
 
     package: str
     versions: tuple[Kept, ...]
+
+
+@frozen
+class Seen:
+    """One event, as somebody who watches is told of it: without what its caller is told from others by.
+
+    Attributes:
+        id: the event's.
+        at: when, in the period's zone, to the second.
+        measure: as what it counts.
+        company: None where none is known well enough.
+        variables: names and values.
+    """
+
+    id: str
+    at: datetime
+    measure: str
+    package: str | None
+    version: str | None
+    platform: str | None
+    arch: str | None
+    country: str | None
+    company: str | None
+    client: str | None
+    client_version: str | None
+    agent: str | None
+    page: str | None
+    variables: Mapping[str, str]
+
+
+@frozen(kw_only=True)
+class Latest(Answer):
+    """The last events of a period that count, the newest first."""
+
+    events: tuple[Seen, ...]
 
 
 def plain(value: Any) -> Any:

@@ -2,8 +2,11 @@
 
 A day (UTC) of the lake is as many files. As long as these are the same, the day's rows here are what the policy makes of them; when
 they are others (late events, compaction, retention), the day is read anew. So rollups follow the lake exactly, whatever came late, and may
-be deleted at any time. Rows are not folded: of ten million events, folding by quarters of an hour and by all columns would save one in two
-hundred. What makes it fast is that a row has few columns, callers as numbers, and no file to be opened for each day.
+be deleted at any time. What has left the lake leaves the file too: its rows at once, and with the next `tidy` the identifiers that no row
+has any more, and whatever lies there unused.
+
+Rows are not folded: of ten million events, folding by quarters of an hour and by all columns would save one in two hundred. What makes it
+fast is that a row has few columns, callers as numbers, and no file to be opened for each day.
 
 One process has the file. Others ask the lake, which is slower and gives the same answers.
 """
@@ -26,24 +29,34 @@ from gatewaycore.stats.queries import Relation
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FORMAT: Final = 1
+FORMAT: Final = 3
 """Raised when rows of a day look different; with the policy's version it says whether a file can be used."""
 
 COLUMNS: Final = (
-    "package", "package_type", "domain", "kind", "version", "platform", "arch", "client", "os", "agent", "country", "cloud", "connection",
-    "company", "company_domain", "confidence",
+    "package", "package_type", "domain", "kind", "version", "platform", "arch", "page", "client", "client_version", "os", "agent",
+    "country", "region", "city", "cloud", "connection", "company", "company_domain", "confidence",
 )  # fmt: skip
 """What a row has as the event has it; questions about other columns go to the lake."""
 
-_CALLERS: Final = ("origin_id", "endpoint_id")
+_NUMBERED: Final = {
+    "origin_id": "nullif(origin_id, '')",
+    "endpoint_id": "nullif(endpoint_id, '')",
+    "company_key": "nullif(coalesce(nullif(company_domain, ''), company), '')",
+}
+"""Texts that have a number in the file, of what there is in an event: callers, and what companies are told from others by."""
+
 _NAME: Final = "rollups"
+_FRESH: Final = "fresh"
+_TABLES: Final = ("made_by", "days", *(f"{name}s" for name in _NUMBERED), "counted")
+# What is noted of a day that has left the lake, until the file is free of it.
+_GONE: Final = "gone"
 _SCHEMA: Final = f"""
     CREATE TABLE IF NOT EXISTS {_NAME}.made_by (format INTEGER, policy INTEGER);
     CREATE TABLE IF NOT EXISTS {_NAME}.days (day DATE, files VARCHAR);
-    CREATE TABLE IF NOT EXISTS {_NAME}.origin_ids (text VARCHAR, number INTEGER);
-    CREATE TABLE IF NOT EXISTS {_NAME}.endpoint_ids (text VARCHAR, number INTEGER);
+    {"".join(f"CREATE TABLE IF NOT EXISTS {_NAME}.{name}s (text VARCHAR, number INTEGER);" for name in _NUMBERED)}
     CREATE TABLE IF NOT EXISTS {_NAME}.counted AS
-        SELECT day, 0::BIGINT AS seconds, {", ".join(COLUMNS)}, 0::INTEGER AS origin_id, 0::INTEGER AS endpoint_id FROM events WHERE false;
+        SELECT day, 0::BIGINT AS seconds, true AS usual, {", ".join(COLUMNS)}, {", ".join(f"0::INTEGER AS {name}" for name in _NUMBERED)}
+        FROM events WHERE false;
 """
 
 
@@ -55,6 +68,9 @@ _COUNTS: Final = (
     f"kind IN ({_words(policy.MEASURES)}) AND method NOT IN ({_words(policy.UNCOUNTED_METHODS)}) "
     f"AND status BETWEEN {policy.FIRST_STATUS} AND {policy.LAST_STATUS} AND status <> {policy.NOT_MODIFIED}"
 )
+
+_USUAL: Final = f"coalesce(kind IN ({_words(policy.USES)}) AND agent IN ({_words(policy.AGENTS)}), false)"
+"""Whether an event counts where a question says nothing else: looked at for every row, and a thing of one bit."""
 
 
 class Rollups:
@@ -70,12 +86,12 @@ class Rollups:
 
     def __init__(self, connection: DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
-        quoted = str(path).replace("'", "''")
-        connection.execute(f"ATTACH '{quoted}' AS {_NAME}")
+        self._path = path
+        connection.execute(f"ATTACH '{_quoted(path)}' AS {_NAME}")
         connection.execute(_SCHEMA)
         made_by = connection.execute(f"SELECT format, policy FROM {_NAME}.made_by").fetchall()
         if made_by != [(FORMAT, policy.VERSION)]:
-            for table in ("made_by", "days", "origin_ids", "endpoint_ids", "counted"):
+            for table in _TABLES:
                 connection.execute(f"DROP TABLE {_NAME}.{table}")
             connection.execute(_SCHEMA)
             connection.execute(f"INSERT INTO {_NAME}.made_by VALUES ({FORMAT}, {policy.VERSION})")
@@ -87,7 +103,7 @@ class Rollups:
             files: of each day of the lake.
         """
         wanted = {day: _fingerprint(names) for day, names in files.items()}
-        known = dict(self._connection.execute(f"SELECT day, files FROM {_NAME}.days").fetchall())
+        known = dict(self._connection.execute(f"SELECT day, files FROM {_NAME}.days WHERE files <> '{_GONE}'").fetchall())
         return sorted(day for day in wanted.keys() | known.keys() if wanted.get(day) != known.get(day))
 
     def read(self, days: Mapping[date, tuple[str, ...]]) -> None:
@@ -101,12 +117,38 @@ class Rollups:
         with _transaction(self._connection):
             self._connection.execute(f"DELETE FROM {_NAME}.counted WHERE {condition}")
             self._connection.execute(f"DELETE FROM {_NAME}.days WHERE {condition}")
-            self._know_callers(source)
+            for name in _NUMBERED:
+                self._connection.execute(f"INSERT INTO {_NAME}.{name}s {_numbers(name, source)}")
             # Those of a package beside each other: what is asked of one package then reads few of them.
             self._connection.execute(f"INSERT INTO {_NAME}.counted {_rows(source)} ORDER BY package, seconds")
             for day, names in days.items():
-                if names:
-                    self._connection.execute(f"INSERT INTO {_NAME}.days VALUES (?, ?)", [day, _fingerprint(names)])
+                self._connection.execute(f"INSERT INTO {_NAME}.days VALUES (?, ?)", [day, _fingerprint(names) if names else _GONE])
+
+    def tidy(self) -> None:
+        """Free the file of what has left the lake: days, and identifiers that no row has any more.
+
+        DuckDB writes over what was deleted when it needs the room. So what is left is written into another file, which takes its place.
+        """
+        gone = f"SELECT 1 FROM {_NAME}.days WHERE files = '{_GONE}'"
+        left = (f"SELECT 1 FROM {_NAME}.{name}s WHERE number NOT IN ({_numbered(name)})" for name in _NUMBERED)
+        if not self._connection.execute(f"SELECT {' OR '.join(f'EXISTS ({query})' for query in (gone, *left))}").fetchall()[0][0]:
+            return
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        # One that was begun, and not ended.
+        _remove(fresh)
+        self._connection.execute(f"ATTACH '{_quoted(fresh)}' AS {_FRESH}")
+        try:
+            for table in _TABLES:
+                self._connection.execute(f"CREATE TABLE {_FRESH}.{table} AS SELECT * FROM {_NAME}.{table} WHERE {_KEPT.get(table, 'true')}")
+        except BaseException:
+            self._connection.execute(f"DETACH {_FRESH}")
+            _remove(fresh)
+            raise
+        # What was written lies in the file itself from here on.
+        self._connection.execute(f"DETACH {_FRESH}")
+        self._connection.execute(f"DETACH {_NAME}")
+        fresh.replace(self._path)
+        self._connection.execute(f"ATTACH '{_quoted(self._path)}' AS {_NAME}")
 
     def show(self, days: list[date]) -> Relation:
         """Make the view of everything there is, and return its relation: rows of the file, and `days` and the journal's tail as they are.
@@ -116,23 +158,30 @@ class Rollups:
         """
         beside = _among(days)
         live = f"(SELECT * FROM events WHERE {beside} UNION ALL BY NAME SELECT * FROM tail)"
-        with _transaction(self._connection):
-            self._know_callers(live)
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE live AS {_rows(live)}")
+        # Numbers of callers that no day has are for now: the journal's events are not in the file, and so are their identifiers.
+        for name in _NUMBERED:
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{name}s AS {_numbers(name, live)}")
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE live AS {_rows(live, beside='live_')}")
         rolled = f"SELECT * FROM {_NAME}.counted WHERE NOT ({beside})"
         self._connection.execute(f"CREATE OR REPLACE TEMP VIEW rolled AS {rolled} UNION ALL SELECT * FROM live")
         columns: list[sa.ColumnClause[object]] = [sa.column(name) for name in COLUMNS]
-        numbers = [sa.column(name, sa.BigInteger()) for name in ("seconds", *_CALLERS)]
-        table = sa.table("rolled", *columns, *numbers)
-        return Relation(table, table.c.seconds, within=_within, is_counted=True)
+        numbers = [sa.column(name, sa.BigInteger()) for name in ("seconds", *_NUMBERED)]
+        table = sa.table("rolled", *columns, *numbers, sa.column("usual", sa.Boolean()))
+        return Relation(
+            table,
+            table.c.seconds,
+            within=_within,
+            is_counted=True,
+            usual=table.c.usual,
+            company=table.c.company_key,
+            numbers=self._highest(),
+        )
 
-    def _know_callers(self, source: str) -> None:
-        """Give a number to each caller that has none."""
-        for name in _CALLERS:
-            known = f"{_NAME}.{name}s"
-            new = f"SELECT DISTINCT {name} AS text FROM {source} WHERE {name} <> '' AND {_COUNTS}"
-            numbers = f"(SELECT coalesce(max(number), 0) FROM {known}) + row_number() OVER ()"
-            self._connection.execute(f"INSERT INTO {known} SELECT text, {numbers} FROM ({new}) ANTI JOIN {known} USING (text)")
+    def _highest(self) -> int:
+        tables = (f"{beside}{name}s" for name in _NUMBERED for beside in (f"{_NAME}.", "live_"))
+        each = " UNION ALL ".join(f"SELECT max(number) AS number FROM {table}" for table in tables)
+        (highest,) = self._connection.execute(f"SELECT coalesce(max(number), 0) FROM ({each})").fetchall()[0]
+        return int(highest)
 
 
 def _among(days: Iterable[date]) -> str:
@@ -140,14 +189,47 @@ def _among(days: Iterable[date]) -> str:
     return f"{DAY} IN ({listed})" if listed else "false"
 
 
-def _rows(source: str) -> str:
-    callers = " ".join(f"LEFT JOIN {_NAME}.{name}s AS {name}s ON {name}s.text = found.{name}" for name in _CALLERS)
-    numbers = ", ".join(f"{name}s.number AS {name}" for name in _CALLERS)
+def _numbers(name: str, source: str) -> str:
+    """Return the query that gives a number to each caller that has none."""
+    known = f"{_NAME}.{name}s"
+    new = f"SELECT DISTINCT {_NUMBERED[name]} AS text FROM {source} WHERE {_NUMBERED[name]} IS NOT NULL AND {_COUNTS}"
+    after = f"(SELECT coalesce(max(number), 0) FROM {known}) + row_number() OVER ()"
+    return f"SELECT text, ({after})::INTEGER AS number FROM ({new}) ANTI JOIN {known} USING (text)"
+
+
+def _rows(source: str, beside: str | None = None) -> str:
+    """Return the query for what counts of events; callers that the file does not know are in tables that are called so, with `beside`."""
+    known = {name: f"{_NAME}.{name}s" for name in _NUMBERED}
+    if beside is not None:
+        known = {name: f"(FROM {table} UNION ALL FROM {beside}{name}s)" for name, table in known.items()}
+    joined = " ".join(f"LEFT JOIN {table} AS {name}s ON {name}s.text = found.{name}_text" for name, table in known.items())
+    texts = ", ".join(f"{text} AS {name}_text" for name, text in _NUMBERED.items())
+    numbers = ", ".join(f"{name}s.number AS {name}" for name in _NUMBERED)
     columns = ", ".join(f"found.{name}" for name in COLUMNS)
     return (
-        f"SELECT found.day, epoch_us(found.time) // 1000000 AS seconds, {columns}, {numbers} "
-        f"FROM (SELECT * FROM {source} WHERE {_COUNTS}) AS found {callers}"
+        f"SELECT found.day, epoch_us(found.time) // 1000000 AS seconds, {_USUAL} AS usual, {columns}, {numbers} "
+        f"FROM (SELECT *, {texts} FROM {source} WHERE {_COUNTS}) AS found {joined}"
     )
+
+
+def _numbered(name: str) -> str:
+    return f"SELECT {name} FROM {_NAME}.counted WHERE {name} IS NOT NULL"
+
+
+_KEPT: Final = {
+    "days": f"files <> '{_GONE}'",
+    **{f"{name}s": f"number IN ({_numbered(name)})" for name in _NUMBERED},
+}
+"""Which rows of a table are still of use."""
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _remove(path: Path) -> None:
+    for file in (path, path.with_name(f"{path.name}.wal")):
+        file.unlink(missing_ok=True)
 
 
 def _within(table: sa.FromClause, since: int, until: int) -> sa.ColumnElement[bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -19,8 +20,10 @@ from gatewaycore.stats.questions import (
     Figures,
     Filter,
     Kept,
+    Latest,
     Point,
     Retention,
+    Seen,
     Series,
     Share,
     Totals,
@@ -128,6 +131,11 @@ class Statistics:
                 found.setdefault(package, [0] * len(place))[place[int(key)]] = int(count)
         return found
 
+    def latest(self, period: Period, asked: Filter = ALL, limit: int = 20) -> Latest:
+        """Tell the last events of a period that count, the newest first."""
+        rows = self._store.ask(lambda events: queries.latest(events, asked, period, limit), _columns(asked, "id", "variables"))
+        return Latest(period=period, filter=asked, events=tuple(_seen(row, period.zone) for row in rows))
+
     def first_event(self, packages: Sequence[str] = ()) -> datetime | None:
         """Return when the first event of packages was, whether it counts or not, to the second; None when there is none."""
         (first,) = _row(self._store.ask(lambda events: queries.first_event(events, packages), ("time",)), 1)
@@ -137,9 +145,20 @@ class Statistics:
         """Read into rollups what the lake has that is not there; may take long, and questions are answered meanwhile."""
         self._store.refresh()
 
+    def stop(self) -> None:
+        """End what another thread asks or reads, within moments where the lake is asked: it raises `gatewaycore.stats.StoppedError`."""
+        self._store.stop()
+
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+
+def _seen(row: Sequence[Any], zone: ZoneInfo) -> Seen:
+    id_, at, measure, *columns, variables = row
+    told = {name: value or None for name, value in zip(queries.SEEN, columns, strict=True)}
+    at = datetime.fromtimestamp(at, zone)
+    return Seen(id=str(id_), at=at, measure=measure, variables={str(k): str(v) for k, v in (variables or {}).items()}, **told)
 
 
 def _figures(row: Sequence[Any], uniques: Iterable[str]) -> Figures:

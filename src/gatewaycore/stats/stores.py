@@ -49,6 +49,10 @@ class Store(Protocol):
         """Do what makes later answers faster, and may take long."""
         ...
 
+    def stop(self) -> None:
+        """End what takes long, from another thread: it raises `StoppedError`."""
+        ...
+
     def close(self) -> None:
         """Let go of connections and files."""
         ...
@@ -80,6 +84,9 @@ class PostgresStore:
 
     def refresh(self) -> None:
         """Do nothing: the database keeps itself."""
+
+    def stop(self) -> None:
+        """Do nothing: a question ends after the sink's `timeout-s`."""
 
     def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.
@@ -153,6 +160,9 @@ class ClickhouseStore:
 
     def refresh(self) -> None:
         """Do nothing: the database keeps itself."""
+
+    def stop(self) -> None:
+        """Do nothing: a question ends after the sink's `timeout-s`."""
 
     def ask(self, build: Callable[[Relation], Query], columns: Collection[str] = ()) -> Rows:
         """Return the rows of an answer.

@@ -84,15 +84,20 @@ class Sought:
     @property
     def key(self) -> Key:
         """What it is kept under."""
-        return self.url, self.form
+        return self.key_of(self.form)
+
+    def key_of(self, form: int) -> Key:
+        """Return what the page is kept under in a form."""
+        return self.url, form, self.source.private, self.source.hosts
 
     def is_fresh(self, kept: Kept, now: datetime) -> bool:
         """Tell whether a page is believed without asking."""
-        return now < kept.checked_at + self.source.ttl
+        return now - kept.checked_at < self.source.ttl
 
     def may_be_shown(self, kept: Kept, now: datetime) -> bool:
         """Tell whether a page may be shown where its upstream fails (RFC 5861 §4)."""
-        return now < kept.checked_at + self.source.ttl + self.source.stale
+        # As a difference: what is added up for ever is no date.
+        return now - kept.checked_at - self.source.ttl < self.source.stale
 
 
 class PageConversation:
@@ -209,7 +214,7 @@ class PageConversation:
         sought = self._sought
         answer = sought.dialect.refuse(404, "the index behind this gateway has no such project")
         for form in range(len(sought.dialect.forms.all)):
-            sought.shelf.drop((sought.url, form))
+            sought.shelf.drop(sought.key_of(form))
         self._note(Trouble(answer, self._now + min(ABSENCE, sought.source.ttl), headers))
         return answer
 

@@ -6,7 +6,7 @@ and asks `Live` what to answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import ClassVar, Final, Protocol
 
@@ -165,6 +165,14 @@ class IndexRoute:
         return Observation(
             part.package, self.pattern.name, part.label, found.kind, found.version, found.platform, found.arch, variables=known
         )
+
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Iterate over the upstream of each project, with the package that it is of."""
+        return ((part.package, part.source) for part, _ in self.projects.values())
+
+    def inherit(self, older: IndexRoute) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
 
     def forget(self) -> None:
         """Let go of the pages at hand."""

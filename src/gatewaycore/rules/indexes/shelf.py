@@ -23,8 +23,9 @@ _TROUBLES = 1024
 # What Python needs to hold one entry of a mapping, its two texts beside their letters.
 _FILE_BYTES = 200
 
-Key: TypeAlias = tuple[str, int]
-"""A page's URL at its upstream, and the number of the form in which it is kept: two forms of a page are two pages."""
+Key: TypeAlias = tuple[str, int, bool, frozenset[str]]
+"""A page's URL at its upstream, and the number of the form in which it is kept: two forms of a page are two pages. And where it may lead,
+and its upstream: a page that other settings let in is another one."""
 
 Part: TypeAlias = Callable[[bytes], bytes | None]
 """Takes a page as clients see it; returns what of it is wanted, or None where it has no such part. Two that want the same are equal."""
@@ -100,6 +101,10 @@ class Shelf:
         self._pages: Recent[Key, Kept] = Recent(self._size)
         self._parts: Recent[tuple[str, Part], bytes] = Recent(PARTS_BYTES)
         self._troubles: Recent[Key, Trouble] = Recent(_TROUBLES)
+
+    def inherit(self, older: Shelf) -> None:
+        """Go on with the pages of another shelf, and not with its troubles: they may be what somebody has just mended."""
+        self._pages, self._parts = older._pages, older._parts
 
     def page(self, key: Key) -> Kept | None:
         """Return a page, however old, or None."""

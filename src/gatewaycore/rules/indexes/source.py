@@ -13,6 +13,8 @@ from gatewaycore.rules.leading import loses_tls, origin
 
 TTL_S = 60
 STALE_S = 86_400
+LONGEST_S = 10 * 365 * 86_400
+"""Whatever is longer is as good as that: no page outlives its process. Who means "for ever" writes any number of nines."""
 PAGE_BYTES = 32 * 1024 * 1024
 """The largest page that is read. The largest of real ones hold some ten thousand files, in a third of this."""
 
@@ -51,7 +53,7 @@ class Source:
             raise ConfigError([Problem("index", f"{text!r} is not the URL of an index", "https://host/path, without a query")])
         scheme, _, rest = text.partition("://")
         url = f"{scheme.lower()}://{rest.rstrip('/')}/"
-        return cls(url, private, frozenset(hosts), timedelta(seconds=ttl_s), timedelta(seconds=stale_s))
+        return cls(url, private, frozenset(hosts), _span(ttl_s), _span(stale_s))
 
     @property
     def name(self) -> str:
@@ -68,3 +70,7 @@ class Source:
         if loses_tls(self.url, url):
             return False
         return there.netloc.lower() in self.hosts or (there.hostname in self.hosts and there.port in (None, 80, 443))
+
+
+def _span(seconds: int) -> timedelta:
+    return timedelta(seconds=min(seconds, LONGEST_S))

@@ -6,7 +6,7 @@ each from the upstream of its rule; nothing else is asked for anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias, assert_never
 
 from attrs import define
@@ -168,6 +168,14 @@ class NpmRegistry:
             variables["tag"] = asked.name
         kind: Kind = "download" if asked.what == "tarball" else "metadata"
         return Observation(part.package or asked.package, "npm", part.label, kind, asked.version or None, variables=variables)
+
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Iterate over the upstream of each package and scope that is named, with what events call it."""
+        return ((part.package or part.named, part.source) for part, _ in self.named.values())
+
+    def inherit(self, older: NpmRegistry) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
 
     def forget(self) -> None:
         """Let go of the pages at hand."""

@@ -100,7 +100,7 @@ class PythonRule:
             command = _attempt(lambda: PipCommand.parse(self.pip or ""), problems)
             if command is None:
                 return (), None
-            names, index = command.projects, command.index or _attempt(public_index, problems)
+            names, index = command.projects, _attempt(public_index, problems) if command.index is None else command.index
         elif index is None:
             if self.projects:
                 problems.append(Problem("projects", "there is no index that has them", "write index:, or list files"))
@@ -114,7 +114,11 @@ class PythonRule:
         if index is None:
             return (), None
         private, hosts = self.allow_private_backends, self.allowed_hosts
-        source = _attempt(lambda: Source.parse(index, private=private, hosts=hosts, ttl_s=self.ttl_s, stale_s=self.stale_s), problems)
+        found: list[Problem] = []
+        source = _attempt(lambda: Source.parse(index, private=private, hosts=hosts, ttl_s=self.ttl_s, stale_s=self.stale_s), found)
+        # Where somebody wrote it: in a command, there is no key of that name.
+        key = "index" if self.pip is None else "pip"
+        problems += [Problem(key, problem.what, problem.hint) for problem in found]
         return names or (self.name,), source
 
     def _problems(self) -> Iterator[Problem]:

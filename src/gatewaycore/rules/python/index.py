@@ -6,7 +6,7 @@ there are, and nothing it says becomes more than a key: names in answers are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Final, TypeAlias, assert_never
 from urllib.parse import unquote
 
@@ -206,6 +206,14 @@ class PythonIndex:
             return found.project.observe_page() if found.file is None else found.project.observe_file(found.file, request.query)
         # What moved is no event; the page it leads to is.
         return found.observation if isinstance(found, Page) else None
+
+    def sources(self) -> Iterator[tuple[str, Source]]:
+        """Iterate over the upstream of each project that has one, with the package that it is of."""
+        return ((project.live.package, project.live.live.source) for project in self.projects.values() if project.live is not None)
+
+    def inherit(self, older: PythonIndex) -> None:
+        """Go on with the pages that it has had at hand before its rules were read again."""
+        self.shelf.inherit(older.shelf)
 
     def forget(self) -> None:
         """Let go of the pages at hand."""

@@ -24,6 +24,8 @@ _BEGINNINGS: Final = (
 )
 _INDEX: Final = {"-i": "--index-url", "--index-url": "--index-url", "--pypi-url": "--index-url", "--extra-index-url": "--extra-index-url"}
 _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)\s*(\[[A-Za-z0-9._, -]*\])?\s*(.*)", re.DOTALL)
+# A line that goes on in the next one, as READMEs have long commands.
+_CONTINUED: Final = re.compile(r"\\\r?\n")
 _HINT: Final = "pip install NAME, and --index-url or --extra-index-url with the index that it comes from"
 
 
@@ -47,14 +49,14 @@ class PipCommand:
             ConfigError: it is no ``pip install``, or says what cannot be done.
         """
         try:
-            words = shlex.split(text)
+            words = shlex.split(_CONTINUED.sub(" ", text))
         except ValueError as error:
-            raise ConfigError([Problem("pip", f"a quote in {text!r} has no end", _HINT)]) from error
+            raise ConfigError([Problem("pip", f"a quote in {_quoted(text)} has no end", _HINT)]) from error
         # "$" and "#" stand before a command in many a README.
         words = words[1:] if words[:1] in (["$"], ["#"], [">"]) else words
         beginning = next((one for one in _BEGINNINGS if tuple(words[: len(one)]) == one), None)
         if beginning is None:
-            raise ConfigError([Problem("pip", f"{text!r} is no pip install", _HINT)])
+            raise ConfigError([Problem("pip", f"{_quoted(text)} is no pip install", _HINT)])
         return _read(words[len(beginning) :])
 
 
@@ -65,6 +67,9 @@ def _read(words: Sequence[str]) -> PipCommand:
     left = list(words)
     while left:
         word = left.pop(0)
+        if word.startswith("-i") and word != "-i":
+            # pip takes the URL right behind the letter, too.
+            word = f"-i={word[2:]}"
         option, equals, value = word.partition("=")
         if not word.startswith("-"):
             name = _project(word, problems)
@@ -72,11 +77,16 @@ def _read(words: Sequence[str]) -> PipCommand:
                 projects.setdefault(name)
         elif option not in _INDEX:
             hint = f"leave it out; {_HINT}"
+            # What stands right behind its letter may be a URL with a password.
+            option = option[:2] if "@" in option else option
             problems.append(Problem("pip", f"{option} says nothing of where a project comes from", hint))
-        elif not equals and not left:
-            problems.append(Problem("pip", f"{option} has no URL behind it", _HINT))
         else:
-            indexes[_INDEX[option]].append(value if equals else left.pop(0))
+            url = (value if equals else left.pop(0) if left else "").rstrip("/")
+            if url:
+                indexes[_INDEX[option]].append(url)
+            else:
+                # None would mean the public index, which is not what somebody means who names one.
+                problems.append(Problem("pip", f"{option} has no URL behind it", _HINT))
     if not projects and not problems:
         problems.append(Problem("pip", "names no project", _HINT))
     index = _one(indexes, problems)
@@ -91,13 +101,18 @@ def _project(word: str, problems: list[Problem]) -> str | None:
         # Not repeated: a password may stand in it.
         problems.append(Problem("pip", "a URL stands where the name of a project should", _HINT))
     elif found is None or not is_project_name(found[1]) or "/" in word:
-        problems.append(Problem("pip", f"{word!r} is not the name of a project", _HINT))
+        problems.append(Problem("pip", f"{_quoted(word)} is not the name of a project", _HINT))
     elif found[3]:
-        problems.append(Problem("pip", f"{word!r} says more than a name", f"write {found[1]}: an index has every version"))
+        problems.append(Problem("pip", f"{_quoted(word)} says more than a name", f"write {found[1]}: an index has every version"))
     else:
         # Extras are the installer's affair: they are further projects, from wherever those come from.
         return found[1]
     return None
+
+
+def _quoted(text: str) -> str:
+    """Return a command, or a word of one, as a message may show it: where it may hold a password, not at all."""
+    return "what stands there" if "@" in text else repr(text)
 
 
 def _one(indexes: dict[str, list[str]], problems: list[Problem]) -> str | None:

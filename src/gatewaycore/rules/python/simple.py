@@ -69,6 +69,8 @@ Page = TypedDict(
 _CHARSETS: Final = frozenset({"utf-8", "ascii", "us-ascii", "latin-1", "iso-8859-1", "windows-1252"})
 _STRONGEST_FIRST: Final = ("sha256", "sha512", "sha384", "blake2b", "blake2s", "sha224", "sha1", "md5")
 _DIGEST: Final = re.compile(r"([A-Za-z0-9_]+)=([0-9A-Fa-f]+)")
+# Beside them other things may stand in a link's fragment, as "egg=face-1.0": a hash of that name would stop every install.
+_FRAGMENT: Final = re.compile(rf"(?:^|&)({'|'.join(_STRONGEST_FIRST)}|sha3_[0-9]+)=([0-9A-Fa-f]+)", re.ASCII | re.IGNORECASE)
 _KNOWN_VERSION: Final = re.compile(r"1\.[0-9]{1,3}")
 
 
@@ -192,7 +194,7 @@ def _linked(attributes: Mapping[str, str]) -> File | None:
     name = path.rpartition("/")[2]
     if not name:
         return None
-    hashed = _DIGEST.match(fragment)
+    hashed = _FRAGMENT.search(fragment)
     file: File = {"filename": unquote(name), "url": url, "hashes": {hashed[1].lower(): hashed[2].lower()} if hashed else {}}
     requires = attributes.get("data-requires-python")
     if requires is not None:

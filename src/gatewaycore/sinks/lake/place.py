@@ -98,6 +98,8 @@ def connect() -> DuckDBPyConnection:
     )
     weakref.finalize(connection, _remove, spilled, os.getpid())
     connection.execute("SET TimeZone = 'UTC'")
+    # What takes seconds would be drawn on the standard output of whoever serves.
+    connection.execute("SET enable_progress_bar = false")
     return connection
 
 

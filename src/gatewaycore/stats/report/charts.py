@@ -36,16 +36,18 @@ def short(number: int) -> str:
     return str(number)
 
 
-def draw_series(series: Series, width: int, height: int, goes_on: bool) -> str:
+def draw_series(series: Series, width: int, height: int, goes_on: bool, before: Sequence[int] | None = None) -> str:
     """Return the inside of an SVG: a bar for each piece of a period, its measures on each other.
 
     Args:
         series: what to draw.
         width, height: in pixels.
         goes_on: whether the last piece does, and is drawn as such.
+        before: the counts of each piece of the period before, as a line; None for none.
     """
     counts = [measures_of(point.figures) for point in series.points]
-    ticks = ticks_of(max([sum(one) for one in counts] or [0]) or 1)
+    was = [] if before is None else before[: len(counts)]
+    ticks = ticks_of(max([*(sum(one) for one in counts), *was, 1]))
     top = ticks[-1]
     tall, wide = height - _BOTTOM - _TOP, width - _LEFT
     parts = []
@@ -60,6 +62,9 @@ def draw_series(series: Series, width: int, height: int, goes_on: bool) -> str:
         bars = "".join(_bars(heights, _LEFT + each * (number + (1 - _BAR) / 2), each * _BAR, tall / top, tall))
         if bars:
             parts.append(f"<g{fades}><title>{marked(start_of(point.start, series.unit))}: {told}</title>{bars}</g>")
+    if len(was) > 1:
+        places = " ".join(f"{_LEFT + each * (number + 0.5):.1f},{_TOP + tall - tall * count / top:.1f}" for number, count in enumerate(was))
+        parts.append(f'<polyline class="before" fill="none" points="{places}"/>')
     return "".join([*parts, *_labels([point.start for point in series.points], series.unit, each, height)])
 
 

@@ -14,10 +14,10 @@
 
 from __future__ import annotations
 
-from gatewaycore_asgi.console.api.app import SESSION_COOKIE, Api, document
+from gatewaycore_asgi.console.api.app import Api, document
 from gatewaycore_asgi.console.api.describing import OPENAPI, PREFIX
 from gatewaycore_asgi.console.api.limits import Quota
 from gatewaycore_asgi.console.api.means import read_key, write_key
 from gatewaycore_asgi.console.api.uploads import UploadBounds
 
-__all__ = ["OPENAPI", "PREFIX", "SESSION_COOKIE", "Api", "Quota", "UploadBounds", "document", "read_key", "write_key"]
+__all__ = ["OPENAPI", "PREFIX", "Api", "Quota", "UploadBounds", "document", "read_key", "write_key"]

@@ -29,13 +29,11 @@ from gatewaycore_asgi.console.api.means import BASE, BY, SECRET, Means, asker_of
 from gatewaycore_asgi.console.api.problems import MEDIA, REALM, StatusError, failed, status_of, tell
 from gatewaycore_asgi.console.api.uploads import UploadBounds, Uploads
 from gatewaycore_asgi.console.api.ways import Ways
+from gatewaycore_asgi.console.doors import COOKIE
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from gatewaycore.stats.statistics import Statistics
-
-SESSION_COOKIE: Final = "gatewaycore-session"
-"""The cookie of a session that pages have begun."""
 
 CSRF: Final = b"x-csrf-token"
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
@@ -78,7 +76,7 @@ class Api:
         statistics: Callable[[], Statistics] | None = None,
         quota: Quota | None = None,
         bounds: UploadBounds | None = None,
-        cookie: str = SESSION_COOKIE,
+        cookie: str = COOKIE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._access = access

@@ -16,6 +16,7 @@ from gatewaycore._version import __version__
 from gatewaycore_asgi.console.api import models
 from gatewaycore_asgi.console.api.examples import EXAMPLES
 from gatewaycore_asgi.console.api.problems import CODES, MEDIA, Told
+from gatewaycore_asgi.console.doors import COOKIE
 
 PREFIX: Final = "/api/v1"
 OPENAPI: Final = "/openapi.json"
@@ -57,7 +58,7 @@ _TAGS: Final = {
 _SECURITY: Final[Mapping[str, SecurityScheme]] = {
     "token": SecurityScheme(type="http", scheme="bearer", description="A token: `gwc_…`."),
     "session": SecurityScheme(
-        type="apiKey", name="gatewaycore-session", security_scheme_in="cookie", description="A page's session; changes need `X-CSRF-Token`."
+        type="apiKey", name=COOKIE, security_scheme_in="cookie", description="A page's session; changes need `X-CSRF-Token`."
     ),
 }
 

@@ -77,7 +77,7 @@ def upgrade() -> None:
         sa.Column("created_at", Utc(), nullable=False),
         sa.ForeignKeyConstraint(["organisation_id"], ["organisations.id"], name="fk_domains_organisation_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name="pk_domains"),
-        sa.UniqueConstraint("name", name="uq_domains_name"),
+        sa.UniqueConstraint("name", "organisation_id", name="uq_domains_name_organisation_id"),
     )
     op.create_index("ix_domains_organisation_id", "domains", ["organisation_id"], unique=False)
     op.create_table(

@@ -11,6 +11,7 @@ from litestar.params import HeaderParameter
 
 from gatewaycore.access import Kind, Principal, Seen
 from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.following import key_of
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
 from gatewaycore_asgi.console.api.models import NewPackage, PackagePage, PackageTold, restored
@@ -21,13 +22,6 @@ ETAG = [ResponseHeader(name="ETag", description="The version; `If-Match` takes i
 IfMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-Match", description='The `ETag` that was read, or "*" for whichever version.', max_length=200)
 ]
-
-
-def key_of(kind: Kind, definition: Mapping[str, Any]) -> str:
-    """Return what a definition is known by: a package's id or name, which its events call it; a collection's domain and pattern."""
-    if kind == "collection":
-        return f"{definition.get('domain', '')} {definition.get('pattern', '')}".strip()
-    return str(definition.get("id") or definition.get("name") or "")
 
 
 def key_of_rule(rule: Rule) -> str:

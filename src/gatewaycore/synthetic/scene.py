@@ -1,4 +1,4 @@
-"""Synthetic events: a year of somebody's downloads that never were, the same for the same seed.
+"""Scenes: a year of somebody's downloads that never were, the same for the same seed.
 
 For trying things out and for tests of what is asked of many events: packages and versions of which few are popular, callers who come back,
 weeks with a week-end, days with a night. Lines are those that a recorder would write. Nobody's address is in them, for there is none.
@@ -7,17 +7,18 @@ weeks with a week-end, days with a night. Lines are those that a recorder would 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from attrs import frozen
 
 from gatewaycore.event import SCHEMA
 
+T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _HOUR_WEIGHTS = (3, 2, 2, 2, 2, 3, 4, 6, 9, 11, 12, 12, 11, 12, 13, 13, 12, 10, 8, 7, 6, 6, 5, 4)
 _DAY_WEIGHTS = (1.0, 1.08, 1.1, 1.07, 0.95, 0.45, 0.4)
@@ -82,14 +83,14 @@ class Scene:
         chance = random.Random(self.seed)  # noqa: S311 - no secret
         packages = [_Package(self, number) for number in range(self.packages)]
         callers = _callers(self)
-        calls: _Pool | None = None
+        calls: Pool[bytes] | None = None
         month = ""
         for number, count in enumerate(self._counts()):
             day = self.first + timedelta(days=number)
             if calls is None or f"{day:%Y-%m}" != month:
                 month = f"{day:%Y-%m}"
-                calls = _Pool(_of_month(callers, f"{self.seed} {month}"))
-            asked = _Pool(pair for package in packages for pair in package.asked(number))
+                calls = Pool(_of_month(callers, f"{self.seed} {month}"))
+            asked = Pool(pair for package in packages for pair in package.asked(number))
             yield _day(chance, day, asked.take(chance, count), calls.take(chance, count))
 
     def _counts(self) -> list[int]:
@@ -99,15 +100,16 @@ class Scene:
         return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-class _Pool:
-    """Pieces of lines, some of which are taken more often than others."""
+class Pool(Generic[T]):
+    """Things of which some are taken more often than others."""
 
-    def __init__(self, pairs: Iterator[tuple[bytes, float]]) -> None:
-        self._pieces, weights = zip(*pairs, strict=True)
+    def __init__(self, pairs: Iterable[tuple[T, float]]) -> None:
+        self._things, weights = zip(*pairs, strict=True)
         self._weights = list(accumulate(weights))
 
-    def take(self, chance: random.Random, count: int) -> Sequence[bytes]:
-        return chance.choices(self._pieces, cum_weights=self._weights, k=count)
+    def take(self, chance: random.Random, count: int) -> Sequence[T]:
+        """Return so many of them."""
+        return chance.choices(self._things, cum_weights=self._weights, k=count)
 
 
 class _Package:
@@ -189,23 +191,35 @@ def _of_month(callers: Sequence[bytes], key: str) -> Iterator[tuple[bytes, float
     """Iterate over callers with their identifiers of one month, which tell nothing of the next; few of them come often."""
     for number, caller in enumerate(callers):
         # Some share an address.
-        origin, endpoint = _identifier(f"{key} origin {number}"), _identifier(f"{key} endpoint {number // 3}")
+        origin, endpoint = identifier(f"{key} origin {number}"), identifier(f"{key} endpoint {number // 3}")
         yield b'%b,"origin_id":"%b","endpoint_id":"%b"' % (caller, origin, endpoint), 1 / (number + 10)
 
 
-def _identifier(text: str) -> bytes:
+def identifier(text: str) -> bytes:
+    """Return an identifier that the same text has, in the way that salts make them."""
     return blake2b(text.encode(), digest_size=16).hexdigest().encode()
 
 
 def _day(chance: random.Random, day: date, asked: Sequence[bytes], callers: Sequence[bytes]) -> list[bytes]:
     """Return the lines of one day."""
     count = len(asked)
-    midnight_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
     hours, within = chance.choices(range(24), _HOUR_WEIGHTS, k=count), chance.choices(_HOUR_US, k=count)
     times = sorted(hour * 3_600_000_000 + part for hour, part in zip(hours, within, strict=True))
+    return stamped(chance, day, zip(times, asked, callers, strict=True))
+
+
+def stamped(chance: random.Random, day: date, events: Iterable[tuple[int, bytes, bytes]]) -> list[bytes]:
+    """Return lines of one day.
+
+    Args:
+        chance: tells ids apart.
+        day: which.
+        events: the microsecond of each, in this order, and its columns in two pieces.
+    """
+    midnight_ms = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
     low = chance.getrandbits(62)
     lines = []
-    for number, (at, what, who) in enumerate(zip(times, asked, callers, strict=True)):
+    for number, (at, what, who) in enumerate(events):
         second, micros = divmod(at, 1_000_000)
         # UUIDv7 (RFC 9562 §5.7): milliseconds, then what tells those of one millisecond apart.
         ms = b"%012x" % (midnight_ms + at // 1000)

@@ -1,0 +1,74 @@
+"""What is answered when something goes wrong: a page that says what, and what to do; nothing of how."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, NotAuthorizedException
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_404_NOT_FOUND, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
+
+from gatewaycore.errors import GatewayError
+from gatewaycore_asgi.console.assets import style_name
+from gatewaycore_asgi.console.rendering import environment
+
+_log = logging.getLogger("gatewaycore.console")
+
+_WORDS = {
+    400: ("This request cannot be understood", "Go back, and try again."),
+    401: ("Sign in", "This page is for those who have signed in."),
+    403: ("This may not be done", "Your role does not allow it, or the form is too old: go back, load the page again, and try once more."),
+    404: ("There is no such page", "It is not there, or not for you. A package is here as soon as the configuration has it."),
+    405: ("This cannot be done here", "Go back, and try again."),
+    429: ("Too many attempts", "Wait a minute, and try again."),
+    503: ("The numbers are not here", "The store does not answer. The gateway itself goes on. Try again in a minute."),
+}
+_OTHER = ("Something went wrong", "It is in the server's log. Try again in a minute.")
+
+
+@cache
+def _environment() -> Environment:
+    return environment()
+
+
+def error_page(status: int, base: str, detail: str = "") -> Response[str]:
+    """Return the page of an error.
+
+    Args:
+        status: of HTTP.
+        base: the mount.
+        detail: what else there is to know.
+    """
+    heading, advice = _WORDS.get(status, _OTHER)
+    context = {"heading": heading, "advice": advice, "detail": detail, "base": base, "style": f"{base}/static/{style_name()}"}
+    text = _environment().get_template("error.html").render(context)
+    return Response(text, status_code=status, media_type="text/html", headers={"cache-control": "no-store"})
+
+
+def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer for what was raised."""
+    base = request.scope.get("state", {}).get("base", "")
+    if isinstance(error, NotAuthorizedException):
+        back = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?") if request.method == "GET" else "/"
+        return Redirect(f"{base}/sign-in?next={quote(back, safe='')}", status_code=303)
+    if isinstance(error, HTTPException):
+        answer = error_page(error.status_code, base)
+        answer.headers.update(error.headers or {})
+        return answer
+    if isinstance(error, GatewayError):
+        return error_page(HTTP_503_SERVICE_UNAVAILABLE, base, str(error))
+    # No value of the request is in a log line, and an exception's text may hold one: so it is where it was raised, and its type.
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    _log.error("a page of the console failed: %s at %s:%d", type(error).__name__, where.filename, where.lineno or 0)
+    return error_page(HTTP_500_INTERNAL_SERVER_ERROR, base)
+
+
+def not_found(base: str) -> Response[str]:
+    """Answer for what is not there, or not for whoever asks: the two are told apart by nobody."""
+    return error_page(HTTP_404_NOT_FOUND, base)

@@ -1,0 +1,192 @@
+"""What is made in the console is served beside the file, by every process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gatewaycore import Service
+from gatewaycore.access import Access, Kind, Principal
+from gatewaycore.errors import AccessError, ConfigError
+from gatewaycore.following import Follower, key_of, listed, open_access
+from gatewaycore.testing import simulate
+from tests.unit.test_access import join
+
+FILE = """
+packages:
+  - {name: cli, type: file, domain: get.acme.example, incoming-path: "/{version}", outgoing-url: "https://cdn.acme.example/{version}"}
+collections:
+  - {domain: docker.acme.example, pattern: "acme/*", backend: ghcr.io}
+console: {domain: console.acme.example, organisation: acme}
+"""
+MADE = {
+    "name": "made",
+    "type": "file",
+    "domain": "made.acme.example",
+    "incoming-path": "/{version}",
+    "outgoing-url": "https://cdn.acme.example/made/{version}",
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gateway.yaml"
+    path.write_text(FILE + f"gateway: {{data-dir: {tmp_path / 'data'}}}\n")
+    return path
+
+
+@pytest.fixture
+def service(file: Path) -> Iterator[Service]:
+    opened = Service.from_file(file)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def access(service: Service) -> Iterator[Access]:
+    with closing(open_access(service.config, service.data)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def boss(access: Access) -> Principal:
+    return join(access, "boss", operator=True)
+
+
+def location(service: Service, host: str) -> str | None:
+    return simulate(service.gateway, "GET", f"https://{host}/1.2").location
+
+
+def test_the_file_is_listed(service: Service, access: Access, boss: Principal) -> None:
+    Follower(service, access).look()
+    assert [one.holding.key for one in access.holdings.seen_by(boss)] == ["cli"]
+    assert [one.holding.key for one in access.holdings.seen_by(boss, "collection")] == ["docker.acme.example acme/*"]
+    assert [one.name for one, _ in access.groups.organisations(boss)] == ["acme"]
+    assert (service.data / "console.sqlite3").exists()
+
+
+def test_what_is_made_is_served_beside_the_file(service: Service, access: Access, boss: Principal) -> None:
+    follower = Follower(service, access)
+    assert not follower.look()
+    access.holdings.create("package", "made", "acme", MADE, follower.check, boss)
+    assert location(service, "made.acme.example") is None
+    assert follower.look()
+    assert not follower.look()
+    assert location(service, "made.acme.example") == "https://cdn.acme.example/made/1.2"
+    assert location(service, "get.acme.example") == "https://cdn.acme.example/1.2"
+    access.holdings.change("package", "made", {**MADE, "outgoing-url": "https://new.acme.example/{version}"}, follower.check, boss)
+    assert follower.look()
+    assert location(service, "made.acme.example") == "https://new.acme.example/1.2"
+    # Reading the file anew keeps them.
+    assert service.reload()
+    assert location(service, "made.acme.example") == "https://new.acme.example/1.2"
+    access.holdings.delete("package", "made", boss)
+    assert follower.look()
+    assert location(service, "made.acme.example") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "definition", "what"),
+    [
+        ("package", {**MADE, "type": "fil"}, "made: type: unknown type 'fil'"),
+        ("package", {**MADE, "xyzzy": 1}, "made: xyzzy: unknown key"),
+        ("package", {**MADE, "outgoing-url": "https://{version}"}, "made: outgoing-url: "),
+        ("package", {**MADE, "domain": "console.acme.example"}, "made: domain: console.acme.example is the console's"),
+        ("package", {}, "package: type: is missing"),
+        ("collection", {"domain": "docker.acme.example", "pattern": "("}, r"docker\.acme\.example \(: "),
+        (
+            "package",
+            {"name": "p", "type": "container", "domain": "d.example", "backend": "ghcr.io/a/b", "credentials": {"username-env": "HOME"}},
+            "p: credentials.username-env: the environment has no HOME",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_told_with_its_place(
+    service: Service, access: Access, boss: Principal, kind: Kind, definition: Mapping[str, Any], what: str
+) -> None:
+    with pytest.raises(ConfigError, match=what):
+        access.holdings.create(kind, key_of(kind, definition), "acme", definition, Follower(service, access).check, boss)
+    assert access.holdings.definitions() == (0, [])
+
+
+def test_those_who_run_no_gateway_stay_on_domains_that_are_theirs(service: Service, access: Access, boss: Principal) -> None:
+    follower, ada = Follower(service, access), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    access.groups.set_role("labs", "ada", "owner", boss)
+    access.domains.create("made.acme.example", "labs", ada)
+    with pytest.raises(AccessError, match=r"made\.acme\.example is no verified domain"):
+        access.holdings.create("package", "made", "labs", MADE, follower.check, ada)
+    with pytest.raises(AccessError, match="only operators"):
+        access.domains.vouch("made.acme.example", "labs", ada)
+    assert access.domains.vouch("made.acme.example", "labs", boss).state == "verified"
+    access.holdings.create("package", "made", "labs", MADE, follower.check, ada)
+    for wrong in ({**MADE, "domain": "get.acme.example"}, {**MADE, "domain": "Console.acme.example."}):
+        with pytest.raises(AccessError, match="is no verified domain"):
+            access.holdings.change("package", "made", wrong, follower.check, ada)
+    with pytest.raises(AccessError, match="only operators of the gateway may say allow-private-backends"):
+        access.holdings.change("package", "made", {**MADE, "allow-private-backends": True}, follower.check, ada)
+
+
+def test_another_process_sees_it_within_seconds(
+    service: Service, access: Access, boss: Principal, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewaycore.following.LOOK_S", 0.02)
+    other = Service.from_file(file, data_dir=file.parent / "other")
+    follower = Follower(other, access)
+    follower.start()
+    follower.start()
+    access.holdings.create("package", "made", "acme", MADE, Follower(service, access).check, boss)
+    deadline = time.monotonic() + 30
+    while location(other, "made.acme.example") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.close()
+    follower.close()
+    other.close()
+
+
+def test_what_cannot_be_served_any_more_is_told_once(
+    service: Service, access: Access, boss: Principal, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = Follower(service, access)
+    access.holdings.create("package", "made", "acme", {**MADE, "domain": "console.acme.example"}, lambda _: None, boss)
+    with caplog.at_level(logging.ERROR):
+        assert not follower.look()
+        assert not follower.look()
+    assert caplog.text.count("console.acme.example is the console's") == 1
+    assert location(service, "get.acme.example") == "https://cdn.acme.example/1.2"
+
+
+def test_a_database_that_is_gone_changes_nothing(
+    service: Service, access: Access, boss: Principal, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewaycore.following.LOOK_S", 0.01)
+    follower = Follower(service, access)
+    follower.look()
+    with access.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE counters RENAME TO gone")
+    with caplog.at_level(logging.ERROR):
+        follower.start()
+        time.sleep(0.1)
+        follower.close()
+    assert caplog.text.count("is not seen") == 2
+    assert location(service, "get.acme.example") == "https://cdn.acme.example/1.2"
+
+
+def test_a_service_without_a_file_takes_nothing(service: Service, tmp_path: Path) -> None:
+    other = Service.open(service.config, tmp_path / "other")
+    with pytest.raises(ConfigError, match="only where the configuration is a file"):
+        other.check_rules([])
+    assert not other.take_rules([])
+    other.close()
+
+
+def test_names_of_what_is_listed(service: Service) -> None:
+    assert list(listed(service.config)) == [("package", "cli"), ("collection", "docker.acme.example acme/*")]
+    assert key_of("package", {"id": "x", "name": "y"}) == "x"
