@@ -84,7 +84,13 @@ def test_the_document_is_for_everybody(small: Office) -> None:
 
 
 def test_a_token_is_asked_for(small: Office) -> None:
-    for headers in ({}, {"Authorization": "Bearer gwc_wrong"}, {"Authorization": "Basic abc"}, {"Authorization": "Bearer "}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer gwc_wrong"},
+        {"Authorization": "Basic abc"},
+        {"Authorization": "Bearer "},
+        {"Authorization": b"Bearer \xe4"},
+    ):
         answer = small.ask("GET", "/me", None, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith('Bearer realm="gatewaycore"')
@@ -572,8 +578,8 @@ def test_the_console_serves_it_below_its_mount(tmp_path: Path) -> None:
             assert answer.headers["link"].startswith(f"<{root}{PREFIX}/packages?limit=1&cursor=")
             described = office.ask_of(console, root, "GET", OPENAPI, "root").json()
             assert described["servers"] == [{"url": root or "/"}]
-        made = office.ask_of(console, "", "POST", "/packages", "zoe", json=NEW)
-        assert made.status_code == 201
+        made = office.ask_of(console, "/console", "POST", "/packages", "zoe", json=NEW)
+        assert (made.status_code, made.headers["location"]) == (201, f"/console{PREFIX}/packages/tool")
         assert "get.zebra.example" in office.service.gateway.router.domains
         console.close()
 

@@ -40,11 +40,15 @@ def read_cursor(cursor: str | None) -> str | None:
         raise ConfigError([Problem("cursor", "is none of ours", "the `next` of a page, as it is")]) from None
 
 
+def place_of(request: Request[Any, Any, Any], path: str) -> str:
+    """Return the path of something of the API as the client knows it: below the mount."""
+    return f"{request.scope.get('gatewaycore.base', '')}{path}"
+
+
 def next_link(request: Request[Any, Any, Any], cursor: str) -> str:
     """Return the value of a field ``Link``: the same question, from a cursor on."""
     pairs = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    path = f"{request.scope.get('gatewaycore.base', '')}{request.scope['path']}"
-    return f'<{path}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+    return f'<{place_of(request, request.scope["path"])}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
 
 
 def page_of(

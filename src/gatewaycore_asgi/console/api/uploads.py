@@ -221,10 +221,10 @@ class Uploads:
     def close(self) -> None:
         """Import no more: what is going on stops after its block, and can be gone on with."""
         self._stop.set()
-        self._queue.put(None)
         with self._lock:
             thread, self._thread = self._thread, None
         if thread is not None:
+            self._queue.put(None)
             thread.join(timeout=30)
         for lock in self._held.values():
             lock.let_go()

@@ -33,9 +33,9 @@ def list_collections(
     response_headers=ETAG,
     sync_to_thread=True,
 )
-def create_collection(means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
+def create_collection(request: Request[Any, Any, Any], means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
     """Make a collection, which is served from then on. Admins of the organisation may."""
-    return holding.created(means, by, "collection", data)
+    return holding.created(request, means, by, "collection", data)
 
 
 @get(

@@ -15,7 +15,7 @@ from gatewaycore.following import key_of
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
 from gatewaycore_asgi.console.api.models import NewPackage, PackagePage, PackageTold, restored
-from gatewaycore_asgi.console.api.paging import page_of
+from gatewaycore_asgi.console.api.paging import page_of, place_of
 from gatewaycore_asgi.console.api.problems import StatusError
 
 ETAG = [ResponseHeader(name="ETag", description="The version; `If-Match` takes it.", documentation_only=True)]
@@ -42,7 +42,7 @@ def looked(means: Means, by: Principal, kind: Kind, segment: str) -> Response[Pa
     return answered(means, means.access.holdings.look(read_key(segment), by, kind))
 
 
-def created(means: Means, by: Principal, kind: Kind, new: NewPackage) -> Response[PackageTold]:
+def created(request: Request[Any, Any, Any], means: Means, by: Principal, kind: Kind, new: NewPackage) -> Response[PackageTold]:
     """Make one."""
     key = key_of(kind, new.definition)
     if not key or len(key) > 500:
@@ -51,7 +51,7 @@ def created(means: Means, by: Principal, kind: Kind, new: NewPackage) -> Respons
     means.access.holdings.create(kind, key, new.organisation, new.definition, means.check, by)
     means.changed()
     answer = answered(means, means.access.holdings.look(key, by, kind), status=201)
-    answer.headers["Location"] = f"/api/v1/{kind}s/{write_key(key)}"
+    answer.headers["Location"] = place_of(request, f"{request.scope['path']}/{write_key(key)}")
     return answer
 
 

@@ -16,7 +16,7 @@ from gatewaycore.importing import PRESETS, ImportOptions, read_map
 from gatewaycore_asgi.console.api.describing import TAKEN, problems
 from gatewaycore_asgi.console.api.means import Asker, Means, Number, With
 from gatewaycore_asgi.console.api.models import ImportPage, ImportTold
-from gatewaycore_asgi.console.api.paging import Cursor, Limit, next_link, read_cursor, write_cursor
+from gatewaycore_asgi.console.api.paging import Cursor, Limit, next_link, place_of, read_cursor, write_cursor
 from gatewaycore_asgi.console.api.problems import StatusError
 from gatewaycore_asgi.console.api.uploads import Upload
 
@@ -72,7 +72,7 @@ async def create_import(
     except BaseException:
         means.uploads.place(one.id).unlink(missing_ok=True)
         raise
-    headers = {"Location": f"/api/v1/imports/{one.id}"}
+    headers = {"Location": place_of(request, f"{request.scope['path']}/{one.id}")}
     return Response(_told(means, one), status_code=202, media_type="application/json", headers=headers)
 
 

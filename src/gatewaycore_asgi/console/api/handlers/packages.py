@@ -43,9 +43,9 @@ def list_packages(
 @post(
     "/packages", tags=_TAGS, summary="Make a package", responses=problems(404, 409, body=True), response_headers=ETAG, sync_to_thread=True
 )
-def create_package(means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
+def create_package(request: Request[Any, Any, Any], means: With, by: Asker, data: JSONBody[NewPackage]) -> Response[PackageTold]:
     """Make a package, which is served from then on. Admins of the organisation may."""
-    return holding.created(means, by, "package", data)
+    return holding.created(request, means, by, "package", data)
 
 
 @get("/packages/{key:str}", tags=_TAGS, summary="Look at a package", responses=problems(404), response_headers=ETAG, sync_to_thread=True)
