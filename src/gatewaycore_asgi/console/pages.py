@@ -138,7 +138,8 @@ class Pages:
         asked, _ = _asked(request)
         sheet = self._sheet(asked, (key,), package=key)
         if known is None:
-            if not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
+            there = viewer.role_of(key) is not None and not viewer.sees_all
+            if not there and not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
                 return not_found(base_of(request))
             known = Known(key, key, "", is_configured=False)
         badges = snippets(self._console.service.config, known)
