@@ -67,6 +67,8 @@ from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, Meaning
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate
+from gatewaycore_asgi.console.api import PREFIX, document
+from gatewaycore_asgi.console.api.problems import CODES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -302,6 +304,17 @@ def test_every_name_of_an_import_and_every_column_of_an_export_is_told() -> None
     text = (DOCS / "import-export.md").read_text()
     for name in (*SETS, *SETS["scarf"], *PRESETS):
         assert f"`{name}`" in text or f" {name}`" in text
+
+
+def test_every_operation_and_every_problem_of_the_api_has_its_row() -> None:
+    rows = {tuple(row) for block in BLOCKS if block.page.name == "api.md" and block.language == "table" for row in block.rows}
+    found = {
+        (f"`{method.upper()} {path.removeprefix(PREFIX)}`", operation["summary"])
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+    }
+    assert found <= rows
+    assert {(str(status), words) for status, words in CODES.items()} <= rows
 
 
 def test_what_is_recorded_at_most_is_told() -> None:

@@ -126,6 +126,12 @@ class Groups:
             connection.execute(ORGANISATIONS.delete().where(ORGANISATIONS.c.id == found.id))
             note(connection, by, "organisation.delete", found.name, found.id)
 
+    def names(self) -> dict[str, str]:
+        """Return the names of all organisations, by id."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(ORGANISATIONS.c.id, ORGANISATIONS.c.name))
+            return {row.id: row.name for row in rows}
+
     @staticmethod
     def find(connection: sa.Connection, name: str) -> Organisation | None:
         """Return an organisation by name; None when there is none."""

@@ -232,6 +232,29 @@ class Holdings:
         operator: Role | None = "owner" if by.user.is_operator else None
         return [Seen(_holding(row), greatest([operator, row["of_organisation"], row["of_package"]])) for row in rows]
 
+    def numbers_seen_by(self, by: Principal, pulled: Iterable[str] = ()) -> tuple[str, ...] | None:
+        """Return the keys of the packages whose numbers somebody may see; None when they may see those of all, whatever it is called.
+
+        Args:
+            by: who.
+            pulled: keys of images that collections have admitted: those of them that are nobody's belong to the home organisation.
+
+        Raises:
+            UnknownError: there is none.
+            AccessError: their token is not for that.
+        """
+        require(by, "member", "read", "package")
+        if by.user.is_operator and by.organisation_id is None:
+            return None
+        found = {one.holding.key for one in self.seen_by(by)}
+        with self._database.reading() as connection:
+            if role_for(connection, by, self._groups.home().id, None) is not None:
+                known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
+                found |= {key for key in pulled if key not in known}
+        if not found:
+            raise UnknownError("there is no package that you may see")
+        return tuple(sorted(found))
+
     def look(self, key: str, by: Principal | None, kind: Kind = "package") -> Seen:
         """Return a package as somebody sees it.
 

@@ -147,7 +147,7 @@ class People:
             scopes: at least one.
             expires_at: None for never.
             organisation_id: it reaches this organisation alone.
-            by: the user themselves, with a token for that; None for the gateway's own commands.
+            by: the user themselves, with a token for that, or an operator, where it is their first; None for the gateway's own commands.
 
         Returns:
             the token, and its secret.
@@ -159,8 +159,6 @@ class People:
         """
         at = self._clock()
         self._check_token(name, scopes, expires_at, at)
-        if by is not None:
-            _check_maker(by, user, organisation_id)
         secret = PREFIX + secrets.token_urlsafe(32)
         token = Token(
             id=new_id(at),
@@ -176,6 +174,9 @@ class People:
         )
         mine = sa.and_(TOKENS.c.user_id == user.id, TOKENS.c.revoked_at.is_(None))
         with self._database.writing() as connection:
+            if by is not None:
+                has_none = connection.execute(sa.select(TOKENS.c.id).where(TOKENS.c.user_id == user.id).limit(1)).first() is None
+                _check_maker(by, user, organisation_id, is_first=has_none)
             if (connection.execute(sa.select(sa.func.count()).select_from(TOKENS).where(mine)).scalar() or 0) >= _MOST_TOKENS:
                 raise ConflictError(f"{user.name} has {_MOST_TOKENS} tokens: revoke those that are of no use any more")
             connection.execute(
@@ -326,7 +327,11 @@ def _token(row: Any) -> Token:
     return Token(**{**named, "scopes": tuple(row["scopes"].split())})
 
 
-def _check_maker(by: Principal, user: User, organisation_id: str | None) -> None:
+def _check_maker(by: Principal, user: User, organisation_id: str | None, *, is_first: bool) -> None:
+    if by.user.id != user.id and is_first and by.user.is_operator:
+        # Nobody could sign in otherwise.
+        require_operator(by)
+        return
     if by.user.id != user.id:
         raise AccessError("tokens are made by those whose they are")
     if not by.holds("admin"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _ROWS = 2_000
 _LINE_BYTES = 16 * 1024 * 1024
 _PIXEL_TYPE = "pixel"
+_ORDER = "id_to_order_by"
 _NONE = "SELECT " + ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS) + f", NULL::DATE AS {DAY} WHERE false"
 _encode = msgspec.json.Encoder().encode
 
@@ -43,6 +45,17 @@ class Source(Protocol):
 
     def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
         """Iterate over rows: text, numbers, and `variables` as JSON. A few thousand are held at a time."""
+        ...
+
+    def latest(self, columns: Mapping[str, str], selection: Selection, limit: int, before: str | None = None) -> list[Sequence[Any]]:
+        """Return the last rows, the newest first.
+
+        Args:
+            columns: as `rows` has them.
+            selection: of these events.
+            limit: how many.
+            before: an id; only events whose ids are smaller, which are older.
+        """
         ...
 
 
@@ -64,6 +77,13 @@ class JournalSource:
         for event in self._events():
             if selection.holds(event) and not self.seen(blake2b(event.id.encode(), digest_size=16).digest()):
                 yield [get(event) for get in getters]
+
+    def latest(self, columns: Mapping[str, str], selection: Selection, limit: int, before: str | None = None) -> list[Sequence[Any]]:
+        """Return the last rows, the newest first. Reads the whole journal."""
+        getters = [_getter(column) for column in columns.values()]
+        # In both, an event is one, whose id is one.
+        found = {event.id: event for event in self._events() if selection.holds(event) and (before is None or event.id < before)}
+        return [[get(found[id_]) for get in getters] for id_ in nlargest(limit, found)]
 
     def _events(self) -> Iterator[Event]:
         for segment in segments(self.journal):
@@ -111,7 +131,7 @@ class LakeSource:
 
     def rows(self, columns: Mapping[str, str], selection: Selection) -> Iterator[Sequence[Any]]:
         """Iterate over rows, in no particular order."""
-        raw = [number for number, column in enumerate(columns.values()) if column == "variables"]
+        raw = _raw(columns)
         with _told(), self._opened(selection) as connection:
             asked = connection.execute(_query(columns, selection, _as_text))
             while rows := asked.fetchmany(_ROWS):
@@ -119,10 +139,15 @@ class LakeSource:
                     yield from rows
                     continue
                 for row in rows:
-                    mended = list(row)
-                    for number in raw:
-                        mended[number] = msgspec.Raw(row[number].encode()) if row[number] not in (None, "{}") else None
-                    yield mended
+                    yield _mended(row, raw)
+
+    def latest(self, columns: Mapping[str, str], selection: Selection, limit: int, before: str | None = None) -> list[Sequence[Any]]:
+        """Return the last rows, the newest first."""
+        raw = _raw(columns)
+        older = "" if before is None else f"WHERE id < {quoted(before)}"
+        with _told(), self._opened(selection) as connection:
+            query = f"SELECT * EXCLUDE ({_ORDER}) FROM ({_query(columns, selection, _as_text, ordered=older)}) ORDER BY {_ORDER} DESC"
+            return [_mended(row, raw) for row in connection.execute(f"{query} LIMIT {int(limit)}").fetchall()]
 
     def write_parquet(self, path: Path, columns: Mapping[str, str], selection: Selection) -> int:
         """Write a Parquet file, and return how many rows it has."""
@@ -184,10 +209,25 @@ def _holds_something(segment: Path) -> bool:
         return False
 
 
-def _query(columns: Mapping[str, str], selection: Selection, form: Callable[[str], str]) -> str:
+def _raw(columns: Mapping[str, str]) -> list[int]:
+    """Return the numbers of the columns that come as JSON."""
+    return [number for number, column in enumerate(columns.values()) if column == "variables"]
+
+
+def _mended(row: Sequence[Any], raw: Sequence[int]) -> Sequence[Any]:
+    mended = list(row)
+    for number in raw:
+        mended[number] = msgspec.Raw(row[number].encode()) if row[number] not in (None, "{}") else None
+    return mended
+
+
+def _query(columns: Mapping[str, str], selection: Selection, form: Callable[[str], str], ordered: str | None = None) -> str:
     chosen = ", ".join(f'{form(column)} AS "{name}"' for name, column in columns.items())
-    lake = f"SELECT {chosen} FROM events ANTI JOIN tail USING (id) WHERE {selection.sql()}"
-    return f"{lake} UNION ALL SELECT {chosen} FROM tail"
+    if ordered is not None:
+        chosen, lake, tail = f"{chosen}, id AS {_ORDER}", f"(FROM events {ordered})", f"(FROM tail {ordered})"
+    else:
+        lake, tail = "events", "tail"
+    return f"SELECT {chosen} FROM {lake} ANTI JOIN tail USING (id) WHERE {selection.sql()} UNION ALL SELECT {chosen} FROM {tail}"
 
 
 def _as_is(column: str) -> str:

@@ -14,6 +14,6 @@ from __future__ import annotations
 from gatewaycore.importing.ledger import Import, Ledger
 from gatewaycore.importing.names import PRESETS, LineError, read_map
 from gatewaycore.importing.running import ImportOptions, Watch
-from gatewaycore.importing.session import ImportSession
+from gatewaycore.importing.session import BusyError, ImportSession
 
-__all__ = ["PRESETS", "Import", "ImportOptions", "ImportSession", "Ledger", "LineError", "Watch", "read_map"]
+__all__ = ["PRESETS", "BusyError", "Import", "ImportOptions", "ImportSession", "Ledger", "LineError", "Watch", "read_map"]

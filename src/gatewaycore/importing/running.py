@@ -15,6 +15,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from gatewaycore.errors import GatewayError
+from gatewaycore.event import Event
 from gatewaycore.importing.counters import Counters
 from gatewaycore.importing.fields import flatten, is_own
 from gatewaycore.importing.ledger import Import, Ledger
@@ -42,6 +43,7 @@ class ImportOptions:
         form: "ndjson" or "csv"; None to find out.
         delimiter: between cells; None to find out.
         encoding: of the text.
+        only: events of other packages than these are refused, also where they come out of our own export; None for those of all.
     """
 
     package: str | None = None
@@ -49,6 +51,7 @@ class ImportOptions:
     form: Form | None = None
     delimiter: str | None = None
     encoding: str = "utf-8"
+    only: frozenset[str] | None = None
 
 
 class Writer(Protocol):
@@ -132,13 +135,17 @@ class Reader:
             raise value
         if self._table is not None:
             if self._table.is_own:
-                event = from_cells(value, latest)
-                return event.time, encode(event)
+                return self._own(from_cells(value, latest))
             return maker.make(self._names.apply(dict(value)), is_last)
         if is_own(value) and not self._options.renamed:
-            event = from_object(value, latest)
-            return event.time, encode(event)
+            return self._own(from_object(value, latest))
         return maker.make(self._names.apply(flatten(value)), is_last)
+
+    def _own(self, event: Event) -> Made:
+        only = self._options.only
+        if only is not None and event.package not in only:
+            raise LineError("an event of a package that may not be imported here")
+        return event.time, encode(event)
 
     def last_ones(self) -> Counters | None:
         """Read the file once, and note the last record of each ``$unique_id``; None where no line has one."""
@@ -170,7 +177,9 @@ def fingerprint(source: Source, options: ImportOptions, key: bytes) -> str:
 
     It is keyed like the identifiers: of a file with a single line, somebody could otherwise try all addresses.
     """
-    said = msgspec.json.encode([options.package, sorted(options.renamed.items()), options.form, options.delimiter, options.encoding])
+    told = [options.package, sorted(options.renamed.items()), options.form, options.delimiter, options.encoding]
+    # What was refused for whom it came from is not done when somebody else brings it.
+    said = msgspec.json.encode(told if options.only is None else [*told, sorted(options.only)])
     digest = blake2b(said, key=key, digest_size=16, person=b"import file")
     for piece in source.pieces():
         digest.update(piece)

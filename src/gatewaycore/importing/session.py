@@ -34,6 +34,10 @@ _WAIT_S = 1.0
 _NOBODY_S = 10.0
 
 
+class BusyError(GatewayError):
+    """Another import is at it."""
+
+
 @frozen(kw_only=True)
 class ImportSession:
     """What imports into one gateway's journal.
@@ -109,7 +113,7 @@ class ImportSession:
             ledger = Ledger(self.data)
             opened.callback(ledger.close)
             if not ledger.acquire():
-                raise GatewayError("another import is at it: they run one after another")
+                raise BusyError("another import is at it: they run one after another")
             one = self._begin(ledger, source, options, salts.key, restart)
             if one.status == "done":
                 return one

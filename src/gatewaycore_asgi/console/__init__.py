@@ -9,6 +9,7 @@
 | `panels`, `charts`, `world`, `badging` | answers -> tables and CSV, SVG and specifications, a map, badges to copy |
 | `rendering`, `failing`, `assets` | templates, errors, files |
 | `pages` | requests -> pages |
+| `api` | the same for programs: an application of its own, under ``/api/v1`` |
 | `app` | one ASGI application |
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -12,10 +12,11 @@ from urllib.parse import quote
 from litestar import Litestar
 from litestar.types import ControllerRouterHandler
 
-from gatewaycore.access import Access
-from gatewaycore.errors import GatewayError
+from gatewaycore.access import Access, Kind
+from gatewaycore.errors import ConflictError, GatewayError
 from gatewaycore.keeping import statistics_of
 from gatewaycore.service import Service
+from gatewaycore_asgi.console.api import PREFIX, Api
 from gatewaycore_asgi.console.catalogue import Catalogue
 from gatewaycore_asgi.console.doors import Doors
 from gatewaycore_asgi.console.failing import failed
@@ -95,6 +96,7 @@ class Console:
             if access is None
             else [*Signing(self, access).handlers(), *Managing(self, access).handlers(), *Making(self, access).handlers()]
         )
+        self.api = None if access is None else Api(service, access, self._check, self._changed, statistics=self.statistics)
         self._app = Litestar(
             route_handlers=[*self.pages.handlers(), *rooms, *routes],
             openapi_config=None,
@@ -104,6 +106,15 @@ class Console:
             pdb_on_exception=False,
             debug=False,
         )
+
+    def _check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
+        if self.made is None:
+            raise ConflictError("nothing is made here: this gateway serves what its file says")
+        self.made.check(definitions)
+
+    def _changed(self) -> None:
+        if self.made is not None:
+            self.made.look()
 
     def statistics(self) -> Statistics:
         """Return who answers; opened with the first question.
@@ -134,6 +145,8 @@ class Console:
 
     def close(self) -> None:
         """Close the connections to the store."""
+        if self.api is not None:
+            self.api.close()
         self._stop.set()
         with self._lock:
             thread, self._thread = self._thread, None
@@ -152,6 +165,10 @@ class Console:
         if scope["type"] != "http":
             await self._app(scope, receive, send)  # type: ignore[arg-type]  # types of a mapping that is one
             return
+        inner = _inner(scope)
+        if self.api is not None and inner["path"].startswith(f"{PREFIX}/"):
+            await self.api(scope, receive, send)
+            return
         is_head = scope["method"] == "HEAD"
 
         async def answer(message: Message) -> None:
@@ -162,7 +179,7 @@ class Console:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app(_inner(scope), receive, answer)  # type: ignore[arg-type]
+        await self._app(inner, receive, answer)  # type: ignore[arg-type]
 
 
 def _inner(scope: Scope) -> Any:

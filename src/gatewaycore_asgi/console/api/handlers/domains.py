@@ -1,0 +1,63 @@
+"""Domains: whose they are, and the records that prove it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from litestar import Request, Response, delete, get, post
+from litestar.params import JSONBody
+
+from gatewaycore.access import Domain
+from gatewaycore_asgi.console.api.describing import problems
+from gatewaycore_asgi.console.api.means import Asker, Means, Name, With
+from gatewaycore_asgi.console.api.models import DomainPage, DomainTold, NewDomain, RecordTold
+from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
+
+_TAGS = ["domains"]
+TXT_NAME: Final = "_gatewaycore"
+TXT_VALUE: Final = "gatewaycore-verification="
+
+
+@get("/domains", tags=_TAGS, summary="List domains", responses=problems(), sync_to_thread=True)
+def list_domains(request: Request[Any, Any, Any], means: With, by: Asker, limit: Limit = 50, cursor: Cursor = None) -> Response[DomainPage]:
+    """List the domains of the organisations that you have a role in, and how far each is proved."""
+    mine = [organisation.id for organisation, _ in means.access.groups.organisations(by)]
+    found, names = means.access.domains.seen_by(by, mine), means.names()
+    shown = _shower(means)
+    return page_of(request, DomainPage, found, lambda one: one.name, lambda one: DomainTold.of(one, names, shown(one)), limit, cursor)
+
+
+@post("/domains", tags=_TAGS, summary="Say whose a domain is", responses=problems(404, 409, body=True), sync_to_thread=True)
+def create_domain(means: With, by: Asker, data: JSONBody[NewDomain]) -> DomainTold:
+    """Say that a domain is an organisation's, and tell the records that prove it. Admins of the organisation may."""
+    found = means.access.domains.create(data.name, data.organisation, by)
+    return DomainTold.of(found, means.names(), _shower(means)(found))
+
+
+@get("/domains/{name:str}", tags=_TAGS, summary="Look at a domain", responses=problems(404), sync_to_thread=True)
+def get_domain(means: With, by: Asker, name: Name) -> DomainTold:
+    """Tell how far a domain is proved, and what its records have to hold."""
+    found = means.access.domains.look(name, by)
+    return DomainTold.of(found, means.names(), _shower(means)(found))
+
+
+@delete("/domains/{name:str}", tags=_TAGS, summary="Say no more whose a domain is", responses=problems(404), sync_to_thread=True)
+def delete_domain(means: With, by: Asker, name: Name) -> None:
+    """Say no more that a domain is an organisation's. Packages on it are served on. Admins of the organisation may."""
+    means.access.domains.delete(name, by)
+
+
+def _shower(means: Means) -> Any:
+    """Return what tells the records of a domain."""
+    base = means.service.config.gateway.base_domain
+
+    def records(found: Domain) -> list[RecordTold]:
+        return [
+            RecordTold(type="TXT", name=f"{TXT_NAME}.{found.name}", value=f"{TXT_VALUE}{found.challenge}"),
+            RecordTold(type="CNAME", name=found.name, value=base),
+        ]
+
+    return records
+
+
+HANDLERS = (list_domains, create_domain, get_domain, delete_domain)
