@@ -112,6 +112,17 @@ class Office:
             headers["Authorization"] = f"Bearer {self.secrets[who]}"
         return self._runner.run(self._client.request(method, f"/api/v1{path}", headers=headers, **more))
 
+    def ask_of(self, app: Any, root: str, method: str, path: str, who: str, **more: Any) -> httpx.Response:
+        """Ask another application that is mounted below `root`."""
+
+        async def ask() -> httpx.Response:
+            mounted = httpx.ASGITransport(app, root_path=root)
+            async with httpx.AsyncClient(transport=mounted, base_url="http://console.example") as client:
+                headers = {"Authorization": f"Bearer {self.secrets[who]}"}
+                return await client.request(method, f"{root}/api/v1{path}", headers=headers, **more)
+
+        return self._runner.run(ask())
+
     def wait(self, number: str) -> dict[str, Any]:
         """Return an import when it is over."""
         for _ in range(600):

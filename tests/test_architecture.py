@@ -40,6 +40,7 @@ PURE = [
     "rules",
     "badges",
     "router",
+    "targets",
     "gateway",
     "lint",
     "enrich",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Final, Protocol, assert_never
 
 from attrs import define
 
@@ -14,6 +14,9 @@ from gatewaycore.route import Match, Route
 from gatewaycore.router import Router
 
 NOT_FOUND = Respond(404, TEXT, b"nothing is served under this address\n")
+
+TARGETS: Final = "/.well-known/redirect-targets.json"
+"""Where each domain tells which hosts it may redirect to (RFC 8615)."""
 
 KEPT = 4096
 """Answers that a gateway keeps; the most asked-for paths of a gateway are few, and most of its requests are for them."""
@@ -65,6 +68,14 @@ class Outcome:
         return None if self.match is None else self.match.route.label
 
 
+class Targets(Protocol):
+    """Tell, on each domain, where it may redirect to."""
+
+    def answer(self, request: Request) -> Respond | None:
+        """Return the answer to a request for `TARGETS`; None where it is not theirs."""
+        ...
+
+
 class Gateway:
     """Decides. Its rules never change: a reload makes another gateway.
 
@@ -73,12 +84,14 @@ class Gateway:
 
     Args:
         router: the compiled rules.
+        targets: tell, on each domain, where it may redirect to; None where that is not told.
     """
 
-    __slots__ = ("_kept", "_seen", "router")
+    __slots__ = ("_kept", "_seen", "router", "targets")
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, targets: Targets | None = None) -> None:
         self.router = router
+        self.targets = targets
         self._kept: dict[tuple[str, str, str, str], Settled] = {}
         self._seen: set[int] = set()
 
@@ -94,6 +107,11 @@ class Gateway:
         if settled is not None:
             return Outcome(request, settled.decision, settled.match, settled)
         match = self.router.find(request)
+        if self.targets is not None and request.path == TARGETS and (match is None or getattr(match.route, "source", None) != TARGETS):
+            # A rule for this very path is somebody's own list.
+            told = self.targets.answer(request)
+            if told is not None:
+                return Outcome(request, told, None)
         if match is None:
             return Outcome(request, NOT_FOUND, None)
         route = match.route

@@ -15,6 +15,7 @@ import pytest
 
 from gatewaycore.importing import ImportOptions
 from gatewaycore.importing.ledger import Ledger
+from gatewaycore_asgi.console import Console
 from gatewaycore_asgi.console.api import OPENAPI, PREFIX, Quota, UploadBounds, document, read_key, write_key
 from gatewaycore_asgi.console.api.examples import EXAMPLES
 from gatewaycore_asgi.console.api.limits import Limits
@@ -561,3 +562,24 @@ def test_domains_tell_their_records(office: Office) -> None:
     assert made["records"][1]["value"] == "gateway.example"
     assert office.ask("GET", "/domains/get2.zebra.example", "zoe").json() == made
     assert office.ask("POST", "/domains", "zoe", json={"name": "203.0.113.7", "organisation": "zebra"}).status_code == 422
+
+
+def test_the_console_serves_it_below_its_mount(tmp_path: Path) -> None:
+    with Office(tmp_path) as office:
+        console = Console(office.service, office.access, made=office.follower)
+        for root in ("", "/console"):
+            answer = office.ask_of(console, root, "GET", "/packages?limit=1", "root")
+            assert answer.headers["link"].startswith(f"<{root}{PREFIX}/packages?limit=1&cursor=")
+            described = office.ask_of(console, root, "GET", OPENAPI, "root").json()
+            assert described["servers"] == [{"url": root or "/"}]
+        made = office.ask_of(console, "", "POST", "/packages", "zoe", json=NEW)
+        assert made.status_code == 201
+        assert "get.zebra.example" in office.service.gateway.router.domains
+        console.close()
+
+
+def test_a_console_without_a_file_makes_nothing(tmp_path: Path) -> None:
+    with Office(tmp_path) as office:
+        console = Console(office.service, office.access)
+        assert office.ask_of(console, "", "POST", "/packages", "root", json=NEW).status_code == 409
+        console.close()

@@ -19,7 +19,18 @@ from click.testing import Result
 
 from gatewaycore.errors import ConfigError, GatewayError, SinkError
 from gatewaycore.event import Event
-from gatewaycore.exporting import JournalSource, LakeSource, Output, Selection, read_columns, read_moment, read_where, write_csv
+from gatewaycore.exporting import (
+    JournalSource,
+    LakeSource,
+    Output,
+    Selection,
+    pieces,
+    read_columns,
+    read_moment,
+    read_where,
+    write_csv,
+    write_ndjson,
+)
 from gatewaycore.exporting.columns import OWN
 from gatewaycore.importing.counters import Counters
 from gatewaycore.recorder import encode
@@ -154,6 +165,34 @@ def test_without_the_engine_the_journal_is_read_in_python(here: Path, monkeypatc
     assert (rows[0]["package"], rows[0]["pixel"], json.loads(rows[0]["variables"])) == ("cli", "", events[0].variables)
     refused = run("export", "-o", "x.parquet")
     assert (refused.exit_code, refused.output) == (2, "parquet needs gatewaycore[lake]: pip install 'gatewaycore[lake]'\n")
+
+
+def test_the_last_events_from_wherever_they_are(here: Path) -> None:
+    pytest.importorskip("duckdb")
+    events = make_events(12)
+    lake = LakeStorage("gatewaycore-data/lake")
+    sink = lake.open()
+    sink.write(lines_of(events[:8]))
+    sink.close()
+    # Some are in both, and one twice.
+    folder = journal([*lines_of(events[5:]), *lines_of(events[11:])])
+    columns, newest = {"which": "id", "variables": "variables"}, [event.id for event in reversed(events)]
+    counters = Counters.temporary()
+    for source, there in ((LakeSource(lake, folder), newest), (JournalSource(folder, counters.count), newest[:7])):
+        assert [row[0] for row in source.latest(columns, Selection(), 5)] == there[:5]
+        assert [row[0] for row in source.latest(columns, Selection(), 50, newest[2])] == there[3:]
+        assert json.loads(bytes(source.latest(columns, Selection(), 1)[0][1])) == events[-1].variables
+        assert source.latest(columns, Selection(package=("none",)), 5) == []
+    counters.close()
+
+
+@pytest.mark.parametrize("number", [0, 1, 500, 1001])
+def test_pieces_are_the_file(number: int) -> None:
+    columns, rows = {"a": "id", "b": "package"}, [[str(one), "=x"] for one in range(number)]
+    for form, write_all in (("csv", write_csv), ("ndjson", write_ndjson)):
+        whole = io.BytesIO()
+        write_all(whole, columns, rows)
+        assert b"".join(pieces(form, columns, rows)) == whole.getvalue()
 
 
 def test_segments_that_go_meanwhile_are_passed_over(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

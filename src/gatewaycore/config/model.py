@@ -21,12 +21,14 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.route import Route, Rule
+from gatewaycore.router import Router
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.rules.container import ImagePattern
 from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS, Storage
+from gatewaycore.targets import Targets
 
 
 @frozen(kw_only=True)
@@ -45,6 +47,7 @@ class GatewaySettings:
         username: whose packages they are: ``<username>.docker.<base-domain>`` for containers, ``<username>.gateway.<base-domain>`` else.
         default_domain: requests for unknown hosts are answered as if they were for this one.
         data_dir: where everything lies that the gateway keeps.
+        redirect_targets: tell on each domain, under ``/.well-known/redirect-targets.json``, which hosts it may redirect to.
         scarf_hosts: serve that product's built-in hosts too: its pixel and its install events.
         salt_rotation: how often the salts of identifiers are replaced, and the old ones destroyed.
         shared_salts: where the nodes of one gateway share their salts; each has its own without it.
@@ -62,6 +65,7 @@ class GatewaySettings:
     username: str | None = None
     default_domain: str | None = None
     data_dir: str = "gatewaycore-data"
+    redirect_targets: bool = True
     scarf_hosts: bool = False
     salt_rotation: Literal["month", "day"] = "month"
     shared_salts: SharedSalts | None = None
@@ -200,7 +204,9 @@ class Config:
             ConfigError: rules cannot share a host.
         """
         badges = () if self.badges is None else self.badges.compile(self.listing(self.badges), self.figures)
-        self._compiled[:] = [Gateway.compile([*routes, *badges], self.gateway.default_domain)]
+        default = self.gateway.default_domain
+        targets = Targets.of(self.rules, default) if self.gateway.redirect_targets else None
+        self._compiled[:] = [Gateway(Router.compile([*routes, *badges], default), targets)]
         return self._compiled[0]
 
     def listing(self, badges: BadgeSettings) -> Listing:
