@@ -67,7 +67,8 @@ def tests(session: nox.Session) -> None:
 def e2e(session: nox.Session) -> None:
     """Run real clients against real servers; CONTRIBUTING.md says what to install."""
     session.install("-e", ".[dev]")
-    session.run("pytest", "-m", "e2e", "tests/e2e", *session.posargs)
+    # A file at a time: its tests share servers.
+    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "e2e", "tests/e2e", *session.posargs)
     if not session.posargs:
         # It looks through all that its process holds, so that has run nothing else before.
         session.run("pytest", "-m", "e2e", "tests/property")

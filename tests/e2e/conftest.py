@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,29 @@ def table(pytestconfig: pytest.Config) -> Table:
 def grid(pytestconfig: pytest.Config) -> Grid:
     """What package managers were seen to do, printed at the end."""
     return pytestconfig.stash.setdefault(_GRID, Grid())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a process of several tell the one that prints what its tests have filled in."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        table, grid = session.config.stash.get(_TABLE, Table()), session.config.stash.get(_GRID, Grid())
+        output["seen"] = (table.cells, table.figures, grid.cells)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a process has told."""
+    cells, figures, grid_cells = getattr(node, "workeroutput", {}).get("seen", ({}, (), {}))
+    table = node.config.stash.setdefault(_TABLE, Table())
+    grid = node.config.stash.setdefault(_GRID, Grid())
+    table.figures += figures
+    for row, columns in cells.items():
+        for column, good in columns.items():
+            table.note(row, column, good)
+    for row, columns in grid_cells.items():
+        for column, seen in columns.items():
+            grid.note(row, column, seen)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

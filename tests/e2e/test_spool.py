@@ -31,7 +31,7 @@ packages:
 sinks: []
 """
 KILLS = 10
-SECONDS = 50.0
+SECONDS = 150.0
 
 
 @pytest.fixture

@@ -138,6 +138,8 @@ class Console:
             try:
                 statistics.refresh()
             except GatewayError as error:
+                if self._stop.is_set():
+                    return
                 # Pages say so by themselves.
                 _log.warning("what is new cannot be read: %s", error)
             if self._stop.wait(_REFRESH_S):
@@ -151,7 +153,9 @@ class Console:
         with self._lock:
             thread, self._thread = self._thread, None
             statistics, self._statistics = self._statistics, None
-        if thread is not None:
+        if thread is not None and statistics is not None:
+            # It may be in the middle of a long reading.
+            statistics.stop()
             thread.join(timeout=10)
         if statistics is not None:
             statistics.close()

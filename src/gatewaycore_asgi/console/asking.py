@@ -40,6 +40,14 @@ _LONGEST = 500
 _MOST_PAIRS = 20
 
 
+def steady(now: datetime) -> datetime:
+    """Return the end of these ten seconds.
+
+    What is asked again within them is the same question, whose answer is remembered; and what happened a moment ago is in it.
+    """
+    return now.replace(second=now.second // 10 * 10 + 9, microsecond=999_999)
+
+
 @frozen(kw_only=True)
 class Asked:
     """What is chosen on a page.

@@ -16,7 +16,7 @@ from litestar.response import Redirect, Stream
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.stats.report.contents import figures_of
 from gatewaycore_asgi.console import charts
-from gatewaycore_asgi.console.asking import Asked, read_asked
+from gatewaycore_asgi.console.asking import Asked, read_asked, steady
 from gatewaycore_asgi.console.assets import Assets
 from gatewaycore_asgi.console.badging import snippets
 from gatewaycore_asgi.console.catalogue import Known
@@ -138,7 +138,8 @@ class Pages:
         asked, _ = _asked(request)
         sheet = self._sheet(asked, (key,), package=key)
         if known is None:
-            if not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
+            there = viewer.role_of(key) is not None and not viewer.sees_all
+            if not there and not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
                 return not_found(base_of(request))
             known = Known(key, key, "", is_configured=False)
         badges = snippets(self._console.service.config, known)
@@ -178,9 +179,7 @@ class Pages:
 
     def _moment(self, asked: Asked, packages: Iterable[str]) -> Any:
         first = self._console.statistics().first_event(tuple(packages)) if asked.period == "all" else None
-        # The end of these ten seconds: what is asked again within them is the same question, whose answer is remembered.
-        now = self._console.now()
-        return asked.moment(now.replace(second=now.second // 10 * 10 + 9, microsecond=999_999), first)
+        return asked.moment(steady(self._console.now()), first)
 
     def _sheet(self, asked: Asked, packages: Sequence[str] = (), also: Iterable[tuple[str, str]] = (), package: str | None = None) -> Sheet:
         return Sheet(self._console.statistics(), asked, self._moment(asked, packages), packages, also, package)

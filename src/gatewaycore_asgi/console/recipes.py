@@ -81,6 +81,29 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 Field("backend", "Backend", "The image at its registry, or the whole pull command: ghcr.io/acme/app.", True),
             ),
         ),
+        Recipe(
+            "python",
+            "Python project",
+            (
+                _NAME,
+                _DOMAIN,
+                Field(
+                    "pip",
+                    "pip command",
+                    "As people type it for the upstream: pip install app --index-url https://index.example/simple.",
+                    True,
+                ),
+            ),
+        ),
+        Recipe(
+            "npm",
+            "npm package",
+            (
+                Field("name", "Name", "The package at its registry: app, or @acme/app.", True),
+                _DOMAIN,
+                Field("registry", "Registry", "The URL of the upstream registry: https://registry.example/.", True),
+            ),
+        ),
         Recipe("pixel", "Pixel", (_NAME, _DOMAIN, Field("incoming-path", "Path", "/a.png, unless something else is said."))),
         Recipe("event", "Events", (_NAME, _DOMAIN, Field("incoming-path", "Path", "Where programs report to: /events.", True))),
         Recipe(

@@ -4,28 +4,33 @@
   const root = document.documentElement;
   root.classList.add("js");
 
-  // A choice is made when it is chosen.
-  for (const select of document.querySelectorAll("[data-submits]")) {
-    select.addEventListener("change", () => select.form.requestSubmit());
-  }
-  // What is not chosen does not stand in the address.
-  for (const form of document.querySelectorAll(".filters")) {
-    form.addEventListener("submit", () => {
-      for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
-    });
-    const details = form.querySelector("details");
-    document.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && details && details.open) { details.open = false; details.querySelector("summary").focus(); }
-    });
-  }
-  for (const field of document.querySelectorAll("[data-copies]")) field.addEventListener("focus", () => field.select());
-  for (const form of document.querySelectorAll("form[data-asks]")) {
-    form.addEventListener("submit", (event) => { if (!window.confirm(form.dataset.asks)) event.preventDefault(); });
-  }
+  // Listened for on the document, which is there before the page is: a page is sent in pieces.
+  const closest = (event, what) => event.target instanceof Element ? event.target.closest(what) : null;
+  document.addEventListener("change", (event) => {
+    // A choice is made when it is chosen.
+    const select = closest(event, "[data-submits]");
+    if (select) select.form.requestSubmit();
+  });
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.dataset.asks && !window.confirm(form.dataset.asks)) event.preventDefault();
+    // What is not chosen does not stand in the address.
+    if (form.matches(".filters")) for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
+  });
+  document.addEventListener("focusin", (event) => {
+    const field = closest(event, "[data-copies]");
+    if (field) field.select();
+  });
+  document.addEventListener("keydown", (event) => {
+    const details = document.querySelector(".filters details[open]");
+    if (event.key === "Escape" && details) { details.open = false; details.querySelector("summary").focus(); }
+  });
+  document.addEventListener("DOMContentLoaded", () => { watch(); draw(); });
 
   // The last events, every five seconds while somebody looks.
-  const feed = document.getElementById("feed");
-  if (feed) {
+  const watch = () => {
+    const feed = document.getElementById("feed");
+    if (!feed) return;
     const news = document.getElementById("feed-news");
     let tag = null;
     const renew = async () => {
@@ -45,14 +50,15 @@
     };
     setInterval(renew, 5000);
     document.addEventListener("visibilitychange", renew);
-  }
+  };
 
   // Charts to point at, where there is room for them and nobody saves data; the drawn ones stay until these are there.
-  const figures = [...document.querySelectorAll("figure[data-chart]")];
-  const saves = navigator.connection && navigator.connection.saveData;
-  if (figures.length && !saves && window.matchMedia("(min-width: 720px)").matches) {
+  const draw = () => {
+    const figures = [...document.querySelectorAll("figure[data-chart]")];
+    const saves = navigator.connection && navigator.connection.saveData;
+    if (!figures.length || saves || !window.matchMedia("(min-width: 720px)").matches) return;
     const options = { ast: true, actions: false, defaultStyle: false, renderer: "svg", tooltip: { disableDefaultStyle: true } };
-    const draw = async (figure) => {
+    const drawOne = async (figure) => {
       const answer = await fetch(figure.dataset.chart);
       if (!answer.ok) return;
       const holder = document.createElement("div");
@@ -71,9 +77,9 @@
     const load = () => {
       const script = document.createElement("script");
       script.src = document.body.dataset.vega;
-      script.addEventListener("load", async () => { for (const figure of figures) await draw(figure); });
+      script.addEventListener("load", async () => { for (const figure of figures) await drawOne(figure); });
       document.head.append(script);
     };
     window.addEventListener("load", () => (window.requestIdleCallback || setTimeout)(load));
-  }
+  };
 })();

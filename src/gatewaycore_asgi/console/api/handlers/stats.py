@@ -20,6 +20,7 @@ from gatewaycore.stats.questions import Breakdown, Companies, Retention, Series,
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Means, With
 from gatewaycore_asgi.console.api.paging import MOST
+from gatewaycore_asgi.console.asking import steady
 
 _TAGS = ["stats"]
 _WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
@@ -86,7 +87,7 @@ def asked_of(
     zone = zone_of(tz, "tz")
     first = means.statistics().first_event(wanted.packages) if period == "all" else None
     try:
-        return Asked(read_period(period, means.now(), zone, first), wanted)
+        return Asked(read_period(period, steady(means.now()), zone, first), wanted)
     except ConfigError as error:
         raise ConfigError([Problem("period", one.what, one.hint) for one in error.problems]) from error
 
