@@ -15,7 +15,6 @@ from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 _TAGS = ["domains"]
 TXT_NAME: Final = "_gatewaycore"
-TXT_VALUE: Final = "gatewaycore-verification="
 
 
 @get("/domains", tags=_TAGS, summary="List domains", responses=problems(), sync_to_thread=True)
@@ -53,7 +52,7 @@ def _shower(means: Means) -> Any:
 
     def records(found: Domain) -> list[RecordTold]:
         return [
-            RecordTold(type="TXT", name=f"{TXT_NAME}.{found.name}", value=f"{TXT_VALUE}{found.challenge}"),
+            RecordTold(type="TXT", name=f"{TXT_NAME}.{found.name}", value=found.challenge),
             RecordTold(type="CNAME", name=found.name, value=base),
         ]
 
