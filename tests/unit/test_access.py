@@ -14,7 +14,22 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from gatewaycore.access import PREFIX, ROLES, SCOPES, Access, Given, Kind, Principal, Role, Scope, covers, may_change, may_grant
+from gatewaycore.access import (
+    HIDDEN,
+    PREFIX,
+    ROLES,
+    SCOPES,
+    Access,
+    Given,
+    Kind,
+    Principal,
+    Role,
+    Scope,
+    covers,
+    hidden,
+    may_change,
+    may_grant,
+)
 from gatewaycore.access.roles import greatest, includes
 from gatewaycore.access.tables import METADATA
 from gatewaycore.errors import AccessError, ConfigError, ConflictError, GatewayError, UnknownError
@@ -416,6 +431,21 @@ def test_a_package_that_is_made_is_checked_with_all_others(access: Access) -> No
     ):
         with pytest.raises(UnknownError):
             call()
+
+
+def test_a_password_is_in_no_log_and_stays_with_its_registry(access: Access) -> None:
+    boss = join(access, "boss", operator=True)
+    made = {"name": "a", "backend": "ghcr.io/a/b", "credentials": {"username": "gw", "password": "hunter2"}}
+    access.holdings.create("package", "a", "acme", made, anything, boss)
+    shown = hidden(made)
+    assert shown["credentials"] == {"username": "gw", "password": HIDDEN}
+    changed = access.holdings.change("package", "a", {**shown, "public": True}, anything, boss)
+    assert changed.definition == {**made, "public": True}
+    with pytest.raises(ConfigError, match=r"credentials\.password: is hidden, and the backend is another one"):
+        access.holdings.change("package", "a", {**shown, "backend": "registry.evil.example/a/b"}, anything, boss)
+    access.holdings.delete("package", "a", boss)
+    assert "hunter2" not in repr(access.trail.entries(None))
+    assert hidden({"name": "a"}) == {"name": "a"}
 
 
 def test_a_public_package_is_everybodys_to_see(access: Access) -> None:

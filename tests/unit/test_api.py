@@ -562,7 +562,7 @@ def test_domains_tell_their_records(office: Office) -> None:
     made = office.ask("POST", "/domains", "zoe", json={"name": "Get2.Zebra.Example", "organisation": "zebra"}).json()
     assert (made["name"], made["state"]) == ("get2.zebra.example", "pending")
     assert [(one["type"], one["name"]) for one in made["records"]] == [
-        ("TXT", "_gatewaycore.get2.zebra.example"),
+        ("TXT", "_gatewaycore-challenge.get2.zebra.example"),
         ("CNAME", "get2.zebra.example"),
     ]
     assert made["records"][1]["value"] == "gateway.example"

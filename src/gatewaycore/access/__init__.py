@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gatewaycore.access.roles import ROLES, SCOPES, Role, Scope, covers, may_change, may_grant
+from gatewaycore.access.secrets import HIDDEN, hidden, restored
 from gatewaycore.errors import MissingExtraError
 
 try:
@@ -71,7 +72,7 @@ class Access:
 
 
 __all__ = [
-    "PREFIX", "ROLES", "SCOPES", "SESSION_S", "STATE", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
+    "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "STATE", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
     "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Role",
-    "Scope", "Seen", "Session", "Token", "Trail", "User", "covers", "may_change", "may_grant",
+    "Scope", "Seen", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
 ]  # fmt: skip

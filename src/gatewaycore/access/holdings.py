@@ -14,6 +14,7 @@ from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
 from gatewaycore.access.records import Holding, Kind, Member, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
+from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
 from gatewaycore.access.tables import COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
 from gatewaycore.access.trail import new_id, note
@@ -124,7 +125,7 @@ class Holdings:
             except IntegrityError:
                 raise ConflictError(f"there is a {kind} {key[:80]!r} already") from None
             self._count_up(connection)
-            note(connection, by, f"{kind}.create", key, found.id, {"definition": made.definition})
+            note(connection, by, f"{kind}.create", key, found.id, {"definition": hidden(definition)})
         return made
 
     def change(
@@ -134,7 +135,7 @@ class Holdings:
 
         Args:
             kind, key: which.
-            definition: as an entry of a configuration file.
+            definition: as an entry of a configuration file; a password that is `HIDDEN` is the one that is there.
             check: sees it together with all others.
             by: an admin of its own or of its organisation.
             version: the one that `by` has seen; None for whichever.
@@ -150,6 +151,7 @@ class Holdings:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
             if version is not None and version != now.version:
                 raise ConflictError(f"somebody has changed this {kind} meanwhile: it is version {now.version} now")
+            definition = restored(definition, now.definition)
             self._check_reach(connection, definition, now.organisation_id, by)
             others = [(one, made) for one, made, name in self._defined(connection) if (one, name) != (kind, key)]
             check([*others, (kind, definition)])
@@ -157,7 +159,14 @@ class Holdings:
             values = {"definition": made.definition, "version": made.version, "updated_at": made.updated_at}
             connection.execute(HOLDINGS.update().where(HOLDINGS.c.id == now.id).values(values))
             self._count_up(connection)
-            note(connection, by, f"{kind}.change", key, now.organisation_id, {"definition": made.definition, "before": now.definition})
+            note(
+                connection,
+                by,
+                f"{kind}.change",
+                key,
+                now.organisation_id,
+                {"definition": hidden(definition), "before": hidden(now.definition)},
+            )
         return made
 
     def delete(self, kind: Kind, key: str, by: Principal) -> None:
@@ -173,7 +182,7 @@ class Holdings:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
             self._count_up(connection)
-            note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": now.definition})
+            note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
 
     def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
         """Refuse what only operators may say, and domains that the organisation has not proved to be its own."""

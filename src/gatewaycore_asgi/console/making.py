@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
-from gatewaycore.access import ROLES, Access, Holding, Kind, Principal, Role, Seen, may_grant
+from gatewaycore.access import ROLES, Access, Holding, Kind, Principal, Role, Seen, hidden, may_grant
 from gatewaycore.errors import AccessError, ConfigError, Problem, UnknownError
 from gatewaycore.following import key_of
 from gatewaycore_asgi.console.doors import Asking, Visit
@@ -135,7 +135,7 @@ class Making:
         faults, others, status = _faults(error, recipe)
         values: Mapping[str, str] = {}
         if recipe is not None and seen.holding.definition is not None:
-            values = values_of(recipe, seen.holding.definition)
+            values = values_of(recipe, hidden(seen.holding.definition))
             values = values if form is None else {name: form.one(name) for name in values}
         context = {
             "seen": seen,
@@ -155,7 +155,7 @@ class Making:
     def _text(self, holding: Holding) -> str:
         """Return what is known of how it is served, as a configuration file has it."""
         if holding.definition is not None:
-            return write_yaml(holding.definition)
+            return write_yaml(hidden(holding.definition))
         known = self._console.catalogue.packages().get(holding.key)
         if known is None or not known.is_configured:
             return ""

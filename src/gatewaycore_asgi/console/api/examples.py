@@ -58,7 +58,7 @@ _DOMAIN: Final = {
     "state": "pending",
     "reason": "",
     "records": [
-        {"type": "TXT", "name": "_gatewaycore.get.acme.com", "value": "Jq8rWm3tT0kZ5xvB1cNf7Yp2"},
+        {"type": "TXT", "name": "_gatewaycore-challenge.get.acme.com", "value": "Jq8rWm3tT0kZ5xvB1cNf7Yp2"},
         {"type": "CNAME", "name": "get.acme.com", "value": "gateway.example"},
     ],
     "checked_at": None,

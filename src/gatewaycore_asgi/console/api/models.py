@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import attrs
 from attrs import field, frozen
 from msgspec import Meta
 
-from gatewaycore.access import Domain, DomainState, Entry, Kind, Member, Organisation, Role, Scope, Seen, Token, User
+from gatewaycore.access import Domain, DomainState, Entry, Kind, Member, Organisation, Role, Scope, Seen, Token, User, hidden
 from gatewaycore.importing.ledger import Status
 from gatewaycore_asgi.console.api.uploads import Upload
 
 Title: TypeAlias = Annotated[str, Meta(max_length=200)]
 Word: TypeAlias = Annotated[str, Meta(min_length=1, max_length=253)]
-HIDDEN: Final = "********"
-"""What stands where a password was given. Sent again, it means the one that is there."""
 
 
 # --- people and organisations ------------------------------------------------------------------------------------------------
@@ -237,22 +235,6 @@ class PackageTold:
             created_at=found.created_at,
             updated_at=found.updated_at,
         )
-
-
-def hidden(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition without the password of its credentials."""
-    credentials = definition.get("credentials")
-    if not isinstance(credentials, Mapping) or "password" not in credentials:
-        return dict(definition)
-    return {**definition, "credentials": {**credentials, "password": HIDDEN}}
-
-
-def restored(definition: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return a definition with the password that was there before, where it says so."""
-    credentials, known = definition.get("credentials"), (before or {}).get("credentials")
-    if not isinstance(credentials, Mapping) or not isinstance(known, Mapping) or credentials.get("password") != HIDDEN:
-        return dict(definition)
-    return {**definition, "credentials": {**credentials, "password": known.get("password")}}
 
 
 @frozen(kw_only=True)

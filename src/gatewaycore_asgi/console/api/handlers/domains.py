@@ -14,7 +14,7 @@ from gatewaycore_asgi.console.api.models import DomainPage, DomainTold, NewDomai
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 _TAGS = ["domains"]
-TXT_NAME: Final = "_gatewaycore"
+TXT_NAME: Final = "_gatewaycore-challenge"
 
 
 @get("/domains", tags=_TAGS, summary="List domains", responses=problems(), sync_to_thread=True)

@@ -14,7 +14,7 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.following import key_of
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
-from gatewaycore_asgi.console.api.models import NewPackage, PackagePage, PackageTold, restored
+from gatewaycore_asgi.console.api.models import NewPackage, PackagePage, PackageTold
 from gatewaycore_asgi.console.api.paging import page_of, place_of
 from gatewaycore_asgi.console.api.problems import StatusError
 
@@ -62,11 +62,10 @@ def replaced(
     key = read_key(segment)
     now = means.access.holdings.look(key, by, kind)
     version = _version(now, match, is_needed=True)
-    made = restored(definition, now.holding.definition)
-    if key_of(kind, made) != key:
+    if key_of(kind, definition) != key:
         where = "definition.name" if kind == "package" else "definition.pattern"
-        raise ConfigError([Problem(where, f"would be {key_of(kind, made)[:80]!r}", f"{key[:80]!r} stays; make another {kind}")])
-    means.access.holdings.change(kind, key, made, means.check, by, version)
+        raise ConfigError([Problem(where, f"would be {key_of(kind, definition)[:80]!r}", f"{key[:80]!r} stays; make another {kind}")])
+    means.access.holdings.change(kind, key, definition, means.check, by, version)
     means.changed()
     return looked(means, by, kind, segment)
 
