@@ -560,7 +560,7 @@ def sessions() -> tuple[list[str], set[str]]:
 
 def test_the_test_command_runs_the_default_sessions() -> None:
     (command,) = [block.text.strip() for block in BLOCKS if block.note == "test-command"]
-    assert command == "pip install -e '.[dev]' && python -m nox"
+    assert command == "pip install nox uv && python -m nox"
     default, known = sessions()
     assert {"lint", "typing", "tests", "e2e"} <= set(default) <= known
     tables = [block.rows for block in BLOCKS if block.page.name == "CONTRIBUTING.md" and block.language == "table"]
