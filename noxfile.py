@@ -4,7 +4,7 @@
 |---|---|
 | lint | ruff and import-linter |
 | typing | mypy, strict |
-| tests | unit, contracts, property, cases, examples and docs, on every Python that is here |
+| tests | unit, contracts, property, cases, examples and docs, on every Python that is here; by default on the oldest and the newest |
 | e2e | real clients and servers on loopback |
 | docs | the documentation, strict |
 | property | the property tests with many more examples |
@@ -14,9 +14,10 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nox
 
-nox.options.sessions = ["lint", "typing", "tests", "e2e", "docs"]
 # uv fills an environment in seconds where pip takes minutes; `dev` brings it.
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
@@ -24,6 +25,9 @@ nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+# The oldest and the newest stand for those in between, which `nox -s tests` runs too: each takes many minutes.
+NEWEST = next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[0])
+nox.options.sessions = ["lint", "typing", *dict.fromkeys((f"tests-{PYTHONS[0]}", f"tests-{NEWEST}")), "e2e", "docs"]
 # Floors 0 to 5: what decides, records and keeps.
 HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "sinks/*")]
 PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
