@@ -336,8 +336,8 @@ def test_an_agent_made_to_hurt_costs_little(head: str, piece: str) -> None:
     agent = head + piece * 20_000
     started = time.process_time()
     identify(agent)
-    # A thousand times an ordinary agent's cost, and a hundredth of what one backtracking expression would take.
-    assert time.process_time() - started < 0.5
+    # It is some milliseconds; a backtracking expression would take minutes, and a busy machine does not matter.
+    assert time.process_time() - started < 10
 
 
 def test_what_lies_beyond_the_cut_is_not_read() -> None:

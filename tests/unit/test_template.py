@@ -547,7 +547,7 @@ def test_hostile_paths_take_bounded_time(template: str, target: str) -> None:
     started = time.process_time()
     assert matcher.match(path, segments, query) is None
     # it is some 20 ms; quadratic work would be minutes, and a busy machine does not matter
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10
 
 
 def test_long_paths_still_match() -> None:
