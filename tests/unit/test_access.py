@@ -73,6 +73,11 @@ def join(access: Access, name: str, *, operator: bool = False, scopes: tuple[Sco
     return found
 
 
+def proved(access: Access, name: str, organisation: str, by: Principal) -> None:
+    """Have a domain that is an organisation's, as its records say."""
+    access.domains.note_state(access.domains.create(name, organisation, by), "verified")
+
+
 def anything(_: list[tuple[Kind, Mapping[str, Any]]]) -> None:
     """Find nothing wrong."""
 
@@ -395,6 +400,43 @@ def test_an_image_of_a_collection_is_the_home_organisations(access: Access) -> N
         access.holdings.look("acme/x", ada)
     access.groups.set_role("acme", "ada", "member", boss)
     assert access.holdings.look("acme/x", ada).role == "member"
+
+
+def test_a_key_opens_no_numbers_of_another_organisation(access: Access) -> None:
+    boss, zoe, mia = join(access, "boss", operator=True), join(access, "zoe"), join(access, "mia")
+    for name in ("labs", "zebra"):
+        access.groups.create(name, by=boss)
+    access.groups.set_role("acme", "mia", "member", boss)
+    access.groups.set_role("zebra", "zoe", "owner", boss)
+    for key in ("docker.acme.com acme/*", "b/{c, d}"):
+        access.holdings.adopt([("collection", key)])
+    proved(access, "get.zebra.com", "zebra", boss)
+    for image in ("acme/secret", "b/d"):
+        with pytest.raises(ConflictError, match="fits a collection of another organisation"):
+            access.holdings.create("package", image, "zebra", {"name": image, "domain": "get.zebra.com"}, anything, zoe)
+    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, boss)
+    access.holdings.delete("package", "rockets", boss)
+    with pytest.raises(ConflictError, match="its numbers still are"):
+        access.holdings.create("package", "rockets", "zebra", {"name": "rockets", "domain": "get.zebra.com"}, anything, zoe)
+    # What was another organisation's is not the home organisation's now.
+    with pytest.raises(UnknownError):
+        access.holdings.look("rockets", mia)
+    assert access.holdings.numbers_seen_by(mia, ["rockets", "acme/secret"]) == ("acme/secret",)
+    assert access.holdings.look("rockets", boss).role == "owner"
+    # One's own may be made anew; and so may a name that is nobody's.
+    for _ in range(2):
+        access.holdings.create("package", "stripes", "zebra", {"name": "stripes", "domain": "get.zebra.com"}, anything, zoe)
+        access.holdings.delete("package", "stripes", zoe)
+    assert access.holdings.look("stripes", zoe).role == "owner"
+
+
+def test_a_collection_of_another_organisation_that_cannot_be_read_admits_nothing(access: Access) -> None:
+    boss, zoe = join(access, "boss", operator=True), join(access, "zoe")
+    access.groups.create("zebra", by=boss)
+    access.groups.set_role("zebra", "zoe", "owner", boss)
+    access.holdings.adopt([("collection", "docker.acme.com acme/{a")])
+    proved(access, "get.zebra.com", "zebra", boss)
+    assert access.holdings.create("package", "acme/a", "zebra", {"domain": "get.zebra.com"}, anything, zoe).key == "acme/a"
 
 
 def test_a_package_that_is_made_is_checked_with_all_others(access: Access) -> None:

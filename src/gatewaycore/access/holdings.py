@@ -16,9 +16,10 @@ from gatewaycore.access.records import Holding, Kind, Member, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
+from gatewaycore.access.tables import AUDIT, COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.errors import AccessError, ConflictError, UnknownError
+from gatewaycore.errors import AccessError, ConfigError, ConflictError, UnknownError
+from gatewaycore.rules.container import ImagePattern
 
 Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
 """Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
@@ -102,12 +103,13 @@ class Holdings:
         Raises:
             ConfigError: it cannot be used.
             UnknownError, AccessError: `by` may not.
-            ConflictError: there is one of that key.
+            ConflictError: there is one of that key, or its numbers would be another organisation's.
         """
         at = self._clock()
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "write")
             self._check_reach(connection, definition, found.id, by)
+            self._check_key(connection, kind, key, found.id, by)
             check([*self._definitions(connection), (kind, definition)])
             made = Holding(
                 id=new_id(at),
@@ -195,6 +197,30 @@ class Holdings:
         if name and connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
             raise AccessError(f"{name[:80]} is no verified domain of this organisation")
 
+    def _check_key(self, connection: sa.Connection, kind: Kind, key: str, organisation_id: str, by: Principal) -> None:
+        """Refuse a key under which another organisation's events were counted, or will be: whoever has the key sees the numbers."""
+        if by.user.is_operator or kind != "package":
+            return
+        if self._formers(connection, [key]).get(key, organisation_id) != organisation_id:
+            raise ConflictError(f"{key[:80]!r} was another organisation's, and its numbers still are")
+        others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != organisation_id)
+        for one in connection.execute(sa.select(HOLDINGS.c.key).where(others)).scalars():
+            if _admits(one, key):
+                raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
+
+    @staticmethod
+    def _formers(connection: sa.Connection, keys: Iterable[str] | None = None) -> dict[str, str]:
+        """Return whose packages were that have been deleted, by key: their numbers stay, and stay theirs.
+
+        Args:
+            connection: of the database.
+            keys: of these alone.
+        """
+        query = sa.select(AUDIT.c.subject, AUDIT.c.organisation_id).where(AUDIT.c.action == "package.delete")
+        if keys is not None:
+            query = query.where(AUDIT.c.subject.in_(list(keys)))
+        return {row.subject: row.organisation_id for row in connection.execute(query.order_by(AUDIT.c.id))}
+
     def definitions(self) -> tuple[int, list[tuple[Kind, Mapping[str, Any]]]]:
         """Return everything that was made in the console and is to be served, with a number that grows with every change."""
         with self._database.reading() as connection:
@@ -255,11 +281,12 @@ class Holdings:
         require(by, "member", "read", "package")
         if by.user.is_operator and by.organisation_id is None:
             return None
-        found = {one.holding.key for one in self.seen_by(by)}
+        found, home = {one.holding.key for one in self.seen_by(by)}, self._groups.home()
         with self._database.reading() as connection:
-            if role_for(connection, by, self._groups.home().id, None) is not None:
+            if role_for(connection, by, home.id, None) is not None:
                 known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
-                found |= {key for key in pulled if key not in known}
+                formers = self._formers(connection)
+                found |= {key for key in pulled if key not in known and formers.get(key, home.id) == home.id}
         if not found:
             raise UnknownError("there is no package that you may see")
         return tuple(sorted(found))
@@ -268,7 +295,8 @@ class Holdings:
         """Return a package as somebody sees it.
 
         Args:
-            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation.
+            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation, and one
+                that was deleted to the organisation whose it was.
             by: None for somebody who has not signed in, and sees what is public.
             kind: which of the two.
 
@@ -279,7 +307,7 @@ class Holdings:
         with self._database.reading() as connection:
             holding = self._find(connection, kind, key)
             if holding is None and kind == "package" and by is not None:
-                holding = self._of_home(key)
+                holding = self._unknown(connection, key)
             role = None
             if holding is not None and by is not None:
                 role = role_for(connection, by, holding.organisation_id, holding.id or None)
@@ -360,19 +388,31 @@ class Holdings:
         row = connection.execute(sa.select(HOLDINGS).where(HOLDINGS.c.kind == kind, HOLDINGS.c.key == key)).mappings().first()
         return None if row is None else _holding(row)
 
-    def _of_home(self, key: str) -> Holding:
+    def _unknown(self, connection: sa.Connection, key: str) -> Holding:
         home = self._groups.home()
         return Holding(
             id="",
             kind="package",
             key=key,
-            organisation_id=home.id,
+            organisation_id=self._formers(connection, [key]).get(key, home.id),
             definition=None,
             is_public=False,
             version=0,
             created_at=home.created_at,
             updated_at=home.created_at,
         )
+
+
+def _admits(collection: str, image: str) -> bool:
+    """Tell whether a collection, by its key, admits an image."""
+    domain, _, pattern = collection.partition(" ")
+    # One on the domain that the gateway gives has none in its key.
+    text = collection if not pattern or "/" in domain or "{" in domain else pattern
+    try:
+        return ImagePattern.parse(text).match(image)
+    except ConfigError:
+        # An older version took it.
+        return False
 
 
 def _holding(row: Any) -> Holding:
