@@ -346,7 +346,7 @@ def test_organisations(access: Access) -> None:
         access.groups.create("mine", by=ada)
     with pytest.raises(UnknownError):
         access.groups.organisation("acme", ada)
-    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, ada)
+    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, boss)
     with pytest.raises(ConflictError, match="holds packages"):
         access.groups.delete("labs", ada)
     access.holdings.delete("package", "rockets", ada)
@@ -428,6 +428,20 @@ def test_a_key_opens_no_numbers_of_another_organisation(access: Access) -> None:
         access.holdings.create("package", "stripes", "zebra", {"name": "stripes", "domain": "get.zebra.com"}, anything, zoe)
         access.holdings.delete("package", "stripes", zoe)
     assert access.holdings.look("stripes", zoe).role == "owner"
+
+
+def test_the_gateways_own_domain_is_the_home_organisations(access: Access) -> None:
+    boss, ada = join(access, "boss", operator=True), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    for name in ("acme", "labs"):
+        access.groups.set_role(name, "ada", "admin", boss)
+    for without in ({}, {"domain": None}, {"domain": ""}):
+        with pytest.raises(AccessError, match="say on which verified domain"):
+            access.holdings.create("package", "a", "labs", {"name": "a", **without}, anything, ada)
+    access.holdings.create("package", "a", "acme", {"name": "a"}, anything, ada)
+    access.holdings.create("package", "b", "labs", {"name": "b"}, anything, boss)
+    with pytest.raises(AccessError, match="say on which verified domain"):
+        access.holdings.change("package", "b", {"name": "b", "priority": 9}, anything, ada)
 
 
 def test_a_collection_of_another_organisation_that_cannot_be_read_admits_nothing(access: Access) -> None:

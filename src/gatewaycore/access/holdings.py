@@ -16,7 +16,7 @@ from gatewaycore.access.records import Holding, Kind, Member, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import AUDIT, COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
+from gatewaycore.access.tables import AUDIT, COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS, ORGANISATIONS
 from gatewaycore.access.trail import new_id, note
 from gatewaycore.errors import AccessError, ConfigError, ConflictError, UnknownError
 from gatewaycore.rules.container import ImagePattern
@@ -187,14 +187,22 @@ class Holdings:
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
 
     def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
-        """Refuse what only operators may say, and domains that the organisation has not proved to be its own."""
+        """Refuse what only operators may say, and domains that the organisation has not proved to be its own.
+
+        Without a domain a package is on the one that the gateway gives, which is the home organisation's.
+        """
         if by.user.is_operator:
             return
         for key in sorted(_OPERATORS & definition.keys()):
             raise AccessError(f"only operators of the gateway may say {key}")
         name = str(definition.get("domain") or "").strip().lower().rstrip(".")
+        if not name:
+            home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
+            if connection.execute(sa.select(ORGANISATIONS.c.id).where(home)).first() is None:
+                raise AccessError("say on which verified domain of this organisation: the gateway's own is the home organisation's")
+            return
         known = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation_id, DOMAINS.c.state == "verified")
-        if name and connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
+        if connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
             raise AccessError(f"{name[:80]} is no verified domain of this organisation")
 
     def _check_key(self, connection: sa.Connection, kind: Kind, key: str, organisation_id: str, by: Principal) -> None:
