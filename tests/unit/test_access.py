@@ -489,6 +489,26 @@ def test_a_package_that_is_made_is_checked_with_all_others(access: Access) -> No
             call()
 
 
+def test_changes_are_checked_one_after_another(access: Access) -> None:
+    boss = join(access, "boss", operator=True)
+    access.holdings.create("package", "first", "acme", {"name": "first"}, anything, boss)
+    seen: list[int] = []
+
+    def check(definitions: list[Any]) -> None:
+        seen.append(len(definitions))
+
+    def make(name: str) -> None:
+        access.holdings.create("package", name, "acme", {"name": name}, check, boss)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Each has seen those before it.
+    assert sorted(seen) == [2, 3, 4]
+
+
 def test_a_password_is_in_no_log_and_stays_with_its_registry(access: Access) -> None:
     boss = join(access, "boss", operator=True)
     made = {"name": "a", "backend": "ghcr.io/a/b", "credentials": {"username": "gw", "password": "hunter2"}}

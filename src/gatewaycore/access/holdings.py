@@ -107,6 +107,7 @@ class Holdings:
         """
         at = self._clock()
         with self._database.writing() as connection:
+            self._count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
             self._check_reach(connection, definition, found.id, by)
             self._check_key(connection, kind, key, found.id, by)
@@ -126,7 +127,6 @@ class Holdings:
                 connection.execute(HOLDINGS.insert().values(attrs.asdict(made)))
             except IntegrityError:
                 raise ConflictError(f"there is a {kind} {key[:80]!r} already") from None
-            self._count_up(connection)
             note(connection, by, f"{kind}.create", key, found.id, {"definition": hidden(definition)})
         return made
 
@@ -148,6 +148,7 @@ class Holdings:
             ConflictError: it stands in the configuration file, or somebody else has changed it.
         """
         with self._database.writing() as connection:
+            self._count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
@@ -160,7 +161,6 @@ class Holdings:
             made = attrs.evolve(now, definition=dict(definition), version=now.version + 1, updated_at=self._clock())
             values = {"definition": made.definition, "version": made.version, "updated_at": made.updated_at}
             connection.execute(HOLDINGS.update().where(HOLDINGS.c.id == now.id).values(values))
-            self._count_up(connection)
             note(
                 connection,
                 by,
@@ -179,11 +179,11 @@ class Holdings:
             ConflictError: it stands in the configuration file.
         """
         with self._database.writing() as connection:
+            self._count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
-            self._count_up(connection)
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
 
     def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
@@ -249,6 +249,8 @@ class Holdings:
         return [(kind, definition, key) for kind, definition, key in connection.execute(query.order_by(HOLDINGS.c.id))]
 
     def _count_up(self, connection: sa.Connection) -> None:
+        """Say that definitions have changed. Whoever does so first waits for those who are at it: two changes that are checked beside each
+        other, and not one after the other, could be served each by itself and not together."""
         counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
         if not connection.execute(counted).rowcount:
             connection.execute(COUNTERS.insert().values(name=_RULES, value=1))

@@ -119,7 +119,8 @@ class People:
                 raise UnknownError(f"there is no user {name[:80]!r}")
             user = User(**row)
             others = sa.select(USERS.c.id).where(USERS.c.is_operator, USERS.c.disabled_at.is_(None), USERS.c.id != user.id)
-            if user.is_operator and connection.execute(others).first() is None:
+            # Held: two operators who let each other in no more would leave nobody.
+            if user.is_operator and connection.execute(others.with_for_update()).first() is None:
                 raise ConflictError(f"{user.name} is the last operator")
             connection.execute(USERS.update().where(USERS.c.id == user.id).values(disabled_at=at))
             mine = TOKENS.c.user_id == user.id
