@@ -186,6 +186,8 @@ def test_tokens_are_made_by_those_whose_they_are(access: Access) -> None:
         access.people.revoke_token(bob.token_id or "", ada)
     with pytest.raises(AccessError, match="scope admin"):
         access.people.revoke_token(ada.token_id or "", join(access, "ada", scopes=("write",)))
+    with pytest.raises(UnknownError):
+        access.people.revoke_token(ada.token_id or "", join(access, "bob", organisation_id=home.id))
     access.people.revoke_token(ada.token_id or "", bob)
     assert narrow.token_id in {one.id for one in access.people.tokens(ada.user)}
 

@@ -482,6 +482,16 @@ def test_nobody_imports_into_packages_of_others(office: Office) -> None:
     assert send(office, lines)["imported"] == 2
 
 
+def test_a_token_of_one_organisation_sees_what_was_sent_with_it(office: Office) -> None:
+    office.token("narrow", "root", ["admin"], "acme")
+    wide, narrow = (office.ask("POST", "/imports?dry_run=true", who, content=LINES).json()["id"] for who in ("root", "narrow"))
+    assert [office.ask("GET", f"/imports/{number}", "narrow").status_code for number in (wide, narrow)] == [404, 200]
+    assert [one["id"] for one in office.ask("GET", "/imports", "narrow").json()["items"]] == [narrow]
+    assert [one["id"] for one in office.ask("GET", "/imports").json()["items"][:2]] == [narrow, wide]
+    for number in (wide, narrow):
+        office.wait(number)
+
+
 def test_what_cannot_be_imported_is_refused(small: Office) -> None:
     for path, more, status in (
         ("/imports", {"headers": {"Content-Type": "image/png"}}, 415),

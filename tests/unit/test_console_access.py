@@ -285,6 +285,12 @@ def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     assert ledger.acquire()
     ledger.close()
     assert house.browser("bob").get("/imports").status_code == 404
+    # They are of all organisations: a token of one alone does not reach them.
+    organisation = house.access.groups.organisation("acme", house.principal("ada"))[0]
+    _, secret = house.access.people.create_token(house.principal("ada").user, "narrow", ("admin",), None, organisation.id)
+    narrow = house.browser()
+    narrow.sign_in(secret)
+    assert (narrow.get("/tokens").status_code, narrow.get("/imports").status_code) == (200, 404)
 
 
 def test_the_audit_log_tells_what_was_done_and_to_whom_it_is_told(house: House) -> None:

@@ -60,6 +60,7 @@ class Upload:
     Attributes:
         id: a UUIDv7.
         user_id: who has sent it.
+        organisation_id: their token reached this one alone; None where it reached all of theirs.
         options: how it is to be understood.
         is_dry_run: whether it is only looked at.
         status: as an import's.
@@ -75,6 +76,7 @@ class Upload:
     status: Status
     created_at: datetime
     changed_at: datetime
+    organisation_id: str | None = None
     reason: str = ""
     bytes: int = 0
     total: int = 0

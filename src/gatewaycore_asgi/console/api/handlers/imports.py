@@ -64,7 +64,16 @@ async def create_import(
     _check_media(request)
     options = await run_sync(_options, means, by, package, preset, pairs, form, delimiter, encoding)
     now = means.now()
-    one = Upload(id=new_id(now), user_id=by.user.id, options=options, is_dry_run=dry_run, status="queued", created_at=now, changed_at=now)
+    one = Upload(
+        id=new_id(now),
+        user_id=by.user.id,
+        organisation_id=by.organisation_id,
+        options=options,
+        is_dry_run=dry_run,
+        status="queued",
+        created_at=now,
+        changed_at=now,
+    )
     means.uploads.check_room()
     await _spool(request, means, one)
     try:
@@ -116,6 +125,9 @@ def delete_import(means: With, by: Asker, number: Number) -> None:
 
 
 def _may_see(one: Upload, by: Principal) -> bool:
+    # What was sent with a token that reached further may be of other organisations.
+    if by.organisation_id not in (None, one.organisation_id):
+        return False
     return by.user.id == one.user_id or (by.user.is_operator and by.organisation_id is None)
 
 
