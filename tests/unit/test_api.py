@@ -6,6 +6,7 @@ import gzip
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -558,6 +559,28 @@ def test_an_import_of_a_killed_process_goes_on(tmp_path: Path) -> None:
         assert (told["status"], told["reason"], told["can_resume"]) == ("aborted", "the process that imported it has ended", True)
         assert office.ask("POST", f"/imports/{one.id}/resume").status_code == 202
         assert office.wait(one.id)["imported"] == 1
+
+
+def test_whoever_is_an_admin_no_more_goes_on_with_nothing(small: Office) -> None:
+    ledger = Ledger(small.service.data)
+    assert ledger.acquire()
+    number = small.ask("POST", "/imports", "ada", content=LINES).json()["id"]
+    assert small.ask("POST", f"/imports/{number}/abort", "ada").status_code == 202
+    assert small.wait(number)["can_resume"]
+    ledger.close()
+    small.access.groups.set_role("acme", "ada", "member", small.operator)
+    assert small.ask("POST", f"/imports/{number}/resume", "ada").status_code == 403
+    small.access.groups.set_role("acme", "ada", "admin", small.operator)
+    assert small.ask("POST", f"/imports/{number}/resume", "ada").status_code == 202
+    assert small.wait(number)["imported"] == 1
+
+
+def test_what_is_being_sent_waits_too(small: Office) -> None:
+    with ExitStack() as coming:
+        for _ in range(16):
+            coming.enter_context(small.api._means.uploads.coming())
+        assert small.ask("POST", "/imports", content=LINES).status_code == 409
+    small.wait(small.ask("POST", "/imports", content=LINES).json()["id"])
 
 
 def test_few_imports_wait(small: Office) -> None:

@@ -12,7 +12,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +36,7 @@ FOLDER: Final = "uploads"
 """Where, under the data-dir, they are."""
 
 WAITING: Final = 16
-"""Uploads that may wait to be imported, of one process."""
+"""Uploads that may wait to be imported or be on their way, of one process."""
 
 _KEPT = 200
 _SAVE_S = 0.5
@@ -111,6 +112,7 @@ class Uploads:
         self._config = config
         self._queue: queue.Queue[str | None] = queue.Queue()
         self._held: dict[str, Lock] = {}
+        self._coming = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -169,8 +171,24 @@ class Uploads:
         Raises:
             ConflictError: so it is.
         """
-        if len(self._held) >= WAITING:
+        if len(self._held) + self._coming >= WAITING:
             raise ConflictError(f"{WAITING} imports wait already: send it again when some of them are done")
+
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """Count what is being sent: it takes room on disk before it waits.
+
+        Raises:
+            ConflictError: many wait, or are being sent.
+        """
+        with self._lock:
+            self.check_room()
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming -= 1
 
     def add(self, one: Upload) -> None:
         """Import an upload when its turn comes; what was sent is in its place already.
