@@ -519,8 +519,9 @@ def test_a_password_is_in_no_log_and_stays_with_its_registry(access: Access) -> 
     assert shown["credentials"] == {"username": "gw", "password": HIDDEN}
     changed = access.holdings.change("package", "a", {**shown, "public": True}, anything, boss)
     assert changed.definition == {**made, "public": True}
-    with pytest.raises(ConfigError, match=r"credentials\.password: is hidden, and the backend is another one"):
-        access.holdings.change("package", "a", {**shown, "backend": "registry.evil.example/a/b"}, anything, boss)
+    for other in ({"backend": "registry.evil.example/a/b"}, {"backend-scheme": "http"}):
+        with pytest.raises(ConfigError, match=r"credentials\.password: is hidden, and the backend is another one"):
+            access.holdings.change("package", "a", {**shown, **other}, anything, boss)
     access.holdings.delete("package", "a", boss)
     assert "hunter2" not in repr(access.trail.entries(None))
     assert hidden({"name": "a"}) == {"name": "a"}
