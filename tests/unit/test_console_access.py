@@ -86,6 +86,12 @@ def test_a_cookie_is_secure_where_the_connection_is(unchanged: House) -> None:
     browser = Browser(unchanged.console, host="http://console.acme.example")
     answer = browser.sign_in(unchanged.secrets["bob"])
     assert not any("Secure" in one for one in answer.headers.get_list("set-cookie"))
+    # TLS ends at a proxy that nobody has said is trusted.
+    browser = Browser(unchanged.console, host="http://console.acme.example")
+    form = {"csrf": browser.csrf("/sign-in"), "token": unchanged.secrets["bob"], "next": "/"}
+    answer = browser.post("/sign-in", form, headers={"origin": "https://console.acme.example"})
+    assert answer.status_code == 303
+    assert all("Secure" in one for one in answer.headers.get_list("set-cookie"))
 
 
 def test_whoever_signs_out_is_out(house: House) -> None:
