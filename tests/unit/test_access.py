@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -573,6 +573,25 @@ def test_changing_takes_the_role_and_the_scope(access: Access, role: Role, scope
 
 
 # --- domains ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_theirs_is_told_as_what_is_not_there(access: Access) -> None:
+    boss, ada = join(access, "boss", operator=True), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    access.holdings.adopt([("package", "rockets")])
+    ways: list[tuple[str, Callable[[str], object]]] = [
+        ("rockets", lambda key: access.holdings.share(key, True, ada)),
+        ("rockets", lambda key: access.holdings.members(key, ada)),
+        ("labs", lambda name: access.groups.members(name, ada)),
+        ("labs", lambda name: access.domains.create("get.labs.com", name, ada)),
+    ]
+    for there, ask in ways:
+        told = set()
+        for name in (there, "nothing"):
+            with pytest.raises(UnknownError) as caught:
+                ask(name)
+            told.add(str(caught.value))
+        assert len(told) == 1
 
 
 def test_domains(access: Access, clock: Clock) -> None:

@@ -391,7 +391,8 @@ class Holdings:
     def _known(self, connection: sa.Connection, kind: Kind, key: str) -> Holding:
         now = self._find(connection, kind, key)
         if now is None:
-            raise UnknownError(f"there is no {kind} {key[:80]!r} that you may see")
+            # In the words of `require`: what is not there and what is not theirs are told apart by nobody.
+            raise UnknownError(f"there is no {kind} that you may see")
         return now
 
     def _find(self, connection: sa.Connection, kind: Kind, key: str) -> Holding | None:
