@@ -129,8 +129,9 @@ def test_those_who_run_no_gateway_stay_on_domains_that_are_theirs(service: Servi
     for wrong in ({**MADE, "domain": "get.acme.example"}, {**MADE, "domain": "Console.acme.example."}):
         with pytest.raises(AccessError, match="is no verified domain"):
             access.holdings.change("package", "made", wrong, follower.check, ada)
-    with pytest.raises(AccessError, match="only operators of the gateway may say allow-private-backends"):
-        access.holdings.change("package", "made", {**MADE, "allow-private-backends": True}, follower.check, ada)
+    for key, value in (("allow-private-backends", True), ("limits", {"body-bytes": 1 << 40})):
+        with pytest.raises(AccessError, match=f"only operators of the gateway may say {key}"):
+            access.holdings.change("package", "made", {**MADE, key: value}, follower.check, ada)
 
 
 def test_another_process_sees_it_within_seconds(

@@ -25,8 +25,8 @@ Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
 """Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
 
 _RULES = "rules"
-# They let a gateway reach into its own network, or hand credentials to others.
-_OPERATORS = frozenset({"allow-private-backends", "allowed-realms"})
+# They let a gateway reach into its own network, hand credentials to others, or hold bodies in memory that have no bounds.
+_OPERATORS = frozenset({"allow-private-backends", "allowed-realms", "limits"})
 
 
 @attrs.frozen
