@@ -425,9 +425,16 @@ def test_a_key_opens_no_numbers_of_another_organisation(access: Access) -> None:
         access.holdings.look("rockets", mia)
     assert access.holdings.numbers_seen_by(mia, ["rockets", "acme/secret"]) == ("acme/secret",)
     assert access.holdings.look("rockets", boss).role == "owner"
+    # Nor is what events call so already, which is the home organisation's.
+    with pytest.raises(ConflictError, match="there are numbers of 'left-pad' already"):
+        access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, zoe, lambda key: key == "left-pad")
+    access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, boss, lambda _: True)
+    with pytest.raises(ConflictError, match="there is a package 'left-pad' already"):
+        access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, zoe, lambda _: True)
     # One's own may be made anew; and so may a name that is nobody's.
-    for _ in range(2):
-        access.holdings.create("package", "stripes", "zebra", {"name": "stripes", "domain": "get.zebra.com"}, anything, zoe)
+    for is_counted in (lambda _: False, lambda _: True):
+        made = {"name": "stripes", "domain": "get.zebra.com"}
+        access.holdings.create("package", "stripes", "zebra", made, anything, zoe, is_counted)
         access.holdings.delete("package", "stripes", zoe)
     assert access.holdings.look("stripes", zoe).role == "owner"
 

@@ -378,6 +378,15 @@ def test_numbers_are_of_what_one_may_see(office: Office) -> None:
     assert office.ask("GET", "/stats/companies", params=period).json()["number"] == 0
 
 
+def test_numbers_that_nobody_has_made_a_package_for_are_nobody_elses(small: Office) -> None:
+    small.keep(package="left-pad")
+    new = {"organisation": "zebra", "definition": {**DEFINITION, "name": "left-pad"}}
+    answer = small.ask("POST", "/packages", "zoe", json=new)
+    assert (answer.status_code, "there are numbers of 'left-pad' already" in answer.json()["detail"]) == (409, True)
+    assert small.ask("GET", "/stats/totals?package=left-pad", "zoe").status_code == 404
+    assert small.ask("POST", "/packages", json=new).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("path", "where"),
     [

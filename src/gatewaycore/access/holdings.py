@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
-from gatewaycore.access.records import Holding, Kind, Member, Principal
+from gatewaycore.access.records import Holding, Kind, Member, Organisation, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
@@ -89,7 +89,16 @@ class Holdings:
 
     # --- those that were made in the console -----------------------------------------------------------------------------
 
-    def create(self, kind: Kind, key: str, organisation: str, definition: Mapping[str, Any], check: Check, by: Principal) -> Holding:
+    def create(
+        self,
+        kind: Kind,
+        key: str,
+        organisation: str,
+        definition: Mapping[str, Any],
+        check: Check,
+        by: Principal,
+        is_counted: Callable[[str], bool] = lambda _: False,
+    ) -> Holding:
         """Make a package or a collection, which is served from then on.
 
         Args:
@@ -99,6 +108,7 @@ class Holdings:
             definition: as an entry of a configuration file.
             check: sees it together with all others.
             by: an admin of the organisation.
+            is_counted: tells whether there are events of a key already, whosever they are.
 
         Raises:
             ConfigError: it cannot be used.
@@ -106,11 +116,14 @@ class Holdings:
             ConflictError: there is one of that key, or its numbers would be another organisation's.
         """
         at = self._clock()
+        # Asked before anything is held: a store takes its time.
+        counted = kind == "package" and not by.user.is_operator and is_counted(key)
         with self._database.writing() as connection:
             self._count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
             self._check_reach(connection, definition, found.id, by)
-            self._check_key(connection, kind, key, found.id, by)
+            if kind == "package" and not by.user.is_operator:
+                self._check_key(connection, key, found, counted)
             check([*self._definitions(connection), (kind, definition)])
             made = Holding(
                 id=new_id(at),
@@ -205,13 +218,15 @@ class Holdings:
         if connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
             raise AccessError(f"{name[:80]} is no verified domain of this organisation")
 
-    def _check_key(self, connection: sa.Connection, kind: Kind, key: str, organisation_id: str, by: Principal) -> None:
+    def _check_key(self, connection: sa.Connection, key: str, of: Organisation, counted: bool) -> None:
         """Refuse a key under which another organisation's events were counted, or will be: whoever has the key sees the numbers."""
-        if by.user.is_operator or kind != "package":
-            return
-        if self._formers(connection, [key]).get(key, organisation_id) != organisation_id:
+        former = self._formers(connection, [key]).get(key)
+        if former not in (None, of.id):
             raise ConflictError(f"{key[:80]!r} was another organisation's, and its numbers still are")
-        others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != organisation_id)
+        if counted and former is None and not of.is_home and self._find(connection, "package", key) is None:
+            # What is nobody's is the home organisation's: reports of installs, packages of whole scopes, what a file had once.
+            raise ConflictError(f"there are numbers of {key[:80]!r} already, which are not this organisation's: an operator may make it")
+        others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != of.id)
         for one in connection.execute(sa.select(HOLDINGS.c.key).where(others)).scalars():
             if _admits(one, key):
                 raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
