@@ -143,6 +143,16 @@ def test_a_package_is_made_changed_and_deleted(office: Office) -> None:
     assert office.ask("GET", "/packages/tool", "zoe").status_code == 404
 
 
+def test_a_name_is_told_as_a_header_can_hold_it(small: Office) -> None:
+    name = "日本\r\nx: y"
+    routes = {"routes": [{"incoming-path": "/a/{version}"}, {"incoming-path": "/b/{version}"}]}
+    definition = {**{key: value for key, value in DEFINITION.items() if key != "incoming-path"}, **routes, "name": name}
+    made = small.ask("POST", "/packages", json={"organisation": "zebra", "definition": definition})
+    assert (made.status_code, made.headers["location"]) == (201, f"{PREFIX}/packages/%E6%97%A5%E6%9C%AC%0D%0Ax:%20y")
+    page = small.ask("GET", f"{made.headers['location'].removeprefix(PREFIX)}/routes?limit=1")
+    assert (len(page.json()["items"]), page.headers["link"].startswith(f"<{made.headers['location']}/routes?limit=1&")) == (1, True)
+
+
 def test_a_package_of_the_file_is_read_only(office: Office) -> None:
     for path, definition in (
         ("/packages/cli", {**DEFINITION, "name": "cli"}),

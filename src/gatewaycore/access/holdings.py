@@ -320,8 +320,8 @@ class Holdings:
         """Return a package as somebody sees it.
 
         Args:
-            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation, and one
-                that was deleted to the organisation whose it was.
+            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation, but for
+                one that was another organisation's before it was deleted.
             by: None for somebody who has not signed in, and sees what is public.
             kind: which of the two.
 
@@ -332,7 +332,7 @@ class Holdings:
         with self._database.reading() as connection:
             holding = self._find(connection, kind, key)
             if holding is None and kind == "package" and by is not None:
-                holding = self._unknown(connection, key)
+                holding = self._of_home(connection, key, by)
             role = None
             if holding is not None and by is not None:
                 role = role_for(connection, by, holding.organisation_id, holding.id or None)
@@ -414,13 +414,16 @@ class Holdings:
         row = connection.execute(sa.select(HOLDINGS).where(HOLDINGS.c.kind == kind, HOLDINGS.c.key == key)).mappings().first()
         return None if row is None else _holding(row)
 
-    def _unknown(self, connection: sa.Connection, key: str) -> Holding:
+    def _of_home(self, connection: sa.Connection, key: str, by: Principal) -> Holding | None:
+        """Return what nobody has made, as the home organisation's; None where it was another one's, and those who ask run no gateway."""
         home = self._groups.home()
+        if self._formers(connection, [key]).get(key, home.id) != home.id and not by.user.is_operator:
+            return None
         return Holding(
             id="",
             kind="package",
             key=key,
-            organisation_id=self._formers(connection, [key]).get(key, home.id),
+            organisation_id=home.id,
             definition=None,
             is_public=False,
             version=0,
