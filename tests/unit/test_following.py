@@ -142,8 +142,8 @@ def test_what_the_file_lets_its_own_packages_reach_is_for_them_alone() -> None:
         {"name": "a/b", "type": "container", "domain": f"{name}.example", "backend": "ghcr.io/a/b"} for name in ("file", "made", "told")
     )
     beside = [MadeRule("packages", "made", made), MadeRule("packages", "told", {**told, "allow-private-backends": True})]
-    domains = {one["domain"]: wide for one in (file, made, told)}
-    for where in ({"gateway": wide}, {"domains": domains}):
+    above: list[dict[str, Any]] = [{"gateway": wide}, {"domains": {one["domain"]: wide for one in (file, made, told)}}]
+    for where in above:
         found = []
         for one in read_config({**where, "packages": [file]}, made=beside).packages:
             assert isinstance(one, ContainerRule)
