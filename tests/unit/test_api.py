@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -592,6 +593,24 @@ def test_whoever_is_an_admin_no_more_goes_on_with_nothing(small: Office) -> None
     small.access.groups.set_role("acme", "ada", "admin", small.operator)
     assert small.ask("POST", f"/imports/{number}/resume", "ada").status_code == 202
     assert small.wait(number)["imported"] == 1
+
+
+def test_what_was_sent_stays_for_a_day(small: Office) -> None:
+    ledger = Ledger(small.service.data)
+    assert ledger.acquire()
+    first, second = (small.ask("POST", "/imports", content=LINES + b"\n" * number).json()["id"] for number in range(2))
+    for number in (first, second):
+        small.ask("POST", f"/imports/{number}/abort")
+        assert small.wait(number)["can_resume"]
+    ledger.close()
+    # Whoever was killed while something was sent has left it, too.
+    left = small.service.data / "uploads" / "0196a3b2-7c1e-7d40-8a55-3f1c2b9d0e47.data"
+    left.write_bytes(LINES)
+    yesterday = datetime.now(UTC).timestamp() - 25 * 3600
+    for path in (left, left.with_name(f"{first}.data")):
+        os.utime(path, (yesterday, yesterday))
+    assert {one["id"]: one["can_resume"] for one in small.ask("GET", "/imports").json()["items"]} == {first: False, second: True}
+    assert [path.stem for path in left.parent.glob("*.data")] == [second]
 
 
 def test_what_is_being_sent_waits_too(small: Office) -> None:

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,7 @@ WAITING: Final = 16
 """Uploads that may wait to be imported or be on their way, of one process."""
 
 _KEPT = 200
+_SENT_S = 24 * 3600
 _SAVE_S = 0.5
 _WAIT_S = 0.5
 
@@ -116,6 +117,7 @@ class Uploads:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._sweep()
 
     # --- what there is -------------------------------------------------------------------------------------------------
 
@@ -126,6 +128,7 @@ class Uploads:
 
     def all(self) -> list[Upload]:
         """Return all uploads, the newest first."""
+        self._sweep()
         return [one for path in sorted(self._folder.glob("*.json"), reverse=True) if (one := self._read(path)) is not None]
 
     def find(self, number: str) -> Upload:
@@ -232,6 +235,15 @@ class Uploads:
             raise ConflictError("this import is not over: abort it first")
         for path in self._folder.glob(f"{one.id}.*"):
             path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what was sent a day ago and nobody is at: there may be addresses in it. What has become of it stays."""
+        before = time.time() - _SENT_S
+        for path in self._folder.glob("*.data"):
+            # It may be gone, by another process.
+            with suppress(OSError):
+                if path.stat().st_mtime < before and not is_locked(path.with_suffix(".lock")):
+                    path.unlink()
 
     def _forget_old(self) -> None:
         for one in self.all()[_KEPT:]:
