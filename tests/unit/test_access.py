@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,11 @@ def join(access: Access, name: str, *, operator: bool = False, scopes: tuple[Sco
     found = access.people.authenticate(secret)
     assert found is not None
     return found
+
+
+def proved(access: Access, name: str, organisation: str, by: Principal) -> None:
+    """Have a domain that is an organisation's, as its records say."""
+    access.domains.note_state(access.domains.create(name, organisation, by), "verified")
 
 
 def anything(_: list[tuple[Kind, Mapping[str, Any]]]) -> None:
@@ -181,6 +186,8 @@ def test_tokens_are_made_by_those_whose_they_are(access: Access) -> None:
         access.people.revoke_token(bob.token_id or "", ada)
     with pytest.raises(AccessError, match="scope admin"):
         access.people.revoke_token(ada.token_id or "", join(access, "ada", scopes=("write",)))
+    with pytest.raises(UnknownError):
+        access.people.revoke_token(ada.token_id or "", join(access, "bob", organisation_id=home.id))
     access.people.revoke_token(ada.token_id or "", bob)
     assert narrow.token_id in {one.id for one in access.people.tokens(ada.user)}
 
@@ -341,7 +348,7 @@ def test_organisations(access: Access) -> None:
         access.groups.create("mine", by=ada)
     with pytest.raises(UnknownError):
         access.groups.organisation("acme", ada)
-    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, ada)
+    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, boss)
     with pytest.raises(ConflictError, match="holds packages"):
         access.groups.delete("labs", ada)
     access.holdings.delete("package", "rockets", ada)
@@ -397,6 +404,66 @@ def test_an_image_of_a_collection_is_the_home_organisations(access: Access) -> N
     assert access.holdings.look("acme/x", ada).role == "member"
 
 
+def test_a_key_opens_no_numbers_of_another_organisation(access: Access) -> None:
+    boss, zoe, mia = join(access, "boss", operator=True), join(access, "zoe"), join(access, "mia")
+    for name in ("labs", "zebra"):
+        access.groups.create(name, by=boss)
+    access.groups.set_role("acme", "mia", "member", boss)
+    access.groups.set_role("zebra", "zoe", "owner", boss)
+    for key in ("docker.acme.com acme/*", "b/{c, d}"):
+        access.holdings.adopt([("collection", key)])
+    proved(access, "get.zebra.com", "zebra", boss)
+    for image in ("acme/secret", "b/d"):
+        with pytest.raises(ConflictError, match="fits a collection of another organisation"):
+            access.holdings.create("package", image, "zebra", {"name": image, "domain": "get.zebra.com"}, anything, zoe)
+    access.holdings.create("package", "rockets", "labs", {"name": "rockets"}, anything, boss)
+    access.holdings.delete("package", "rockets", boss)
+    with pytest.raises(ConflictError, match="its numbers still are"):
+        access.holdings.create("package", "rockets", "zebra", {"name": "rockets", "domain": "get.zebra.com"}, anything, zoe)
+    # What was another organisation's is not the home organisation's now.
+    with pytest.raises(UnknownError):
+        access.holdings.look("rockets", mia)
+    assert access.holdings.numbers_seen_by(mia, ["rockets", "acme/secret"]) == ("acme/secret",)
+    assert access.holdings.look("rockets", boss).role == "owner"
+    # Nor is what events call so already, which is the home organisation's.
+    with pytest.raises(ConflictError, match="there are numbers of 'left-pad' already"):
+        access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, zoe, lambda key: key == "left-pad")
+    access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, boss, lambda _: True)
+    with pytest.raises(ConflictError, match="there is a package 'left-pad' already"):
+        access.holdings.create("package", "left-pad", "zebra", {"domain": "get.zebra.com"}, anything, zoe, lambda _: True)
+    # One's own may be made anew; and so may a name that is nobody's.
+    for counted in ([], ["stripes"]):
+        made = {"name": "stripes", "domain": "get.zebra.com"}
+        access.holdings.create("package", "stripes", "zebra", made, anything, zoe, counted.__contains__)
+        access.holdings.delete("package", "stripes", zoe)
+    with pytest.raises(UnknownError):
+        access.holdings.look("stripes", zoe)
+
+
+def test_the_gateways_own_domain_is_the_home_organisations(access: Access) -> None:
+    boss, ada = join(access, "boss", operator=True), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    for name in ("acme", "labs"):
+        access.groups.set_role(name, "ada", "admin", boss)
+    nothing: list[dict[str, Any]] = [{}, {"domain": None}, {"domain": ""}]
+    for without in nothing:
+        with pytest.raises(AccessError, match="say on which verified domain"):
+            access.holdings.create("package", "a", "labs", {"name": "a", **without}, anything, ada)
+    access.holdings.create("package", "a", "acme", {"name": "a"}, anything, ada)
+    access.holdings.create("package", "b", "labs", {"name": "b"}, anything, boss)
+    with pytest.raises(AccessError, match="say on which verified domain"):
+        access.holdings.change("package", "b", {"name": "b", "priority": 9}, anything, ada)
+
+
+def test_a_collection_of_another_organisation_that_cannot_be_read_admits_nothing(access: Access) -> None:
+    boss, zoe = join(access, "boss", operator=True), join(access, "zoe")
+    access.groups.create("zebra", by=boss)
+    access.groups.set_role("zebra", "zoe", "owner", boss)
+    access.holdings.adopt([("collection", "docker.acme.com acme/{a")])
+    proved(access, "get.zebra.com", "zebra", boss)
+    assert access.holdings.create("package", "acme/a", "zebra", {"domain": "get.zebra.com"}, anything, zoe).key == "acme/a"
+
+
 def test_a_package_that_is_made_is_checked_with_all_others(access: Access) -> None:
     boss = join(access, "boss", operator=True)
     seen: list[Any] = []
@@ -433,6 +500,26 @@ def test_a_package_that_is_made_is_checked_with_all_others(access: Access) -> No
             call()
 
 
+def test_changes_are_checked_one_after_another(access: Access) -> None:
+    boss = join(access, "boss", operator=True)
+    access.holdings.create("package", "first", "acme", {"name": "first"}, anything, boss)
+    seen: list[int] = []
+
+    def check(definitions: list[Any]) -> None:
+        seen.append(len(definitions))
+
+    def make(name: str) -> None:
+        access.holdings.create("package", name, "acme", {"name": name}, check, boss)
+
+    threads = [threading.Thread(target=make, args=(name,)) for name in ("a", "b", "c")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # Each has seen those before it.
+    assert sorted(seen) == [2, 3, 4]
+
+
 def test_a_password_is_in_no_log_and_stays_with_its_registry(access: Access) -> None:
     boss = join(access, "boss", operator=True)
     made = {"name": "a", "backend": "ghcr.io/a/b", "credentials": {"username": "gw", "password": "hunter2"}}
@@ -441,8 +528,9 @@ def test_a_password_is_in_no_log_and_stays_with_its_registry(access: Access) -> 
     assert shown["credentials"] == {"username": "gw", "password": HIDDEN}
     changed = access.holdings.change("package", "a", {**shown, "public": True}, anything, boss)
     assert changed.definition == {**made, "public": True}
-    with pytest.raises(ConfigError, match=r"credentials\.password: is hidden, and the backend is another one"):
-        access.holdings.change("package", "a", {**shown, "backend": "registry.evil.example/a/b"}, anything, boss)
+    for other in ({"backend": "registry.evil.example/a/b"}, {"backend-scheme": "http"}):
+        with pytest.raises(ConfigError, match=r"credentials\.password: is hidden, and the backend is another one"):
+            access.holdings.change("package", "a", {**shown, **other}, anything, boss)
     access.holdings.delete("package", "a", boss)
     assert "hunter2" not in repr(access.trail.entries(None))
     assert hidden({"name": "a"}) == {"name": "a"}
@@ -494,6 +582,25 @@ def test_changing_takes_the_role_and_the_scope(access: Access, role: Role, scope
 
 
 # --- domains ---------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_theirs_is_told_as_what_is_not_there(access: Access) -> None:
+    boss, ada = join(access, "boss", operator=True), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    access.holdings.adopt([("package", "rockets")])
+    ways: list[tuple[str, Callable[[str], object]]] = [
+        ("rockets", lambda key: access.holdings.share(key, True, ada)),
+        ("rockets", lambda key: access.holdings.members(key, ada)),
+        ("labs", lambda name: access.groups.members(name, ada)),
+        ("labs", lambda name: access.domains.create("get.labs.com", name, ada)),
+    ]
+    for there, ask in ways:
+        told = set()
+        for name in (there, "nothing"):
+            with pytest.raises(UnknownError) as caught:
+                ask(name)
+            told.add(str(caught.value))
+        assert len(told) == 1
 
 
 def test_domains(access: Access, clock: Clock) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,16 @@ def test_a_package_is_made_changed_and_deleted(office: Office) -> None:
     assert office.ask("DELETE", "/packages/tool", "zoe").status_code == 204
     assert office.changes[-1] == []
     assert office.ask("GET", "/packages/tool", "zoe").status_code == 404
+
+
+def test_a_name_is_told_as_a_header_can_hold_it(small: Office) -> None:
+    name = "日本\r\nx: y"
+    routes = {"routes": [{"incoming-path": "/a/{version}"}, {"incoming-path": "/b/{version}"}]}
+    definition = {**{key: value for key, value in DEFINITION.items() if key != "incoming-path"}, **routes, "name": name}
+    made = small.ask("POST", "/packages", json={"organisation": "zebra", "definition": definition})
+    assert (made.status_code, made.headers["location"]) == (201, f"{PREFIX}/packages/%E6%97%A5%E6%9C%AC%0D%0Ax:%20y")
+    page = small.ask("GET", f"{made.headers['location'].removeprefix(PREFIX)}/routes?limit=1")
+    assert (len(page.json()["items"]), page.headers["link"].startswith(f"<{made.headers['location']}/routes?limit=1&")) == (1, True)
 
 
 def test_a_package_of_the_file_is_read_only(office: Office) -> None:
@@ -377,6 +389,15 @@ def test_numbers_are_of_what_one_may_see(office: Office) -> None:
     assert office.ask("GET", "/stats/companies", params=period).json()["number"] == 0
 
 
+def test_numbers_that_nobody_has_made_a_package_for_are_nobody_elses(small: Office) -> None:
+    small.keep(package="left-pad")
+    new = {"organisation": "zebra", "definition": {**DEFINITION, "name": "left-pad"}}
+    answer = small.ask("POST", "/packages", "zoe", json=new)
+    assert (answer.status_code, "there are numbers of 'left-pad' already" in answer.json()["detail"]) == (409, True)
+    assert small.ask("GET", "/stats/totals?package=left-pad", "zoe").status_code == 404
+    assert small.ask("POST", "/packages", json=new).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("path", "where"),
     [
@@ -482,6 +503,16 @@ def test_nobody_imports_into_packages_of_others(office: Office) -> None:
     assert send(office, lines)["imported"] == 2
 
 
+def test_a_token_of_one_organisation_sees_what_was_sent_with_it(office: Office) -> None:
+    office.token("narrow", "root", ["admin"], "acme")
+    wide, narrow = (office.ask("POST", "/imports?dry_run=true", who, content=LINES).json()["id"] for who in ("root", "narrow"))
+    assert [office.ask("GET", f"/imports/{number}", "narrow").status_code for number in (wide, narrow)] == [404, 200]
+    assert [one["id"] for one in office.ask("GET", "/imports", "narrow").json()["items"]] == [narrow]
+    assert [one["id"] for one in office.ask("GET", "/imports").json()["items"][:2]] == [narrow, wide]
+    for number in (wide, narrow):
+        office.wait(number)
+
+
 def test_what_cannot_be_imported_is_refused(small: Office) -> None:
     for path, more, status in (
         ("/imports", {"headers": {"Content-Type": "image/png"}}, 415),
@@ -548,6 +579,46 @@ def test_an_import_of_a_killed_process_goes_on(tmp_path: Path) -> None:
         assert (told["status"], told["reason"], told["can_resume"]) == ("aborted", "the process that imported it has ended", True)
         assert office.ask("POST", f"/imports/{one.id}/resume").status_code == 202
         assert office.wait(one.id)["imported"] == 1
+
+
+def test_whoever_is_an_admin_no_more_goes_on_with_nothing(small: Office) -> None:
+    ledger = Ledger(small.service.data)
+    assert ledger.acquire()
+    number = small.ask("POST", "/imports", "ada", content=LINES).json()["id"]
+    assert small.ask("POST", f"/imports/{number}/abort", "ada").status_code == 202
+    assert small.wait(number)["can_resume"]
+    ledger.close()
+    small.access.groups.set_role("acme", "ada", "member", small.operator)
+    assert small.ask("POST", f"/imports/{number}/resume", "ada").status_code == 403
+    small.access.groups.set_role("acme", "ada", "admin", small.operator)
+    assert small.ask("POST", f"/imports/{number}/resume", "ada").status_code == 202
+    assert small.wait(number)["imported"] == 1
+
+
+def test_what_was_sent_stays_for_a_day(small: Office) -> None:
+    ledger = Ledger(small.service.data)
+    assert ledger.acquire()
+    first, second = (small.ask("POST", "/imports", content=LINES + b"\n" * number).json()["id"] for number in range(2))
+    for number in (first, second):
+        small.ask("POST", f"/imports/{number}/abort")
+        assert small.wait(number)["can_resume"]
+    ledger.close()
+    # Whoever was killed while something was sent has left it, too.
+    left = small.service.data / "uploads" / "0196a3b2-7c1e-7d40-8a55-3f1c2b9d0e47.data"
+    left.write_bytes(LINES)
+    yesterday = datetime.now(UTC).timestamp() - 25 * 3600
+    for path in (left, left.with_name(f"{first}.data")):
+        os.utime(path, (yesterday, yesterday))
+    assert {one["id"]: one["can_resume"] for one in small.ask("GET", "/imports").json()["items"]} == {first: False, second: True}
+    assert [path.stem for path in left.parent.glob("*.data")] == [second]
+
+
+def test_what_is_being_sent_waits_too(small: Office) -> None:
+    with ExitStack() as coming:
+        for _ in range(16):
+            coming.enter_context(small.api._means.uploads.coming())
+        assert small.ask("POST", "/imports", content=LINES).status_code == 409
+    small.wait(small.ask("POST", "/imports", content=LINES).json()["id"])
 
 
 def test_few_imports_wait(small: Office) -> None:

@@ -86,6 +86,12 @@ def test_a_cookie_is_secure_where_the_connection_is(unchanged: House) -> None:
     browser = Browser(unchanged.console, host="http://console.acme.example")
     answer = browser.sign_in(unchanged.secrets["bob"])
     assert not any("Secure" in one for one in answer.headers.get_list("set-cookie"))
+    # TLS ends at a proxy that nobody has said is trusted.
+    browser = Browser(unchanged.console, host="http://console.acme.example")
+    form = {"csrf": browser.csrf("/sign-in"), "token": unchanged.secrets["bob"], "next": "/"}
+    answer = browser.post("/sign-in", form, headers={"origin": "https://console.acme.example"})
+    assert answer.status_code == 303
+    assert all("Secure" in one for one in answer.headers.get_list("set-cookie"))
 
 
 def test_whoever_signs_out_is_out(house: House) -> None:
@@ -285,6 +291,12 @@ def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     assert ledger.acquire()
     ledger.close()
     assert house.browser("bob").get("/imports").status_code == 404
+    # They are of all organisations: a token of one alone does not reach them.
+    organisation = house.access.groups.organisation("acme", house.principal("ada"))[0]
+    _, secret = house.access.people.create_token(house.principal("ada").user, "narrow", ("admin",), None, organisation.id)
+    narrow = house.browser()
+    narrow.sign_in(secret)
+    assert (narrow.get("/tokens").status_code, narrow.get("/imports").status_code) == (200, 404)
 
 
 def test_the_audit_log_tells_what_was_done_and_to_whom_it_is_told(house: House) -> None:

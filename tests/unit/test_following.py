@@ -13,8 +13,10 @@ import pytest
 
 from gatewaycore import Service
 from gatewaycore.access import Access, Kind, Principal
+from gatewaycore.config import MadeRule, read_config
 from gatewaycore.errors import AccessError, ConfigError
 from gatewaycore.following import Follower, key_of, listed, open_access
+from gatewaycore.rules import ContainerRule
 from gatewaycore.testing import simulate
 from tests.unit.test_access import join
 
@@ -129,8 +131,24 @@ def test_those_who_run_no_gateway_stay_on_domains_that_are_theirs(service: Servi
     for wrong in ({**MADE, "domain": "get.acme.example"}, {**MADE, "domain": "Console.acme.example."}):
         with pytest.raises(AccessError, match="is no verified domain"):
             access.holdings.change("package", "made", wrong, follower.check, ada)
-    with pytest.raises(AccessError, match="only operators of the gateway may say allow-private-backends"):
-        access.holdings.change("package", "made", {**MADE, "allow-private-backends": True}, follower.check, ada)
+    for key, value in (("allow-private-backends", True), ("limits", {"body-bytes": 1 << 40})):
+        with pytest.raises(AccessError, match=f"only operators of the gateway may say {key}"):
+            access.holdings.change("package", "made", {**MADE, key: value}, follower.check, ada)
+
+
+def test_what_the_file_lets_its_own_packages_reach_is_for_them_alone() -> None:
+    wide = {"allow-private-backends": True, "allowed-realms": ["auth.example"], "redirect-status": 307}
+    file, made, told = (
+        {"name": "a/b", "type": "container", "domain": f"{name}.example", "backend": "ghcr.io/a/b"} for name in ("file", "made", "told")
+    )
+    beside = [MadeRule("packages", "made", made), MadeRule("packages", "told", {**told, "allow-private-backends": True})]
+    above: list[dict[str, Any]] = [{"gateway": wide}, {"domains": {one["domain"]: wide for one in (file, made, told)}}]
+    for where in above:
+        found = []
+        for one in read_config({**where, "packages": [file]}, made=beside).packages:
+            assert isinstance(one, ContainerRule)
+            found.append((one.allow_private_backends, one.allowed_realms, one.redirect_status))
+        assert found == [(True, ("auth.example",), 307), (False, (), 307), (True, (), 307)]
 
 
 def test_another_process_sees_it_within_seconds(

@@ -151,7 +151,8 @@ class Groups:
     def _standing(self, connection: sa.Connection, name: str, by: Principal) -> tuple[Organisation, Role | None]:
         found = self.find(connection, name)
         if found is None:
-            raise UnknownError(f"there is no organisation {name[:80]!r} that you may see")
+            # In the words of `require`: what is not there and what is not theirs are told apart by nobody.
+            raise UnknownError("there is no organisation that you may see")
         return found, role_in(connection, by, found.id)
 
     # --- members -------------------------------------------------------------------------------------------------------

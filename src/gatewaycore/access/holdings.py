@@ -12,20 +12,21 @@ from sqlalchemy.exc import IntegrityError
 
 from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
-from gatewaycore.access.records import Holding, Kind, Member, Principal
+from gatewaycore.access.records import Holding, Kind, Member, Organisation, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS
+from gatewaycore.access.tables import AUDIT, COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS, ORGANISATIONS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.errors import AccessError, ConflictError, UnknownError
+from gatewaycore.errors import AccessError, ConfigError, ConflictError, UnknownError
+from gatewaycore.rules.container import ImagePattern
 
 Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
 """Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
 
 _RULES = "rules"
-# They let a gateway reach into its own network, or hand credentials to others.
-_OPERATORS = frozenset({"allow-private-backends", "allowed-realms"})
+# They let a gateway reach into its own network, hand credentials to others, or hold bodies in memory that have no bounds.
+_OPERATORS = frozenset({"allow-private-backends", "allowed-realms", "limits"})
 
 
 @attrs.frozen
@@ -88,7 +89,16 @@ class Holdings:
 
     # --- those that were made in the console -----------------------------------------------------------------------------
 
-    def create(self, kind: Kind, key: str, organisation: str, definition: Mapping[str, Any], check: Check, by: Principal) -> Holding:
+    def create(
+        self,
+        kind: Kind,
+        key: str,
+        organisation: str,
+        definition: Mapping[str, Any],
+        check: Check,
+        by: Principal,
+        is_counted: Callable[[str], bool] = lambda _: False,
+    ) -> Holding:
         """Make a package or a collection, which is served from then on.
 
         Args:
@@ -98,16 +108,22 @@ class Holdings:
             definition: as an entry of a configuration file.
             check: sees it together with all others.
             by: an admin of the organisation.
+            is_counted: tells whether there are events of a key already, whosever they are.
 
         Raises:
             ConfigError: it cannot be used.
             UnknownError, AccessError: `by` may not.
-            ConflictError: there is one of that key.
+            ConflictError: there is one of that key, or its numbers would be another organisation's.
         """
         at = self._clock()
+        # Asked before anything is held: a store takes its time.
+        counted = kind == "package" and not by.user.is_operator and is_counted(key)
         with self._database.writing() as connection:
+            self._count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
             self._check_reach(connection, definition, found.id, by)
+            if kind == "package" and not by.user.is_operator:
+                self._check_key(connection, key, found, counted)
             check([*self._definitions(connection), (kind, definition)])
             made = Holding(
                 id=new_id(at),
@@ -124,7 +140,6 @@ class Holdings:
                 connection.execute(HOLDINGS.insert().values(attrs.asdict(made)))
             except IntegrityError:
                 raise ConflictError(f"there is a {kind} {key[:80]!r} already") from None
-            self._count_up(connection)
             note(connection, by, f"{kind}.create", key, found.id, {"definition": hidden(definition)})
         return made
 
@@ -146,6 +161,7 @@ class Holdings:
             ConflictError: it stands in the configuration file, or somebody else has changed it.
         """
         with self._database.writing() as connection:
+            self._count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
@@ -158,7 +174,6 @@ class Holdings:
             made = attrs.evolve(now, definition=dict(definition), version=now.version + 1, updated_at=self._clock())
             values = {"definition": made.definition, "version": made.version, "updated_at": made.updated_at}
             connection.execute(HOLDINGS.update().where(HOLDINGS.c.id == now.id).values(values))
-            self._count_up(connection)
             note(
                 connection,
                 by,
@@ -177,23 +192,57 @@ class Holdings:
             ConflictError: it stands in the configuration file.
         """
         with self._database.writing() as connection:
+            self._count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
-            self._count_up(connection)
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
 
     def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
-        """Refuse what only operators may say, and domains that the organisation has not proved to be its own."""
+        """Refuse what only operators may say, and domains that the organisation has not proved to be its own.
+
+        Without a domain a package is on the one that the gateway gives, which is the home organisation's.
+        """
         if by.user.is_operator:
             return
         for key in sorted(_OPERATORS & definition.keys()):
             raise AccessError(f"only operators of the gateway may say {key}")
         name = str(definition.get("domain") or "").strip().lower().rstrip(".")
+        if not name:
+            home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
+            if connection.execute(sa.select(ORGANISATIONS.c.id).where(home)).first() is None:
+                raise AccessError("say on which verified domain of this organisation: the gateway's own is the home organisation's")
+            return
         known = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation_id, DOMAINS.c.state == "verified")
-        if name and connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
+        if connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
             raise AccessError(f"{name[:80]} is no verified domain of this organisation")
+
+    def _check_key(self, connection: sa.Connection, key: str, of: Organisation, counted: bool) -> None:
+        """Refuse a key under which another organisation's events were counted, or will be: whoever has the key sees the numbers."""
+        former = self._formers(connection, [key]).get(key)
+        if former not in (None, of.id):
+            raise ConflictError(f"{key[:80]!r} was another organisation's, and its numbers still are")
+        if counted and former is None and not of.is_home and self._find(connection, "package", key) is None:
+            # What is nobody's is the home organisation's: reports of installs, packages of whole scopes, what a file had once.
+            raise ConflictError(f"there are numbers of {key[:80]!r} already, which are not this organisation's: an operator may make it")
+        others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != of.id)
+        for one in connection.execute(sa.select(HOLDINGS.c.key).where(others)).scalars():
+            if _admits(one, key):
+                raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
+
+    @staticmethod
+    def _formers(connection: sa.Connection, keys: Iterable[str] | None = None) -> dict[str, str]:
+        """Return whose packages were that have been deleted, by key: their numbers stay, and stay theirs.
+
+        Args:
+            connection: of the database.
+            keys: of these alone.
+        """
+        query = sa.select(AUDIT.c.subject, AUDIT.c.organisation_id).where(AUDIT.c.action == "package.delete")
+        if keys is not None:
+            query = query.where(AUDIT.c.subject.in_(list(keys)))
+        return {row.subject: row.organisation_id for row in connection.execute(query.order_by(AUDIT.c.id))}
 
     def definitions(self) -> tuple[int, list[tuple[Kind, Mapping[str, Any]]]]:
         """Return everything that was made in the console and is to be served, with a number that grows with every change."""
@@ -215,6 +264,8 @@ class Holdings:
         return [(kind, definition, key) for kind, definition, key in connection.execute(query.order_by(HOLDINGS.c.id))]
 
     def _count_up(self, connection: sa.Connection) -> None:
+        """Say that definitions have changed. Whoever does so first waits for those who are at it: two changes that are checked beside each
+        other, and not one after the other, could be served each by itself and not together."""
         counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
         if not connection.execute(counted).rowcount:
             connection.execute(COUNTERS.insert().values(name=_RULES, value=1))
@@ -255,11 +306,12 @@ class Holdings:
         require(by, "member", "read", "package")
         if by.user.is_operator and by.organisation_id is None:
             return None
-        found = {one.holding.key for one in self.seen_by(by)}
+        found, home = {one.holding.key for one in self.seen_by(by)}, self._groups.home()
         with self._database.reading() as connection:
-            if role_for(connection, by, self._groups.home().id, None) is not None:
+            if role_for(connection, by, home.id, None) is not None:
                 known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
-                found |= {key for key in pulled if key not in known}
+                formers = self._formers(connection)
+                found |= {key for key in pulled if key not in known and formers.get(key, home.id) == home.id}
         if not found:
             raise UnknownError("there is no package that you may see")
         return tuple(sorted(found))
@@ -268,7 +320,8 @@ class Holdings:
         """Return a package as somebody sees it.
 
         Args:
-            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation.
+            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation, but for
+                one that was another organisation's before it was deleted.
             by: None for somebody who has not signed in, and sees what is public.
             kind: which of the two.
 
@@ -279,7 +332,7 @@ class Holdings:
         with self._database.reading() as connection:
             holding = self._find(connection, kind, key)
             if holding is None and kind == "package" and by is not None:
-                holding = self._of_home(key)
+                holding = self._of_home(connection, key, by)
             role = None
             if holding is not None and by is not None:
                 role = role_for(connection, by, holding.organisation_id, holding.id or None)
@@ -353,15 +406,19 @@ class Holdings:
     def _known(self, connection: sa.Connection, kind: Kind, key: str) -> Holding:
         now = self._find(connection, kind, key)
         if now is None:
-            raise UnknownError(f"there is no {kind} {key[:80]!r} that you may see")
+            # In the words of `require`: what is not there and what is not theirs are told apart by nobody.
+            raise UnknownError(f"there is no {kind} that you may see")
         return now
 
     def _find(self, connection: sa.Connection, kind: Kind, key: str) -> Holding | None:
         row = connection.execute(sa.select(HOLDINGS).where(HOLDINGS.c.kind == kind, HOLDINGS.c.key == key)).mappings().first()
         return None if row is None else _holding(row)
 
-    def _of_home(self, key: str) -> Holding:
+    def _of_home(self, connection: sa.Connection, key: str, by: Principal) -> Holding | None:
+        """Return what nobody has made, as the home organisation's; None where it was another one's, and those who ask run no gateway."""
         home = self._groups.home()
+        if self._formers(connection, [key]).get(key, home.id) != home.id and not by.user.is_operator:
+            return None
         return Holding(
             id="",
             kind="package",
@@ -373,6 +430,18 @@ class Holdings:
             created_at=home.created_at,
             updated_at=home.created_at,
         )
+
+
+def _admits(collection: str, image: str) -> bool:
+    """Tell whether a collection, by its key, admits an image."""
+    domain, _, pattern = collection.partition(" ")
+    # One on the domain that the gateway gives has none in its key.
+    text = collection if not pattern or "/" in domain or "{" in domain else pattern
+    try:
+        return ImagePattern.parse(text).match(image)
+    except ConfigError:
+        # An older version took it.
+        return False
 
 
 def _holding(row: Any) -> Holding:

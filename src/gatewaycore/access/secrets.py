@@ -28,6 +28,7 @@ def restored(definition: Mapping[str, Any], before: Mapping[str, Any] | None) ->
     credentials, known = definition.get("credentials"), (before or {}).get("credentials")
     if not isinstance(credentials, Mapping) or not isinstance(known, Mapping) or credentials.get("password") != HIDDEN:
         return dict(definition)
-    if definition.get("backend") != (before or {}).get("backend"):
+    # And how it is reached: without TLS, whoever is on the way reads it.
+    if any(definition.get(key) != (before or {}).get(key) for key in ("backend", "backend-scheme")):
         raise ConfigError([Problem("credentials.password", "is hidden, and the backend is another one", "write the password anew")])
     return {**definition, "credentials": {**credentials, "password": known.get("password")}}

@@ -33,6 +33,8 @@ T = TypeVar("T")
 SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console"})
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
+# What the file lets its own packages reach. Those that are made elsewhere say so themselves, and not everybody may.
+_FOR_FILES = frozenset({"allow-private-backends", "allowed-realms"})
 _ENTRY_HINT = "an entry begins with - and has a type"
 
 
@@ -241,6 +243,8 @@ class Builder:
             environ = {} if entry.is_made else self.environ
             own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)), environ)
         above = self._above_of(own.get("domain"))
+        if entry.is_made:
+            above = {key: value for key, value in above.items() if key not in _FOR_FILES}
         if above:
             own = _over({key: value for key, value in above.items() if key in known}, own)
         before = len(self.faults)

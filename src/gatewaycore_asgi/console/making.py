@@ -109,11 +109,15 @@ class Making:
         try:
             definition = definition_of(recipe, form)
             kind: Kind = "collection" if tag == COLLECTION else "package"
-            holding = self._access.holdings.create(kind, key_of(kind, definition), organisation, definition, made.check, principal)
+            key = key_of(kind, definition)
+            holding = self._access.holdings.create(kind, key, organisation, definition, made.check, principal, self._is_counted)
         except (ConfigError, AccessError) as error:
             return self._new(request, organisation, tag, form, error)
         made.look()
         return _to(request, "/configure", kind=holding.kind, name=holding.key)
+
+    def _is_counted(self, key: str) -> bool:
+        return self._console.statistics().first_event((key,)) is not None
 
     # --- one of them ---------------------------------------------------------------------------------------------------
 

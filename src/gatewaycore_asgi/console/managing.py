@@ -212,7 +212,7 @@ class Managing:
     def _imports(self, request: Asking) -> Answer:
         principal = self._visit(request).principal
         # They are of the whole gateway: so are the names of their files.
-        if not principal.user.is_operator or not principal.holds("read"):
+        if not principal.user.is_operator or principal.organisation_id is not None or not principal.holds("read"):
             raise NotFoundException
         found = Ledger(self._console.service.data).imports()[:_MOST_IMPORTS]
         return self._console.pages.show(request, "imports.html", "/imports", "Imports", {"imports": found})

@@ -76,4 +76,6 @@ class Signing:
 
     def _cookie(self, request: Asking, name: str, value: str, age_s: int) -> Cookie:
         _, is_secure = origin_of(request, self._console.service.trusted)
+        # A browser says so itself, also where TLS ends at a proxy that is not trusted to.
+        is_secure = is_secure or request.headers.get("origin", "").startswith("https://")
         return Cookie(key=name, value=value, path=f"{base_of(request)}/", max_age=age_s, httponly=True, samesite=_LAX, secure=is_secure)

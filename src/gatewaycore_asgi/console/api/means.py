@@ -74,6 +74,10 @@ class Means:
                 self._own = statistics_of(self.service.config, self.service.data)
             return self._own
 
+    def is_counted(self, key: str) -> bool:
+        """Tell whether there are events of a package, whether anybody has made it or not."""
+        return self.statistics().first_event((key,)) is not None
+
     def names(self) -> Mapping[str, str]:
         """Return the names of organisations, by id."""
         return self.access.groups.names()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from litestar import Request, Response
 from litestar.params import QueryParameter
@@ -41,8 +41,11 @@ def read_cursor(cursor: str | None) -> str | None:
 
 
 def place_of(request: Request[Any, Any, Any], path: str) -> str:
-    """Return the path of something of the API as the client knows it: below the mount."""
-    return f"{request.scope.get('gatewaycore.base', '')}{path}"
+    """Return the path of something of the API as the client knows it: below the mount, as it stands in a header field.
+
+    A package may be called anything, and not only what a field can hold.
+    """
+    return f"{request.scope.get('gatewaycore.base', '')}{quote(path, safe='/~*@:,')}"
 
 
 def next_link(request: Request[Any, Any, Any], cursor: str) -> str:

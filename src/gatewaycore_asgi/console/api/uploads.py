@@ -12,7 +12,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -35,9 +36,10 @@ FOLDER: Final = "uploads"
 """Where, under the data-dir, they are."""
 
 WAITING: Final = 16
-"""Uploads that may wait to be imported, of one process."""
+"""Uploads that may wait to be imported or be on their way, of one process."""
 
 _KEPT = 200
+_SENT_S = 24 * 3600
 _SAVE_S = 0.5
 _WAIT_S = 0.5
 
@@ -60,6 +62,7 @@ class Upload:
     Attributes:
         id: a UUIDv7.
         user_id: who has sent it.
+        organisation_id: their token reached this one alone; None where it reached all of theirs.
         options: how it is to be understood.
         is_dry_run: whether it is only looked at.
         status: as an import's.
@@ -75,6 +78,7 @@ class Upload:
     status: Status
     created_at: datetime
     changed_at: datetime
+    organisation_id: str | None = None
     reason: str = ""
     bytes: int = 0
     total: int = 0
@@ -109,9 +113,11 @@ class Uploads:
         self._config = config
         self._queue: queue.Queue[str | None] = queue.Queue()
         self._held: dict[str, Lock] = {}
+        self._coming = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._sweep()
 
     # --- what there is -------------------------------------------------------------------------------------------------
 
@@ -122,6 +128,7 @@ class Uploads:
 
     def all(self) -> list[Upload]:
         """Return all uploads, the newest first."""
+        self._sweep()
         return [one for path in sorted(self._folder.glob("*.json"), reverse=True) if (one := self._read(path)) is not None]
 
     def find(self, number: str) -> Upload:
@@ -167,8 +174,24 @@ class Uploads:
         Raises:
             ConflictError: so it is.
         """
-        if len(self._held) >= WAITING:
+        if len(self._held) + self._coming >= WAITING:
             raise ConflictError(f"{WAITING} imports wait already: send it again when some of them are done")
+
+    @contextmanager
+    def coming(self) -> Iterator[None]:
+        """Count what is being sent: it takes room on disk before it waits.
+
+        Raises:
+            ConflictError: many wait, or are being sent.
+        """
+        with self._lock:
+            self.check_room()
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming -= 1
 
     def add(self, one: Upload) -> None:
         """Import an upload when its turn comes; what was sent is in its place already.
@@ -212,6 +235,15 @@ class Uploads:
             raise ConflictError("this import is not over: abort it first")
         for path in self._folder.glob(f"{one.id}.*"):
             path.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what was sent a day ago and nobody is at: there may be addresses in it. What has become of it stays."""
+        before = time.time() - _SENT_S
+        for path in self._folder.glob("*.data"):
+            # It may be gone, by another process.
+            with suppress(OSError):
+                if path.stat().st_mtime < before and not is_locked(path.with_suffix(".lock")):
+                    path.unlink()
 
     def _forget_old(self) -> None:
         for one in self.all()[_KEPT:]:

@@ -64,9 +64,18 @@ async def create_import(
     _check_media(request)
     options = await run_sync(_options, means, by, package, preset, pairs, form, delimiter, encoding)
     now = means.now()
-    one = Upload(id=new_id(now), user_id=by.user.id, options=options, is_dry_run=dry_run, status="queued", created_at=now, changed_at=now)
-    means.uploads.check_room()
-    await _spool(request, means, one)
+    one = Upload(
+        id=new_id(now),
+        user_id=by.user.id,
+        organisation_id=by.organisation_id,
+        options=options,
+        is_dry_run=dry_run,
+        status="queued",
+        created_at=now,
+        changed_at=now,
+    )
+    with means.uploads.coming():
+        await _spool(request, means, one)
     try:
         await run_sync(means.uploads.add, one)
     except BaseException:
@@ -105,6 +114,8 @@ def resume_import(means: With, by: Asker, number: Number) -> ImportTold:
     one = _find(means, by, number, "write")
     if not means.uploads.can_go_on(one):
         raise StatusError(409, f"this import is {one.status}, and cannot be gone on with")
+    if one.options.only is not None and not _is_unbounded(by) and not one.options.only <= _mine(means, by):
+        raise AccessError("you are no longer an admin of all packages that it may go into: send it again")
     means.uploads.add(one)
     return _told(means, one)
 
@@ -115,8 +126,20 @@ def delete_import(means: With, by: Asker, number: Number) -> None:
     means.uploads.remove(_find(means, by, number, "write"))
 
 
+def _is_unbounded(by: Principal) -> bool:
+    return by.user.is_operator and by.organisation_id is None
+
+
+def _mine(means: Means, by: Principal) -> frozenset[str]:
+    """Return the packages that somebody may import into."""
+    return frozenset(one.holding.key for one in means.access.holdings.seen_by(by) if covers(one.role, "admin"))
+
+
 def _may_see(one: Upload, by: Principal) -> bool:
-    return by.user.id == one.user_id or (by.user.is_operator and by.organisation_id is None)
+    # What was sent with a token that reached further may be of other organisations.
+    if by.organisation_id not in (None, one.organisation_id):
+        return False
+    return by.user.id == one.user_id or _is_unbounded(by)
 
 
 def _find(means: Means, by: Principal, number: str, scope: Literal["read", "write"]) -> Upload:
@@ -156,11 +179,9 @@ def _options(
     renamed = read_map(pairs or (), preset)
     if not by.holds("write"):
         raise AccessError("this takes a token with the scope write")
-    only = None
-    if not by.user.is_operator or by.organisation_id is not None:
-        only = frozenset(one.holding.key for one in means.access.holdings.seen_by(by) if covers(one.role, "admin"))
-        if not only:
-            raise AccessError("this takes the role admin of a package")
+    only = None if _is_unbounded(by) else _mine(means, by)
+    if only is not None and not only:
+        raise AccessError("this takes the role admin of a package")
     if package is not None:
         seen = means.access.holdings.look(package, by)
         if not covers(seen.role, "admin"):
