@@ -208,6 +208,9 @@ class Holdings:
             return
         for key in sorted(_OPERATORS & definition.keys()):
             raise AccessError(f"only operators of the gateway may say {key}")
+        if definition.get("type") == "install" or "scopes" in definition:
+            # Their events are called by whatever is reported or asked for, which may be what another organisation's are called.
+            raise AccessError("only operators of the gateway make packages that name others")
         name = str(definition.get("domain") or "").strip().lower().rstrip(".")
         if not name:
             home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
