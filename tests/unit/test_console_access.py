@@ -315,6 +315,8 @@ def test_the_audit_log_tells_what_was_done_and_to_whom_it_is_told(house: House) 
 
 def test_a_package_is_made_served_changed_and_deleted(house: House) -> None:
     ada = house.browser("ada")
+    # It is seen at once all the same.
+    assert ada.get("/package?name=rocket").status_code == 404
     answer = ada.send("/new", "/new", **FILE, more="redirect-status: 307")
     assert answer.status_code == 303, answer.text
     seen = simulate(house.service.gateway, "GET", "https://get.acme.example/rocket/1.2")

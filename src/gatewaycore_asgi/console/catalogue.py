@@ -52,16 +52,19 @@ class Catalogue:
         self._clock = clock
         self._lock = threading.Lock()
         self._found: Mapping[str, Known] = {}
+        self._config = service.config
         self._looked_at: float | None = None
 
     def packages(self) -> Mapping[str, Known]:
         """Return the packages, by what events call them, in the order of the configuration."""
         with self._lock:
-            if self._looked_at is None or self._clock() - self._looked_at > _FRESH_S:
+            config = self._service.config
+            # What was made a moment ago is there: its maker looks at it next.
+            if self._looked_at is None or config is not self._config or self._clock() - self._looked_at > _FRESH_S:
                 found: dict[str, Known] = {}
                 for known in (*self._configured(), *self._pulled()):
                     found.setdefault(known.key, known)
-                self._found, self._looked_at = found, self._clock()
+                self._found, self._config, self._looked_at = found, config, self._clock()
             return self._found
 
     def _configured(self) -> Iterator[Known]:
