@@ -4,9 +4,10 @@
 |---|---|
 | lint | ruff and import-linter |
 | typing | mypy, strict |
-| tests | unit, contracts, property, cases, examples and docs, on every Python that is here; by default on the oldest and the newest |
+| tests | unit, contracts, property, cases, examples and docs, on the oldest and the newest Python that are here |
 | e2e | real clients and servers on loopback |
 | docs | the documentation, strict |
+| pythons | what `tests` runs, on every Python that is here |
 | property | the property tests with many more examples |
 | agreement | ten million events in the lake: DuckDB and ClickHouse must give the same answers |
 | bench | every figure beside its budget |
@@ -14,20 +15,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import nox
 
+nox.options.sessions = ["lint", "typing", "tests", "e2e", "docs"]
 # uv fills an environment in seconds where pip takes minutes; `dev` brings it.
 nox.options.default_venv_backend = "uv|virtualenv"
+# As pip does: else the first of many processes that begin at once compile the same modules, each for itself.
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-# The oldest and the newest stand for those in between, which `nox -s tests` runs too: each takes many minutes.
-NEWEST = next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[0])
-nox.options.sessions = ["lint", "typing", *dict.fromkeys((f"tests-{PYTHONS[0]}", f"tests-{NEWEST}")), "e2e", "docs"]
+# They stand for those in between: each takes many minutes.
+ENDS = list(dict.fromkeys((PYTHONS[0], next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[0]))))
 # Floors 0 to 5: what decides, records and keeps.
 HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "sinks/*")]
 PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
@@ -49,7 +53,7 @@ def typing(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session(python=PYTHONS)
+@nox.session(python=ENDS)
 def tests(session: nox.Session) -> None:
     """Run everything that needs no other program but those that sinks write to; positional arguments go to pytest.
 
@@ -65,6 +69,13 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "combine", "--quiet", success_codes=[0, 1])
     session.run("coverage", "report")
     session.run("coverage", "report", f"--include={','.join(HELD)}", "--fail-under=99")
+
+
+@nox.session(python=PYTHONS)
+def pythons(session: nox.Session) -> None:
+    """Run what `tests` does on every Python that is here; positional arguments go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "-n", "2", "-m", "not e2e", *session.posargs)
 
 
 @nox.session

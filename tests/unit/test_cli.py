@@ -670,7 +670,7 @@ def test_an_extra_that_is_missing_is_a_warning_of_check_and_an_error_of_serve(
 
 
 def get(served: Served, path: str, host: str = "get.acme.example", **headers: str) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     try:
         connection.request("GET", path, headers={"Host": host, **headers})
         answer = connection.getresponse()
@@ -770,7 +770,7 @@ def test_badges_show_what_was_fetched_before(tmp_path: Path, workers: str) -> No
 
 
 def _badge(served: Served) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
     with contextlib.closing(connection):
         connection.request("GET", "/package/installs-badge/cli", headers={"Host": "b.acme.example"})
         return connection.getresponse().read().decode().partition("<title>")[2].partition("<")[0]
