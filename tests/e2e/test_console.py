@@ -1,11 +1,10 @@
-"""The console in a browser: a journey through it, with the gateway beside it on one server; what a screen reader is told; its pictures.
+"""The console in a browser: a journey through it, with the gateway beside it on one server; what a screen reader is told; what fits.
 
-Chromium is Debian's, driven by Playwright. ``PICTURES=FOLDER`` keeps a picture of each page: light, dark, and as wide as a phone.
+Chromium is Debian's, driven by Playwright. `tools/console_pictures.py` takes pictures of all pages.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -278,13 +277,9 @@ def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, scheme: str) -
 def test_every_page_fits(chromium: Browser, site: Site, name: str, options: dict[str, Any]) -> None:
     from playwright.sync_api import expect
 
-    folder = os.environ.get("PICTURES")
     with looking(chromium, site, **options) as page:
         for title, path in PAGES.items():
             page.goto(path)
             if name != "phone":
                 expect(page.locator("figure[data-chart]:not([data-drawn])")).to_have_count(0, timeout=DEADLINE_S * 1000)
             assert page.evaluate("document.documentElement.scrollWidth") <= options["viewport"]["width"], title
-            if folder:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=str(Path(folder) / f"{title}-{name}.png"), full_page=True)

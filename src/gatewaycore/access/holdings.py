@@ -12,21 +12,19 @@ from sqlalchemy.exc import IntegrityError
 
 from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
-from gatewaycore.access.records import Holding, Kind, Member, Organisation, Principal
+from gatewaycore.access.reach import check_key, check_reach, formers
+from gatewaycore.access.records import Holding, Kind, Member, Principal
 from gatewaycore.access.roles import Role, Scope, greatest
 from gatewaycore.access.secrets import hidden, restored
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import AUDIT, COUNTERS, DOMAINS, GRANTS, HOLDINGS, MEMBERS, ORGANISATIONS
+from gatewaycore.access.tables import COUNTERS, GRANTS, HOLDINGS, MEMBERS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.errors import AccessError, ConfigError, ConflictError, UnknownError
-from gatewaycore.rules.container import ImagePattern
+from gatewaycore.errors import AccessError, ConflictError, UnknownError
 
 Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
 """Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
 
 _RULES = "rules"
-# They let a gateway reach into its own network, hand credentials to others, or hold bodies in memory that have no bounds.
-_OPERATORS = frozenset({"allow-private-backends", "allowed-realms", "limits"})
 
 
 @attrs.frozen
@@ -121,9 +119,9 @@ class Holdings:
         with self._database.writing() as connection:
             self._count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
-            self._check_reach(connection, definition, found.id, by)
+            check_reach(connection, definition, found.id, by)
             if kind == "package" and not by.user.is_operator:
-                self._check_key(connection, key, found, counted)
+                check_key(connection, key, found, counted)
             check([*self._definitions(connection), (kind, definition)])
             made = Holding(
                 id=new_id(at),
@@ -168,7 +166,7 @@ class Holdings:
             if version is not None and version != now.version:
                 raise ConflictError(f"somebody has changed this {kind} meanwhile: it is version {now.version} now")
             definition = restored(definition, now.definition)
-            self._check_reach(connection, definition, now.organisation_id, by)
+            check_reach(connection, definition, now.organisation_id, by)
             others = [(one, made) for one, made, name in self._defined(connection) if (one, name) != (kind, key)]
             check([*others, (kind, definition)])
             made = attrs.evolve(now, definition=dict(definition), version=now.version + 1, updated_at=self._clock())
@@ -198,54 +196,6 @@ class Holdings:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
-
-    def _check_reach(self, connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
-        """Refuse what only operators may say, and domains that the organisation has not proved to be its own.
-
-        Without a domain a package is on the one that the gateway gives, which is the home organisation's.
-        """
-        if by.user.is_operator:
-            return
-        for key in sorted(_OPERATORS & definition.keys()):
-            raise AccessError(f"only operators of the gateway may say {key}")
-        if definition.get("type") == "install" or "scopes" in definition:
-            # Their events are called by whatever is reported or asked for, which may be what another organisation's are called.
-            raise AccessError("only operators of the gateway make packages that name others")
-        name = str(definition.get("domain") or "").strip().lower().rstrip(".")
-        if not name:
-            home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
-            if connection.execute(sa.select(ORGANISATIONS.c.id).where(home)).first() is None:
-                raise AccessError("say on which verified domain of this organisation: the gateway's own is the home organisation's")
-            return
-        known = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation_id, DOMAINS.c.state == "verified")
-        if connection.execute(sa.select(DOMAINS.c.id).where(known)).first() is None:
-            raise AccessError(f"{name[:80]} is no verified domain of this organisation")
-
-    def _check_key(self, connection: sa.Connection, key: str, of: Organisation, counted: bool) -> None:
-        """Refuse a key under which another organisation's events were counted, or will be: whoever has the key sees the numbers."""
-        former = self._formers(connection, [key]).get(key)
-        if former not in (None, of.id):
-            raise ConflictError(f"{key[:80]!r} was another organisation's, and its numbers still are")
-        if counted and former is None and not of.is_home and self._find(connection, "package", key) is None:
-            # What is nobody's is the home organisation's: reports of installs, packages of whole scopes, what a file had once.
-            raise ConflictError(f"there are numbers of {key[:80]!r} already, which are not this organisation's: an operator may make it")
-        others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != of.id)
-        for one in connection.execute(sa.select(HOLDINGS.c.key).where(others)).scalars():
-            if _admits(one, key):
-                raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
-
-    @staticmethod
-    def _formers(connection: sa.Connection, keys: Iterable[str] | None = None) -> dict[str, str]:
-        """Return whose packages were that have been deleted, by key: their numbers stay, and stay theirs.
-
-        Args:
-            connection: of the database.
-            keys: of these alone.
-        """
-        query = sa.select(AUDIT.c.subject, AUDIT.c.organisation_id).where(AUDIT.c.action == "package.delete")
-        if keys is not None:
-            query = query.where(AUDIT.c.subject.in_(list(keys)))
-        return {row.subject: row.organisation_id for row in connection.execute(query.order_by(AUDIT.c.id))}
 
     def definitions(self) -> tuple[int, list[tuple[Kind, Mapping[str, Any]]]]:
         """Return everything that was made in the console and is to be served, with a number that grows with every change."""
@@ -313,8 +263,8 @@ class Holdings:
         with self._database.reading() as connection:
             if role_for(connection, by, home.id, None) is not None:
                 known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
-                formers = self._formers(connection)
-                found |= {key for key in pulled if key not in known and formers.get(key, home.id) == home.id}
+                former = formers(connection)
+                found |= {key for key in pulled if key not in known and former.get(key, home.id) == home.id}
         if not found:
             raise UnknownError("there is no package that you may see")
         return tuple(sorted(found))
@@ -420,7 +370,7 @@ class Holdings:
     def _of_home(self, connection: sa.Connection, key: str, by: Principal) -> Holding | None:
         """Return what nobody has made, as the home organisation's; None where it was another one's, and those who ask run no gateway."""
         home = self._groups.home()
-        if self._formers(connection, [key]).get(key, home.id) != home.id and not by.user.is_operator:
+        if formers(connection, [key]).get(key, home.id) != home.id and not by.user.is_operator:
             return None
         return Holding(
             id="",
@@ -433,18 +383,6 @@ class Holdings:
             created_at=home.created_at,
             updated_at=home.created_at,
         )
-
-
-def _admits(collection: str, image: str) -> bool:
-    """Tell whether a collection, by its key, admits an image."""
-    domain, _, pattern = collection.partition(" ")
-    # One on the domain that the gateway gives has none in its key.
-    text = collection if not pattern or "/" in domain or "{" in domain else pattern
-    try:
-        return ImagePattern.parse(text).match(image)
-    except ConfigError:
-        # An older version took it.
-        return False
 
 
 def _holding(row: Any) -> Holding:
