@@ -13,8 +13,8 @@ from litestar.types import Method
 from msgspec.json import schema_components
 
 from gatewaycore._version import __version__
-from gatewaycore_asgi.console.api import models
 from gatewaycore_asgi.console.api.examples import EXAMPLES
+from gatewaycore_asgi.console.api.models import happenings, holdings, people
 from gatewaycore_asgi.console.api.problems import CODES, MEDIA, Told
 from gatewaycore_asgi.console.doors import COOKIE
 
@@ -96,7 +96,8 @@ def complete(document: Mapping[str, Any]) -> dict[str, Any]:
     for operation in operations(made):
         _mend(operation)
     schemas = made["components"]["schemas"]
-    taken = [model for name, model in vars(models).items() if name.startswith("New") and has(model)]
+    known = {name: model for room in (people, holdings, happenings) for name, model in vars(room).items()}
+    taken = [model for name, model in known.items() if name.startswith("New") and has(model)]
     # Their bounds; and what is not known is refused, and not left out.
     _, strict = schema_components(taken, ref_template="#/components/schemas/{name}")
     schemas |= {name: {**schema, "additionalProperties": False} for name, schema in strict.items()}

@@ -11,7 +11,7 @@ from gatewaycore.access import Principal, covers
 from gatewaycore.errors import AccessError
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Means, With
-from gatewaycore_asgi.console.api.models import EntryPage, EntryTold
+from gatewaycore_asgi.console.api.models.happenings import EntryPage, EntryTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, next_link, read_cursor, write_cursor
 
 

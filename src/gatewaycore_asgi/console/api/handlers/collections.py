@@ -11,7 +11,7 @@ from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers import holding
 from gatewaycore_asgi.console.api.handlers.holding import ETAG, IfMatch
 from gatewaycore_asgi.console.api.means import Asker, Key, With
-from gatewaycore_asgi.console.api.models import NewDefinition, NewOwner, NewPackage, PackagePage, PackageTold
+from gatewaycore_asgi.console.api.models.holdings import NewDefinition, NewOwner, NewPackage, PackagePage, PackageTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit
 
 _TAGS = ["collections"]

@@ -10,7 +10,7 @@ from litestar.params import JSONBody
 from gatewaycore.access import Domain
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Means, Name, With
-from gatewaycore_asgi.console.api.models import DomainPage, DomainTold, NewDomain, RecordTold
+from gatewaycore_asgi.console.api.models.holdings import DomainPage, DomainTold, NewDomain, RecordTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 _TAGS = ["domains"]

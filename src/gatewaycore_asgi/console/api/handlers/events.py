@@ -24,7 +24,7 @@ from gatewaycore.service import event_source
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers.stats import Packages, numbers_seen
 from gatewaycore_asgi.console.api.means import Asker, Means, With
-from gatewaycore_asgi.console.api.models import EventPage
+from gatewaycore_asgi.console.api.models.happenings import EventPage
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, next_link, read_cursor, write_cursor
 
 _TAGS = ["events"]

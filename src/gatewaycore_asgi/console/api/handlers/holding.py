@@ -14,7 +14,7 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.following import key_of
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
-from gatewaycore_asgi.console.api.models import NewPackage, PackagePage, PackageTold
+from gatewaycore_asgi.console.api.models.holdings import NewPackage, PackagePage, PackageTold
 from gatewaycore_asgi.console.api.paging import page_of, place_of
 from gatewaycore_asgi.console.api.problems import StatusError
 

@@ -15,7 +15,7 @@ from gatewaycore.errors import AccessError, ConfigError, Problem, UnknownError
 from gatewaycore.importing import PRESETS, ImportOptions, read_map
 from gatewaycore_asgi.console.api.describing import TAKEN, problems
 from gatewaycore_asgi.console.api.means import Asker, Means, Number, With
-from gatewaycore_asgi.console.api.models import ImportPage, ImportTold
+from gatewaycore_asgi.console.api.models.happenings import ImportPage, ImportTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, next_link, place_of, read_cursor, write_cursor
 from gatewaycore_asgi.console.api.problems import StatusError
 from gatewaycore_asgi.console.api.uploads import Upload

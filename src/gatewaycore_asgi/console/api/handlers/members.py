@@ -9,7 +9,7 @@ from litestar.params import JSONBody, PathParameter
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Key, Name, With, read_key
-from gatewaycore_asgi.console.api.models import MemberPage, MemberTold, NewRole
+from gatewaycore_asgi.console.api.models.people import MemberPage, MemberTold, NewRole
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 UserName: TypeAlias = Annotated[str, PathParameter(description="The name of a user.", min_length=1, max_length=64)]

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Name, With
-from gatewaycore_asgi.console.api.models import NewOrganisation, NewTitle, OrganisationPage, OrganisationTold
+from gatewaycore_asgi.console.api.models.people import NewOrganisation, NewTitle, OrganisationPage, OrganisationTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 _TAGS = ["organisations"]

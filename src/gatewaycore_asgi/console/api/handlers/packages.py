@@ -17,7 +17,7 @@ from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers import holding
 from gatewaycore_asgi.console.api.handlers.holding import ETAG, IfMatch, key_of_rule
 from gatewaycore_asgi.console.api.means import Asker, Key, With, read_key
-from gatewaycore_asgi.console.api.models import (
+from gatewaycore_asgi.console.api.models.holdings import (
     NewDefinition,
     NewOwner,
     NewPackage,

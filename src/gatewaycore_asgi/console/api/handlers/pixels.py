@@ -14,7 +14,7 @@ from gatewaycore.rules.pixel import PixelRule
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers.holding import key_of_rule
 from gatewaycore_asgi.console.api.means import Asker, With
-from gatewaycore_asgi.console.api.models import PixelPage, PixelTold
+from gatewaycore_asgi.console.api.models.holdings import PixelPage, PixelTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Number, With, keep_no_secret
-from gatewaycore_asgi.console.api.models import MadeToken, NewToken, TokenPage, TokenTold
+from gatewaycore_asgi.console.api.models.people import MadeToken, NewToken, TokenPage, TokenTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.means import Asker, Name, With, keep_no_secret
-from gatewaycore_asgi.console.api.models import MadeUser, Me, NewUser, OrganisationTold, UserPage, UserTold
+from gatewaycore_asgi.console.api.models.people import MadeUser, Me, NewUser, OrganisationTold, UserPage, UserTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 
