@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,15 +52,22 @@ def rules_of(definitions: Iterable[tuple[Kind, Mapping[str, Any]]]) -> list[Made
     return [MadeRule(_SECTIONS[kind], key_of(kind, definition) or kind, definition) for kind, definition in definitions]
 
 
-def listed(config: Config) -> Iterator[tuple[Kind, str]]:
-    """Iterate over the packages and collections of a configuration, as kind and key."""
-    for rule in config.rules:
-        if isinstance(rule, CollectionRule):
-            yield "collection", f"{rule.domain} {rule.pattern}"
-            continue
+def listed(config: Config, made: Sequence[MadeRule] = ()) -> Iterator[tuple[Kind, str]]:
+    """Iterate over the packages and collections of a configuration, as kind and key.
+
+    Args:
+        config: of a file, and of what was made elsewhere.
+        made: that. Its collections are left out: as compiled, they may be called otherwise than who made them has called them.
+    """
+    for rule in config.packages:
         name = getattr(rule, "id", None) or getattr(rule, "name", None)
         if name:
             yield "package", name
+    # Those that were made come last.
+    own = len(config.collections) - sum(one.section == _SECTIONS["collection"] for one in made)
+    for rule in config.collections[:own]:
+        if isinstance(rule, CollectionRule):
+            yield "collection", f"{rule.domain} {rule.pattern}"
 
 
 class Follower:
@@ -99,7 +106,7 @@ class Follower:
             if self._service.config is not self._adopted:
                 # Read for the first time, or anew.
                 self._adopted = self._service.config
-                self._access.holdings.adopt(listed(self._adopted))
+                self._access.holdings.adopt(listed(self._adopted, self._service.made))
             if self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
             version, definitions = self._access.holdings.definitions()

@@ -91,7 +91,7 @@ class Service:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
-        self._made: tuple[MadeRule, ...] = ()
+        self.made: tuple[MadeRule, ...] = ()
         self._swapping = threading.Lock()
 
     @classmethod
@@ -167,7 +167,7 @@ class Service:
             return False
         with self._swapping:
             try:
-                self._swap(self.check_rules(self._made))
+                self._swap(self.check_rules(self.made))
             except ConfigError as error:
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
                 return False
@@ -204,7 +204,7 @@ class Service:
             except ConfigError as error:
                 _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
                 return False
-            self._made = tuple(made)
+            self.made = tuple(made)
         return True
 
     def _swap(self, config: Config) -> None:

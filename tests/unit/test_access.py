@@ -365,6 +365,9 @@ def test_a_token_of_one_organisation_reaches_no_other(access: Access) -> None:
     access.holdings.adopt([("package", "rockets")])
     assert [one.name for one, _ in access.groups.organisations(narrow)] == ["labs"]
     assert access.holdings.seen_by(narrow) == []
+    # Whatever its user may do otherwise.
+    with pytest.raises(AccessError, match="only operators of the gateway may say allow-private-backends"):
+        access.holdings.create("package", "a", "labs", {"name": "a", "allow-private-backends": True}, anything, narrow)
     with pytest.raises(UnknownError):
         access.holdings.look("rockets", narrow)
     with pytest.raises(UnknownError):

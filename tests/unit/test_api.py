@@ -104,7 +104,7 @@ def test_a_session_needs_what_its_page_knows(small: Office) -> None:
     begun = small.access.people.sign_in(small.secrets["zoe"])
     assert begun is not None
     session, cookie = begun
-    headers = {"Cookie": f"other=1; {COOKIE}={cookie}"}
+    headers = {"Cookie": f'_others=a b; x={{"a": 1}}; flag; {COOKIE}={cookie}'}
     assert small.ask("GET", "/me", None, headers=headers).json()["name"] == "zoe"
     assert small.ask("POST", "/packages", None, headers=headers, json=NEW).status_code == 403
     assert small.ask("POST", "/packages", None, headers={**headers, "X-CSRF-Token": "another"}, json=NEW).status_code == 403

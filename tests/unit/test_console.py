@@ -82,7 +82,6 @@ def test_a_page_is_there_and_asks_nothing_of_anybody_else(browser: Browser, path
             assert not (target or "").startswith("//")
         assert "style" not in attributes
         assert not [name for name in attributes if name.startswith("on")], tag
-    assert "alert(1)" not in " ".join(str(one) for one in page.elements if one[0] == "script")
     assert [tag for tag, _ in page.elements if tag == "script"] == ["script"]
     assert "style" not in [tag for tag, _ in page.elements]
 

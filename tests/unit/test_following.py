@@ -93,6 +93,19 @@ def test_what_is_made_is_served_beside_the_file(service: Service, access: Access
     assert location(service, "made.acme.example") is None
 
 
+def test_a_collection_that_was_made_is_there_once(service: Service, access: Access, boss: Principal) -> None:
+    follower = Follower(service, access)
+    follower.look()
+    made = {"domain": "Docker.Acme.example", "pattern": "labs/*", "backend": "ghcr.io"}
+    access.holdings.create("collection", key_of("collection", made), "acme", made, follower.check, boss)
+    assert follower.look()
+    # Read anew, the file's configuration holds it as well, under the name that it was compiled to.
+    assert service.reload()
+    follower.look()
+    found = [one.holding.key for one in access.holdings.seen_by(boss, "collection")]
+    assert sorted(found) == ["Docker.Acme.example labs/*", "docker.acme.example acme/*"]
+
+
 @pytest.mark.parametrize(
     ("kind", "definition", "what"),
     [

@@ -214,8 +214,7 @@ class People:
         """
         with self._database.writing() as connection:
             row = connection.execute(sa.select(TOKENS).where(TOKENS.c.id == token_id, TOKENS.c.revoked_at.is_(None))).mappings().first()
-            runs_it = by.user.is_operator and by.organisation_id is None
-            if row is None or (row["user_id"] != by.user.id and not runs_it):
+            if row is None or (row["user_id"] != by.user.id and not by.runs_the_gateway):
                 raise UnknownError("there is no such token")
             # Whoever has found a token may take that very one out of the world.
             if token_id != by.token_id and not by.holds("admin"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 from attrs import field, frozen
 
@@ -12,7 +12,6 @@ from gatewaycore.access.roles import Role, Scope, includes
 
 Kind: TypeAlias = Literal["package", "collection"]
 DomainState: TypeAlias = Literal["pending", "verified", "failing", "lost"]
-DOMAIN_STATES: Final[tuple[DomainState, ...]] = get_args(DomainState)
 
 
 @frozen(kw_only=True)
@@ -73,6 +72,11 @@ class Principal:
     token_id: str | None = None
     scopes: tuple[Scope, ...] = ("admin",)
     organisation_id: str | None = None
+
+    @property
+    def runs_the_gateway(self) -> bool:
+        """Whether they may do everything: an operator, by a token that reaches everything."""
+        return self.user.is_operator and self.organisation_id is None
 
     def holds(self, scope: Scope) -> bool:
         """Tell whether the token is for that."""

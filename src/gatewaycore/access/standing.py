@@ -60,7 +60,7 @@ def require_operator(principal: Principal, scope: Scope = "admin") -> None:
     Raises:
         AccessError: they do not, or their token is not for that.
     """
-    if not principal.user.is_operator or principal.organisation_id is not None:
+    if not principal.runs_the_gateway:
         raise AccessError("only operators of the gateway may do this")
     if not principal.holds(scope):
         raise AccessError(f"this takes a token with the scope {scope}")

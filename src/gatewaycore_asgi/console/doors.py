@@ -64,7 +64,7 @@ class SignedIn:
         self._access = access
         self.principal = principal
         self.name: str | None = principal.user.name
-        self.sees_all = principal.user.is_operator and principal.organisation_id is None and principal.holds("read")
+        self.sees_all = principal.runs_the_gateway and principal.holds("read")
         self._looked: dict[str, bool] = {}
 
     @cached_property

@@ -26,7 +26,7 @@ _WORDS = {
     403: ("This may not be done", "Your role does not allow it, or the form is too old: go back, load the page again, and try once more."),
     404: ("There is no such page", "It is not there, or not for you. A package is here as soon as the configuration has it."),
     405: ("This cannot be done here", "Go back, and try again."),
-    429: ("Too many attempts", "Wait a minute, and try again."),
+    429: ("Too many attempts", "Wait five minutes, and try again."),
     503: ("The numbers are not here", "The store does not answer. The gateway itself goes on. Try again in a minute."),
 }
 _OTHER = ("Something went wrong", "It is in the server's log. Try again in a minute.")

@@ -212,7 +212,7 @@ class Managing:
     def _imports(self, request: Asking) -> Answer:
         principal = self._visit(request).principal
         # They are of the whole gateway: so are the names of their files.
-        if not principal.user.is_operator or principal.organisation_id is not None or not principal.holds("read"):
+        if not principal.runs_the_gateway or not principal.holds("read"):
             raise NotFoundException
         found = Ledger(self._console.service.data).imports()[:_MOST_IMPORTS]
         return self._console.pages.show(request, "imports.html", "/imports", "Imports", {"imports": found})
@@ -221,10 +221,9 @@ class Managing:
         principal = self._visit(request).principal
         organisations = self._access.groups.organisations(principal)
         mine = [one.id for one, role in organisations if role != "member"]
-        sees_all = principal.user.is_operator and principal.organisation_id is None
         if not mine or not principal.holds("read"):
             raise NotFoundException
-        entries = self._access.trail.entries(None if sees_all else mine, last(request, "before") or None, _ENTRIES)
+        entries = self._access.trail.entries(None if principal.runs_the_gateway else mine, last(request, "before") or None, _ENTRIES)
         context = {"entries": entries, "most": _ENTRIES, "titles": {one.id: one.title for one, _ in organisations}}
         return self._console.pages.show(request, "audit.html", "/audit", "Audit log", context)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from http.cookies import CookieError, SimpleCookie
 from secrets import compare_digest
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
@@ -278,11 +277,10 @@ def _field(scope: Mapping[str, Any], name: bytes) -> str | None:
 
 
 def _cookie(scope: Mapping[str, Any], name: str) -> str | None:
-    try:
-        found = SimpleCookie("; ".join(value.decode("latin-1") for one, value in scope["headers"] if one == b"cookie")).get(name)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+    """Return the value of a cookie of ours, which is never quoted; whatever others of the same domain hold (RFC 6265 §5.4)."""
+    text = ";".join(value.decode("latin-1") for one, value in scope["headers"] if one == b"cookie")
+    pairs = (one.strip().partition("=") for one in text.split(";"))
+    return next((value for one, equals, value in pairs if equals and one == name), None)
 
 
 def _unauthorized(more: str, detail: str) -> StatusError:

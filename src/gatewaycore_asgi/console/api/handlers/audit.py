@@ -37,7 +37,7 @@ def _of(means: Means, by: Principal, organisation: str | None) -> list[str] | No
     groups = means.access.groups
     if organisation is not None:
         pairs = [groups.organisation(organisation, by)]
-    elif by.user.is_operator and by.organisation_id is None:
+    elif by.runs_the_gateway:
         return None
     else:
         pairs = groups.organisations(by)

@@ -114,7 +114,7 @@ def resume_import(means: With, by: Asker, number: Number) -> ImportTold:
     one = _find(means, by, number, "write")
     if not means.uploads.can_go_on(one):
         raise StatusError(409, f"this import is {one.status}, and cannot be gone on with")
-    if one.options.only is not None and not _is_unbounded(by) and not one.options.only <= _mine(means, by):
+    if one.options.only is not None and not by.runs_the_gateway and not one.options.only <= _mine(means, by):
         raise AccessError("you are no longer an admin of all packages that it may go into: send it again")
     means.uploads.add(one)
     return _told(means, one)
@@ -126,10 +126,6 @@ def delete_import(means: With, by: Asker, number: Number) -> None:
     means.uploads.remove(_find(means, by, number, "write"))
 
 
-def _is_unbounded(by: Principal) -> bool:
-    return by.user.is_operator and by.organisation_id is None
-
-
 def _mine(means: Means, by: Principal) -> frozenset[str]:
     """Return the packages that somebody may import into."""
     return frozenset(one.holding.key for one in means.access.holdings.seen_by(by) if covers(one.role, "admin"))
@@ -139,7 +135,7 @@ def _may_see(one: Upload, by: Principal) -> bool:
     # What was sent with a token that reached further may be of other organisations.
     if by.organisation_id not in (None, one.organisation_id):
         return False
-    return by.user.id == one.user_id or _is_unbounded(by)
+    return by.user.id == one.user_id or by.runs_the_gateway
 
 
 def _find(means: Means, by: Principal, number: str, scope: Literal["read", "write"]) -> Upload:
@@ -179,7 +175,7 @@ def _options(
     renamed = read_map(pairs or (), preset)
     if not by.holds("write"):
         raise AccessError("this takes a token with the scope write")
-    only = None if _is_unbounded(by) else _mine(means, by)
+    only = None if by.runs_the_gateway else _mine(means, by)
     if only is not None and not only:
         raise AccessError("this takes the role admin of a package")
     if package is not None:
