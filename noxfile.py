@@ -21,7 +21,7 @@ import shutil
 import nox
 
 nox.options.sessions = ["lint", "typing", "tests", "e2e", "docs"]
-# uv fills an environment in seconds where pip takes minutes; `dev` brings it.
+# uv fills an environment in seconds where pip takes minutes.
 nox.options.default_venv_backend = "uv|virtualenv"
 # As pip does: else the first of many processes that begin at once compile the same modules, each for itself.
 os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
@@ -33,7 +33,7 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # They stand for those in between: each takes many minutes.
 ENDS = list(dict.fromkeys((PYTHONS[0], next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[0]))))
 # Floors 0 to 5: what decides, records and keeps.
-HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "sinks/*")]
+HELD = [f"src/gatewaycore/{room}" for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "access/*", "stats/*", "synthetic/*", "sinks/*")]
 PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 
 
