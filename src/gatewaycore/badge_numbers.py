@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gatewaycore.badges import Period
-from gatewaycore.badges.figures import DAYS, Metric
+from gatewaycore.badges.figures import DAYS, Metric, StillAskingError
 from gatewaycore.errors import GatewayError
 from gatewaycore.locks import Lock
 from gatewaycore.stats import StoppedError, complete_days, read_period, zone_of
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("gatewaycore.badges")
 _UTC = zone_of("UTC")
-
-
-class StillAskingError(GatewayError):
-    """Another process of the node asks, and nothing is known from before: it is worth looking again soon."""
 
 
 class _Found(msgspec.Struct):
@@ -87,6 +83,7 @@ class StoreNumbers:
         """Return how often each was downloaded, pulled or viewed.
 
         Raises:
+            StillAskingError: another process of the node asks.
             GatewayError: the store does not answer, and nothing is known from before.
         """
         return {package: figure for package, figure in self._of("downloads", packages, period) if isinstance(figure, int)}
@@ -95,6 +92,7 @@ class StoreNumbers:
         """Return how many distinct companies downloaded each.
 
         Raises:
+            StillAskingError: another process of the node asks.
             GatewayError: the store does not answer, and nothing is known from before.
         """
         return {package: figure for package, figure in self._of("companies", packages, period) if isinstance(figure, int)}
@@ -103,6 +101,7 @@ class StoreNumbers:
         """Return the downloads of each day, the oldest first.
 
         Raises:
+            StillAskingError: another process of the node asks.
             GatewayError: the store does not answer, and nothing is known from before.
         """
         return {package: figure for package, figure in self._of("series", packages, period) if isinstance(figure, list)}
@@ -120,7 +119,7 @@ class StoreNumbers:
         return 0 <= self._now().timestamp() - found.at_s < self._fresh_s
 
     def _found_anew(self, metric: Metric, period: Period, path: Path, old: _Found | None) -> _Found:
-        """Ask, unless another process does; return what is known from before where there is no other answer."""
+        """Ask, unless another process does; return what is known from before where the store does not answer."""
         try:
             if self._is_elected():
                 try:
@@ -136,9 +135,8 @@ class StoreNumbers:
             if not self._failing:
                 _log.error("the numbers of badges cannot be asked for, and the old ones stay: %s", error)
             self._failing = True
-        if old is None:
-            raise StillAskingError("another process of this node asks for the numbers of badges")
-        return old
+            return old
+        raise StillAskingError(None if old is None else old.figures)
 
     def _is_elected(self) -> bool:
         with self._usable():

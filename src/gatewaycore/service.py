@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
+from gatewaycore.badge_numbers import StoreNumbers
 from gatewaycore.badges import Numbers
+from gatewaycore.badges.figures import StillAskingError
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter

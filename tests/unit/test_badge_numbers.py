@@ -9,7 +9,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
+from gatewaycore.badge_numbers import StoreNumbers
+from gatewaycore.badges.figures import StillAskingError
 from gatewaycore.errors import GatewayError
 from gatewaycore.event import Event
 from gatewaycore.locks import Lock
@@ -159,9 +160,12 @@ def test_while_another_process_asks_the_old_numbers_stay(asking: Asking, tmp_pat
     clock.go(TTL_S)
     asks = Lock(tmp_path / "numbers" / "lock")
     assert asks.take()
-    assert numbers.downloads(["cli"], "all") == {"cli": 6}
-    with pytest.raises(StillAskingError, match="another process"):
+    with pytest.raises(StillAskingError, match="another process") as known:
+        numbers.downloads(["cli"], "all")
+    assert known.value.old == {"cli": 6, "docs": 1}
+    with pytest.raises(StillAskingError, match="another process") as unknown:
         numbers.downloads(["cli"], "week")
+    assert unknown.value.old is None
     assert asking.times == 1
     asks.let_go()
     assert numbers.downloads(["cli"], "week") == {"cli": 2}

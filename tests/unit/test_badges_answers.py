@@ -13,7 +13,7 @@ from attrs import frozen
 
 from gatewaycore.badges import PERIODS, Badges, Figures, FixedNumbers, Listing, Package, Period, Question, Reference
 from gatewaycore.badges.answers import KEPT
-from gatewaycore.badges.figures import short
+from gatewaycore.badges.figures import StillAskingError, short
 from gatewaycore.badges.options import Options, read_options
 from gatewaycore.config import Config, read_config
 from gatewaycore.decision import Respond
@@ -298,6 +298,24 @@ def test_packages_are_asked_for_together_and_not_before_it_is_time() -> None:
     figures.refresh(numbers, 1100)
     assert len(numbers.asked) == 6
     assert figures.get(ONE) == 4
+
+
+def test_what_is_old_is_shown_while_another_asks_and_asked_for_again_at_once() -> None:
+    figures, week = Figures(ttl_s=100), Question("series", "a", "week")
+    figures.expect([ONE, Question("companies", "a", "month"), week])
+
+    class Waiting(FixedNumbers):
+        def downloads(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
+            raise StillAskingError({"a": 7})
+
+        def companies(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
+            raise StillAskingError
+
+    with pytest.raises(StillAskingError):
+        figures.refresh(Waiting(days={"a": [1, 2]}), 0)
+    assert (figures.get(ONE), figures.get(Question("companies", "a", "month")), figures.get(week)) == (7, None, (1, 2))
+    figures.refresh(FixedNumbers({("downloads", "a", "all"): 8}), 1)
+    assert (figures.get(ONE), figures.get(Question("companies", "a", "month")), figures.get(week)) == (8, 0, (1, 2))
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:

@@ -586,6 +586,24 @@ def test_a_process_that_waits_for_another_looks_again_soon(tmp_path: Path, monke
         assert wait_for(lambda: badge(service) == "downloads: 0")
 
 
+def test_a_process_that_waits_for_another_shows_what_is_old_for_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewaycore.service._SOON_S", 0.01)
+    settings = with_badges(tmp_path, "cli")
+    settings["badges"]["max-age-s"] = 0
+    with Service.open(read_config(settings), tmp_path) as service:
+        assert wait_for(lambda: len(list((tmp_path / "numbers").glob("*.json"))) == 2)
+        ask(service)
+    asked_s = int(time.time())
+    asks = Lock(tmp_path / "numbers" / "lock")
+    assert asks.take()
+    with Service.open(read_config(settings), tmp_path) as service:
+        assert wait_for(lambda: badge(service) == "downloads: 0")
+        # Periods end with a whole second.
+        assert wait_for(lambda: int(time.time()) > asked_s)
+        asks.let_go()
+        assert wait_for(lambda: badge(service) == "downloads: 1")
+
+
 def test_a_long_question_ends_with_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     begun = threading.Event()
 

@@ -6,10 +6,13 @@ count, between requests. Nothing here has a clock or a thread: both come from ab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, get_args
 
 from attrs import define, field, frozen
+
+from gatewaycore.errors import GatewayError
 
 Period: TypeAlias = Literal["day", "week", "month", "year", "all"]
 """The last complete day (UTC), or the last 7, 30 or 365 of them; or everything there is."""
@@ -25,10 +28,23 @@ MOST = 10_000
 """Questions that are remembered: as many as thousands of packages have badges, and no more however many are made up."""
 
 
+class StillAskingError(GatewayError):
+    """Another process of the node asks: it is worth looking again soon.
+
+    Args:
+        old: what was known before, of any packages, and is shown meanwhile; None where nothing is.
+    """
+
+    def __init__(self, old: Mapping[str, int | Sequence[int]] | None = None) -> None:
+        self.old = old
+        super().__init__("another process of this node asks for the numbers of badges")
+
+
 class Numbers(Protocol):
     """Those who count. Asked for many packages at once, and never by a request; may take seconds.
 
-    Packages are called what events call them. One that is missing in an answer has zero.
+    Packages are called what events call them. One that is missing in an answer has zero. Whoever waits for another process raises
+    `StillAskingError`.
     """
 
     def downloads(self, packages: Collection[str], period: Period) -> Mapping[str, int]:
@@ -98,6 +114,9 @@ class Figures:
         Args:
             numbers: those who count. Whatever they raise goes through; answers that were known are known still.
             now_s: of any clock that only goes forward.
+
+        Raises:
+            StillAskingError: after all others were asked for, where some are known to be old.
         """
         if self._turned_s is None:
             self._turned_s = now_s
@@ -111,17 +130,33 @@ class Figures:
             known = self._known.get(question)
             if known is None or now_s - known.at_s >= self.ttl_s:
                 due.setdefault((question.metric, question.period), []).append(question.package)
+        asks: StillAskingError | None = None
         for (metric, period), packages in due.items():
-            for package, figure in _asked_for(numbers, metric, packages, period):
-                self._known[Question(metric, package, period)] = _Known(figure, now_s)
+            at_s = now_s
+            try:
+                figures = _asked_for(numbers, metric, packages, period)
+            except StillAskingError as error:
+                asks = error
+                if error.old is None:
+                    continue
+                # What is old is due again at once.
+                figures, at_s = error.old, -math.inf
+            for package in packages:
+                self._known[Question(metric, package, period)] = _Known(_figure(figures.get(package), metric), at_s)
+        if asks is not None:
+            raise asks
 
 
-def _asked_for(numbers: Numbers, metric: Metric, packages: Collection[str], period: Period) -> list[tuple[str, Figure]]:
+def _asked_for(numbers: Numbers, metric: Metric, packages: Collection[str], period: Period) -> Mapping[str, int | Sequence[int]]:
     if metric == "series":
-        series = numbers.series(packages, period)
-        return [(package, tuple(series.get(package, ()))) for package in packages]
-    counts = (numbers.downloads if metric == "downloads" else numbers.companies)(packages, period)
-    return [(package, counts.get(package, 0)) for package in packages]
+        return numbers.series(packages, period)
+    return (numbers.downloads if metric == "downloads" else numbers.companies)(packages, period)
+
+
+def _figure(found: int | Sequence[int] | None, metric: Metric) -> Figure:
+    if found is None:
+        return () if metric == "series" else 0
+    return found if isinstance(found, int) else tuple(found)
 
 
 @frozen
