@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gatewaycore.access import STATE, Access, Kind
+from gatewaycore.access import CONSOLE_STATE, Access, Kind
 from gatewaycore.config import Config, MadeRule
 from gatewaycore.errors import GatewayError, words_of
 from gatewaycore.rules import CollectionRule
@@ -33,7 +33,7 @@ def open_access(config: Config, data: Path) -> Access:
         ConfigError: it cannot be used, or the extra is not installed.
     """
     settings = config.console
-    state: str | Path = STATE if settings is None or settings.state is None else settings.state
+    state: str | Path = CONSOLE_STATE if settings is None or settings.state is None else settings.state
     if "://" not in str(state):
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         state = data / state

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 
 from gatewaycore.importing.ledger import Ledger
+from gatewaycore.state import State
 from gatewaycore.testing import simulate
 from gatewaycore_asgi.console.doors import COOKIE, Throttle
 from gatewaycore_asgi.console.forms import Form
 from gatewaycore_asgi.console.recipes import RECIPES, definition_of, values_of
 from tests.consoles import NASTY, Browser, House
+from tests.events import make_event
 
 FILE = {
     "type": "file",
@@ -202,6 +204,21 @@ def test_a_role_for_one_package_is_a_way_in(house: House) -> None:
     assert house.browser("dan").get("/package?name=acme/app").status_code == 200
     house.browser("bob").send("/configure?name=acme/app", "/configure/member/remove", key="acme/app", user="dan")
     assert house.browser("dan").get("/package?name=acme/app").status_code == 404
+
+
+def test_images_of_a_collection_are_on_the_page_of_its_organisation(house: House) -> None:
+    ada, bob = house.principal("ada"), house.principal("bob")
+    house.access.domains.note_state(house.access.domains.create("docker.acme.example", "acme", ada), "verified")
+    made = {"domain": "docker.acme.example", "pattern": "labs/*", "backend": "ghcr.io"}
+    house.access.holdings.create("collection", "docker.acme.example labs/*", "acme", made, house.made.check, bob)
+    state = State(house.service.data / "state.sqlite3")
+    state.save("for tests", b"", [make_event(package=image, kind="pull") for image in ("labs/app", "other/app")])
+    state.close()
+    page = house.browser("cy").get("/organisation?name=acme").text
+    assert ("labs/app" in page, "other/app" in page) == (True, False)
+    assert "labs/app" in house.browser("cy").get("/").text
+    assert "labs/app" not in house.browser("ada").get("/organisation?name=home").text
+    assert house.browser("dan").get("/package?name=labs/app").status_code == 404
 
 
 def test_an_organisation_has_its_page(unchanged: House) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from litestar import Litestar
-from litestar.types import ControllerRouterHandler
 
 from gatewaycore.access import Access, Kind
 from gatewaycore.errors import ConflictError, GatewayError
@@ -63,7 +62,6 @@ class Console:
         made: lets the gateway serve what is made here; without, nothing is made.
         statistics: who answers; without, it is the store that ``gatewaycore report`` asks. Closed with this.
         now: tells the time.
-        routes: more handlers, below the same prefix.
     """
 
     def __init__(
@@ -75,7 +73,6 @@ class Console:
         made: Made | None = None,
         statistics: Statistics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        routes: Sequence[ControllerRouterHandler] = (),
     ) -> None:
         self.service = service
         self.now = now
@@ -84,7 +81,7 @@ class Console:
             raise ValueError("a console has to be told who may look: by an Access, or as Anybody()")
         self.access = access
         self.made = made
-        self.doors = Doors(access, viewer or Anybody())
+        self.doors = Doors(access, viewer or Anybody(), self.catalogue.packages)
         self.pages = Pages(self)
         self._statistics = statistics
         self._is_ours = statistics is None
@@ -98,7 +95,7 @@ class Console:
         )
         self.api = None if access is None else Api(service, access, self._check, self._changed, statistics=self.statistics)
         self._app = Litestar(
-            route_handlers=[*self.pages.handlers(), *rooms, *routes],
+            route_handlers=[*self.pages.handlers(), *rooms],
             openapi_config=None,
             logging_config=None,
             exception_handlers={Exception: failed},

@@ -6,7 +6,7 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
@@ -58,10 +58,12 @@ class SignedIn:
     Args:
         access: knows what they may do.
         principal: who it is.
+        pulled: tells keys of packages, those of images that collections have admitted among them.
     """
 
-    def __init__(self, access: Access, principal: Principal) -> None:
+    def __init__(self, access: Access, principal: Principal, pulled: Callable[[], Iterable[str]] = tuple) -> None:
         self._access = access
+        self._pulled = pulled
         self.principal = principal
         self.name: str | None = principal.user.name
         self.sees_all = principal.runs_the_gateway and principal.holds("read")
@@ -76,9 +78,13 @@ class SignedIn:
     def _roles(self) -> dict[str, Role | None]:
         return {one.holding.key: one.role for one in self._access.holdings.seen_by(self.principal)}
 
+    @cached_property
+    def _images(self) -> Mapping[str, str]:
+        return self._access.holdings.images_seen_by(self.principal, self._pulled())
+
     def may_see(self, package: str) -> bool:
         """Tell whether they may see the numbers of a package."""
-        if self.sees_all or (package in self._roles and self.principal.holds("read")):
+        if self.sees_all or (self.principal.holds("read") and (package in self._roles or package in self._images)):
             return True
         if package not in self._looked:
             self._looked[package] = _may_look(self._access, package, self.principal)
@@ -95,10 +101,10 @@ class SignedIn:
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
-        holdings = self._access.holdings.seen_by(self.principal)
+        owned = [(seen.holding.key, seen.holding.organisation_id) for seen in self._access.holdings.seen_by(self.principal)]
+        owned += self._images.items()
         return tuple(
-            Group(one.name, one.title, frozenset(seen.holding.key for seen in holdings if seen.holding.organisation_id == one.id), role)
-            for one, role in self.organisations
+            Group(one.name, one.title, frozenset(key for key, of in owned if of == one.id), role) for one, role in self.organisations
         )
 
     def groups(self) -> Sequence[Group]:
@@ -160,11 +166,13 @@ class Doors:
     Args:
         access: knows; None where nobody signs in.
         viewer: whoever it is, where nobody signs in.
+        pulled: tells keys of packages, those of images that collections have admitted among them.
     """
 
-    def __init__(self, access: Access | None, viewer: Viewer) -> None:
+    def __init__(self, access: Access | None, viewer: Viewer, pulled: Callable[[], Iterable[str]] = tuple) -> None:
         self._access = access
         self._viewer = viewer
+        self._pulled = pulled
 
     @property
     def signs_in(self) -> bool:
@@ -179,7 +187,7 @@ class Doors:
         session = self._access.people.session(cookie) if cookie and cookie.isascii() else None
         if session is None:
             return Visit(Guest(self._access))
-        return Visit(SignedIn(self._access, session.principal), session)
+        return Visit(SignedIn(self._access, session.principal, self._pulled), session)
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode
 
@@ -110,7 +110,9 @@ class Making:
             definition = definition_of(recipe, form)
             kind: Kind = "collection" if tag == COLLECTION else "package"
             key = key_of(kind, definition)
-            holding = self._access.holdings.create(kind, key, organisation, definition, made.check, principal, self._is_counted)
+            holding = self._access.holdings.create(
+                kind, key, organisation, definition, made.check, principal, self._is_counted, self._counted
+            )
         except (ConfigError, AccessError) as error:
             return self._new(request, organisation, tag, form, error)
         made.look()
@@ -118,6 +120,9 @@ class Making:
 
     def _is_counted(self, key: str) -> bool:
         return self._console.statistics().first_event((key,)) is not None
+
+    def _counted(self) -> Iterable[str]:
+        return self._console.statistics().packages()
 
     # --- one of them ---------------------------------------------------------------------------------------------------
 
@@ -189,8 +194,8 @@ class Making:
         kind, key = _kind(form.one("kind")), form.one("key")
         made = self._made
         try:
-            self._access.holdings.delete(kind, key, principal)
-        except AccessError as error:
+            self._access.holdings.delete(kind, key, principal, made.check)
+        except (ConfigError, AccessError) as error:
             return self._configure(request, kind, key, error=error)
         made.look()
         return _to(request, "/")

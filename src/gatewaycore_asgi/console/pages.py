@@ -106,7 +106,7 @@ class Pages:
         if group is None:
             return self._refused(request, viewer)
         asked, _ = _asked(request)
-        visible = [one for one in self._visible(viewer) if group.packages is None or one.key in group.packages]
+        visible = [one for one in self._visible(viewer) if one.key in group.packages]
         shelf = self._shelf(asked, [one.key for one in visible])
         return self._shelved(request, "home.html", "/organisation", group.title, shelf, visible, (("name", name),), group)
 

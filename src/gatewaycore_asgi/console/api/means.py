@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
@@ -77,6 +77,10 @@ class Means:
     def is_counted(self, key: str) -> bool:
         """Tell whether there are events of a package, whether anybody has made it or not."""
         return self.statistics().first_event((key,)) is not None
+
+    def counted(self) -> Iterable[str]:
+        """Return the keys of all packages of which there are events."""
+        return self.statistics().packages()
 
     def names(self) -> Mapping[str, str]:
         """Return the names of organisations, by id."""

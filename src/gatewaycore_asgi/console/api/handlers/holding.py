@@ -48,7 +48,7 @@ def created(request: Request[Any, Any, Any], means: Means, by: Principal, kind: 
     if not key or len(key) > 500:
         where = "definition.name" if kind == "package" else "definition.pattern"
         raise ConfigError([Problem(where, "is missing, or very long", "up to 500 characters")])
-    means.access.holdings.create(kind, key, new.organisation, new.definition, means.check, by, means.is_counted)
+    means.access.holdings.create(kind, key, new.organisation, new.definition, means.check, by, means.is_counted, means.counted)
     means.changed()
     answer = answered(means, means.access.holdings.look(key, by, kind), status=201)
     answer.headers["Location"] = place_of(request, f"{request.scope['path']}/{write_key(key)}")
@@ -75,7 +75,7 @@ def deleted(means: Means, by: Principal, kind: Kind, segment: str, match: str | 
     key = read_key(segment)
     if match is not None:
         _version(means.access.holdings.look(key, by, kind), match, is_needed=False)
-    means.access.holdings.delete(kind, key, by)
+    means.access.holdings.delete(kind, key, by, means.check)
     means.changed()
 
 
