@@ -19,6 +19,7 @@ from gatewaycore.config import vocabulary
 from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
 from gatewaycore.config.model import INHERITED, REFUSED, Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
+from gatewaycore.console_limits import ConsoleLimits
 from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
@@ -73,6 +74,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         GatewaySettings: vocabulary.GATEWAY,
         BadgeSettings: vocabulary.BADGES,
         ConsoleSettings: vocabulary.CONSOLE,
+        ConsoleLimits: vocabulary.CONSOLE_LIMITS,
         DomainDefaults: vocabulary.DEFAULTS,
         Limits: vocabulary.LIMITS,
         JournalSettings: vocabulary.JOURNAL,
@@ -131,6 +133,7 @@ class Builder:
             file=self.file,
             badges=badges,
             console=console,
+            made_collections=sum(entry.is_made for entry, rule in written if isinstance(rule, CollectionRule)),
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)
@@ -142,8 +145,8 @@ class Builder:
         rules = config.rules
         if config.console is not None:
             self._apart(config.console, written)
-        # A package that is faulty is no package yet.
-        if config.badges is not None and not compiled.failed and not self.faults:
+        # A package that is faulty is no package yet; and with a console, packages come and go.
+        if config.badges is not None and config.console is None and not compiled.failed and not self.faults:
             self._known_packages(config, config.badges)
         if compiled.failed:
             entries = {id(rule): entry for entry, rule in written}

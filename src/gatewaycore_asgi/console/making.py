@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ from litestar.response import Redirect
 
 from gatewaycore.access import ROLES, Access, Holding, Kind, Principal, Role, Seen, hidden, may_grant
 from gatewaycore.errors import AccessError, ConfigError, Problem, UnknownError
-from gatewaycore.following import key_of
+from gatewaycore.following import key_of, left_out
 from gatewaycore_asgi.console.doors import Asking, Visit
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.managing import words
@@ -156,10 +156,15 @@ class Making:
             "makes": self._console.made is not None,
             "values": values,
             "wrong": faults,
-            "others": [*others, *([wrong] if wrong else [])],
+            "others": [*others, *([wrong] if wrong else []), *self._left_out(seen)],
         }
         place = (("kind", kind), ("name", key))
         return self._console.pages.show(request, "configure.html", "/configure", key, context, status, place)
+
+    def _left_out(self, seen: Seen) -> Iterator[str]:
+        why = left_out(self._console.service).get((seen.holding.kind, seen.holding.key))
+        if why is not None and seen.role != "member":
+            yield f"It is not served as things are. {why}"
 
     def _text(self, holding: Holding) -> str:
         """Return what is known of how it is served, as a configuration file has it."""

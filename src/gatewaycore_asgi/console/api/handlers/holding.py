@@ -11,7 +11,7 @@ from litestar.params import HeaderParameter
 
 from gatewaycore.access import Kind, Principal, Seen
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.following import key_of
+from gatewaycore.following import key_of, left_out
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
 from gatewaycore_asgi.console.api.models.holdings import NewPackage, PackagePage, PackageTold
@@ -33,8 +33,8 @@ def listed(
     request: Request[Any, Any, Any], means: Means, by: Principal, kind: Kind, limit: int, cursor: str | None
 ) -> Response[PackagePage]:
     """List what somebody has a role for."""
-    found, names = means.access.holdings.seen_by(by, kind), means.names()
-    return page_of(request, PackagePage, found, lambda one: one.holding.key, lambda one: PackageTold.of(one, names), limit, cursor)
+    found, names, left = means.access.holdings.seen_by(by, kind), means.names(), left_out(means.service)
+    return page_of(request, PackagePage, found, lambda one: one.holding.key, lambda one: PackageTold.of(one, names, left), limit, cursor)
 
 
 def looked(means: Means, by: Principal, kind: Kind, segment: str) -> Response[PackageTold]:
@@ -88,7 +88,7 @@ def moved(means: Means, by: Principal, kind: Kind, segment: str, organisation: s
 def answered(means: Means, seen: Seen, status: int = 200) -> Response[PackageTold]:
     """Return the answer that tells about one."""
     return Response(
-        PackageTold.of(seen, means.names()),
+        PackageTold.of(seen, means.names(), left_out(means.service)),
         status_code=status,
         media_type="application/json",
         headers={"ETag": f'"{seen.holding.version}"'},
