@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.service import Service, statistics_of
 from gatewaycore_asgi.console.api.uploads import Uploads
 
@@ -26,6 +27,15 @@ SECRET: Final = "gatewaycore.secret"  # noqa: S105 - a name
 
 BASE: Final = "gatewaycore.base"
 """Where in the scope the mount stands."""
+
+HEAD: Final = "gatewaycore.head"
+"""Where in the scope it stands whether only the head of the answer is wanted."""
+
+
+def limits_of(service: Service) -> ConsoleLimits:
+    """Return how much of everything there may be."""
+    settings = service.config.console
+    return DEFAULT_CONSOLE_LIMITS if settings is None else settings.limits
 
 
 class Means:
@@ -102,6 +112,12 @@ Asker: TypeAlias = NamedDependency[SkipValidation[Principal]]
 def asker_of(request: Request[Any, Any, Any]) -> Principal:
     """Return who asks."""
     found: Principal = cast(dict[str, Any], request.scope)[BY]
+    return found
+
+
+def is_head(request: Request[Any, Any, Any]) -> bool:
+    """Tell whether only the head of the answer is wanted: what it would hold need not be made."""
+    found: bool = cast(dict[str, Any], request.scope)[HEAD]
     return found
 
 
