@@ -92,6 +92,7 @@ def test_an_image_is_shared_and_given_roles_as_a_package_is(access: Access, boss
     make_collection(access, "zebra/*", zoe)
     assert access.holdings.share("zebra/app", True, zoe).is_public
     assert access.holdings.look("zebra/app", None).role is None
+    assert access.holdings.public() == {"zebra/app"}
     access.holdings.set_role("zebra/other", "lab", "member", zoe)
     assert access.holdings.look("zebra/other", lab).role == "member"
     assert [one.user.name for one in access.holdings.members("zebra/other", zoe)] == ["lab"]

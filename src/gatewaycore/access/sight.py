@@ -102,6 +102,12 @@ class Sight:
                     found[key] = owner
         return found
 
+    def public(self) -> frozenset[str]:
+        """Return the keys of the packages whose numbers everybody may see."""
+        query = sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package", HOLDINGS.c.is_public)
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def look(self, key: str, by: Principal | None, kind: Kind = "package") -> Seen:
         """Return a package as somebody sees it.
 

@@ -88,13 +88,24 @@ class SignedIn:
         return {one.holding.key: one.role for one in self._access.holdings.seen_by(self.principal)}
 
     @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._pulled())
+
+    @cached_property
     def _images(self) -> Mapping[str, str]:
-        return self._access.holdings.images_seen_by(self.principal, self._pulled())
+        return self._access.holdings.images_seen_by(self.principal, self._known)
+
+    @cached_property
+    def _public(self) -> frozenset[str]:
+        return self._access.holdings.public()
 
     def may_see(self, package: str) -> bool:
         """Tell whether they may see the numbers of a package."""
-        if self.sees_all or (self.principal.holds("read") and (package in self._roles or package in self._images)):
+        if self.sees_all or (self.principal.holds("read") and any(package in one for one in (self._roles, self._images, self._public))):
             return True
+        if package in self._known:
+            # A list asks about all there are: nobody is asked about each of them.
+            return False
         if package not in self._looked:
             self._looked[package] = _may_look(self._access, package, self.principal)
         return self._looked[package]
