@@ -110,7 +110,8 @@ def test_a_token_lets_in_whose_it_is(access: Access, clock: Clock) -> None:
     found = access.people.authenticate(secret)
     assert found == Principal(user=user, token_id=token.id, scopes=("write",))
     assert (found.holds("read"), found.holds("write"), found.holds("admin")) == (True, True, False)
-    assert access.people.authenticate(secret + "x") is None
+    for wrong in (secret + "x", "", secret.removeprefix(PREFIX), PREFIX * 100):
+        assert access.people.authenticate(wrong) is None
     assert [one.used_on for one in access.people.tokens(user)] == [datetime(2026, 3, 1, tzinfo=UTC)]
     clock.go_on(days=1)
     assert access.people.authenticate(secret) is None

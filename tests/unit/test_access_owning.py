@@ -201,6 +201,14 @@ def test_there_is_only_so_much_of_everything(access: Access, boss: Principal, zo
         access.holdings.move("d", "zebra", zoe)
 
 
+def test_packages_that_name_others_are_operators_to_make(access: Access, zoe: Principal) -> None:
+    on: dict[str, Any] = {"name": "a", "domain": "docker.zebra.com"}
+    wrong: list[dict[str, Any]] = [{**on, "type": "install"}, {**on, "scopes": ["@acme"]}]
+    for definition in wrong:
+        with pytest.raises(AccessError, match="packages that name others"):
+            access.holdings.create("package", "a", "zebra", definition, anything, zoe)
+
+
 def test_a_definition_that_others_need_is_not_deleted(access: Access, zoe: Principal) -> None:
     for name in ("a", "b"):
         access.holdings.create("package", name, "zebra", {"name": name, "domain": "docker.zebra.com"}, anything, zoe)

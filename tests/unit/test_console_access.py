@@ -292,6 +292,7 @@ def test_images_of_a_collection_are_on_the_page_of_its_organisation(house: House
     assert "labs/app" in house.browser("cy").get("/").text
     assert "labs/app" not in house.browser("ada").get("/organisation?name=home").text
     assert house.browser("dan").get("/package?name=labs/app").status_code == 404
+    assert house.browser("bob").get("/package?name=nothing").status_code == 404
 
 
 def test_an_organisation_has_its_page(unchanged: House) -> None:

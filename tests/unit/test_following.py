@@ -302,6 +302,12 @@ def test_a_service_without_a_file_takes_nothing(service: Service, tmp_path: Path
     other.close()
 
 
+def test_a_gateway_without_a_console_may_have_its_state_all_the_same(tmp_path: Path) -> None:
+    with closing(open_access(read_config({}), tmp_path / "data")) as opened:
+        assert opened.people.is_empty()
+    assert (tmp_path / "data" / "console.sqlite3").exists()
+
+
 def test_names_of_what_is_listed(service: Service) -> None:
     assert list(listed(service.config)) == [("package", "cli"), ("collection", "docker.acme.example acme/*")]
     assert key_of("package", {"id": "x", "name": "y"}) == "x"
