@@ -24,6 +24,7 @@ from tests.events import lines_of, make_event
 NOW = datetime(2026, 11, 15, 12, 30, tzinfo=UTC)
 NASTY = '"><script>alert(1)</script>&\x1b[31m=1+1'
 HOST = "https://console.acme.example"
+CLIENT = ("127.0.0.1", 123)
 
 
 def config(folder: Path, **sections: Any) -> dict[str, Any]:
@@ -123,7 +124,7 @@ class Browser:
         """Ask anything."""
 
         async def ask() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False, root_path=self._base)
+            transport = httpx.ASGITransport(app=self._app, raise_app_exceptions=False, root_path=self._base, client=CLIENT)
             async with httpx.AsyncClient(transport=transport, base_url=self._host, cookies=self.cookies) as client:
                 answer = await client.request(method, f"{self._base}{path}", **options)
                 self.cookies = client.cookies

@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx
 
 from gatewaycore.access import Access, Kind, Principal, Scope
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS
 from gatewaycore.following import Follower
 from gatewaycore.service import Service
 from gatewaycore.sinks import LakeStorage
@@ -40,14 +41,17 @@ class Office:
         folder: of the data-dir.
         state: of the state database; a file in the data-dir without.
         more: more packages of the file.
+        more_sections: more sections of it.
         arguments: of the API.
     """
 
-    def __init__(self, folder: Path, state: str | None = None, more: str = "", **arguments: Any) -> None:
+    def __init__(self, folder: Path, state: str | None = None, more: str = "", more_sections: str = "", **arguments: Any) -> None:
         path = folder / "gateway.yaml"
-        path.write_text(CONFIG.replace("collections:\n", f"{more.strip(chr(10))}\ncollections:\n"))
+        path.write_text(CONFIG.replace("collections:\n", f"{more.strip(chr(10))}\ncollections:\n") + more_sections)
         self.service = Service.from_file(path, folder / "data")
-        self.access = Access(state or folder / "console.sqlite3", "acme")
+        settings = self.service.config.console
+        limits = DEFAULT_CONSOLE_LIMITS if settings is None else settings.limits
+        self.access = Access(state or folder / "console.sqlite3", "acme", limits=limits)
         self.follower = Follower(self.service, self.access)
         self.follower.look()
         self.changes: list[list[tuple[Kind, Mapping[str, Any]]]] = []

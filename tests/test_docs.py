@@ -46,6 +46,7 @@ from gatewaycore.badges.routes import FORMS
 from gatewaycore.cli.commands import commands
 from gatewaycore.config import ConsoleSettings, DomainDefaults, GatewaySettings
 from gatewaycore.config.sections import SECTIONS
+from gatewaycore.console_limits import ConsoleLimits
 from gatewaycore.enrich import ENRICHMENTS, company
 from gatewaycore.enrich.agent import Agent, Reason
 from gatewaycore.enrich.providers import PROVIDERS
@@ -88,6 +89,7 @@ SETTINGS: Mapping[str, type] = {
         SharedSalts,
         OwnHeader,
         BadgeSettings,
+        ConsoleLimits,
         ConsoleSettings,
         Limits,
         *RULES.values(),
@@ -195,6 +197,7 @@ _WORDS: Mapping[Any, str] = {
     bool: "true or false",
     float: "number",
     Limits: "limits",
+    ConsoleLimits: "limits",
     JournalSettings: "journal",
     Credentials: "credentials",
     OwnTrafficSettings: "own traffic",
@@ -224,6 +227,8 @@ def default_in_words(default: Any) -> str:
         return "none"
     if isinstance(default, Limits):
         return "see [`limits`](#limits)"
+    if isinstance(default, ConsoleLimits):
+        return "see [`limits`](#limits-of-console)"
     if isinstance(default, JournalSettings):
         return "see [`journal`](#journal)"
     if isinstance(default, OwnTrafficSettings):

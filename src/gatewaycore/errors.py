@@ -100,15 +100,21 @@ class RequestError(GatewayError):
 
 
 class AccessError(GatewayError):
-    """Somebody is known, and may not do what they ask for."""
+    """Somebody is known, and may not do what they ask for; `status` is what to answer (RFC 9110 §15.5)."""
+
+    status = 403
 
 
 class UnknownError(AccessError):
     """What is asked for is not there, or those who ask may not know that it is: the two are told alike."""
 
+    status = 404
+
 
 class ConflictError(AccessError):
     """What is asked for cannot be done as things are: a name is taken, the last owner would go, somebody else was quicker."""
+
+    status = 409
 
 
 class SinkError(GatewayError):

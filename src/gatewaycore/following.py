@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from gatewaycore.access import STATE, Access, Kind
-from gatewaycore.config import Config, MadeRule
-from gatewaycore.errors import GatewayError, words_of
+from gatewaycore.access import CONSOLE_STATE, Access, Kind
+from gatewaycore.config import Config, LeftOut, MadeRule
+from gatewaycore.errors import ConfigError, GatewayError, words_of
 from gatewaycore.rules import CollectionRule
 from gatewaycore.service import Service
 
@@ -33,11 +33,13 @@ def open_access(config: Config, data: Path) -> Access:
         ConfigError: it cannot be used, or the extra is not installed.
     """
     settings = config.console
-    state: str | Path = STATE if settings is None or settings.state is None else settings.state
+    state: str | Path = CONSOLE_STATE if settings is None or settings.state is None else settings.state
     if "://" not in str(state):
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         state = data / state
-    return Access(state, "home" if settings is None else settings.organisation)
+    if settings is None:
+        return Access(state)
+    return Access(state, settings.organisation, limits=settings.limits)
 
 
 def key_of(kind: Kind, definition: Mapping[str, Any]) -> str:
@@ -52,22 +54,25 @@ def rules_of(definitions: Iterable[tuple[Kind, Mapping[str, Any]]]) -> list[Made
     return [MadeRule(_SECTIONS[kind], key_of(kind, definition) or kind, definition) for kind, definition in definitions]
 
 
-def listed(config: Config, made: Sequence[MadeRule] = ()) -> Iterator[tuple[Kind, str]]:
+def listed(config: Config) -> Iterator[tuple[Kind, str]]:
     """Iterate over the packages and collections of a configuration, as kind and key.
 
-    Args:
-        config: of a file, and of what was made elsewhere.
-        made: that. Its collections are left out: as compiled, they may be called otherwise than who made them has called them.
+    Collections that were made elsewhere are left out: as compiled, they may be called otherwise than who made them has called them.
     """
     for rule in config.packages:
         name = getattr(rule, "id", None) or getattr(rule, "name", None)
         if name:
             yield "package", name
     # Those that were made come last.
-    own = len(config.collections) - sum(one.section == _SECTIONS["collection"] for one in made)
-    for rule in config.collections[:own]:
+    for rule in config.collections[: len(config.collections) - config.made_collections]:
         if isinstance(rule, CollectionRule):
             yield "collection", f"{rule.domain} {rule.pattern}"
+
+
+def left_out(service: Service) -> dict[tuple[Kind, str], str]:
+    """Return what was made and cannot be served, by kind and key, and why."""
+    kinds = {section: kind for kind, section in _SECTIONS.items()}
+    return {(kinds[one.rule.section], one.rule.name): one.why for one in service.left_out}
 
 
 class Follower:
@@ -87,14 +92,19 @@ class Follower:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._adopted: Config | None = None
+        self._noted: tuple[LeftOut, ...] | None = None
 
     def check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
-        """Find out whether definitions can be served beside the file.
+        """Find out whether definitions can be served beside the file, but for those that cannot be already.
 
         Raises:
             ConfigError: with every problem found; each says first which definition it is about.
         """
-        self._service.check_rules(rules_of(definitions))
+        _, found = self._service.sift_rules(rules_of(definitions))
+        known = [one.rule for one in self._service.left_out]
+        problems = [problem for one in found if one.rule not in known for problem in one.problems]
+        if problems:
+            raise ConfigError(problems)
 
     def look(self) -> bool:
         """Serve what there is now, if it is anything new; tell whether it was.
@@ -106,7 +116,11 @@ class Follower:
             if self._service.config is not self._adopted:
                 # Read for the first time, or anew.
                 self._adopted = self._service.config
-                self._access.holdings.adopt(listed(self._adopted, self._service.made))
+                self._access.holdings.adopt(listed(self._adopted))
+                # A file that could not be used can be now, perhaps.
+                self._refused = self._version
+            if self._noted is not None:
+                self._note()
             if self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
             version, definitions = self._access.holdings.definitions()
@@ -115,7 +129,15 @@ class Follower:
                 self._refused = version
                 return False
             self._version, self._adopted = version, self._service.config
+            self._note()
             return True
+
+    def _note(self) -> None:
+        """Write down what is left out, where that has changed."""
+        found = self._service.left_out
+        if found != self._noted:
+            self._access.holdings.note_served(left_out(self._service))
+            self._noted = found
 
     def start(self) -> None:
         """Begin to look, in a thread. What there is now is served before this returns, unless the database cannot be reached."""

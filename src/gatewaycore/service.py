@@ -16,7 +16,7 @@ from gatewaycore.badge_numbers import StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.badges.figures import StillAskingError
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, LeftOut, MadeRule, close_enrichers, open_enrichers, read_config, sift, words_of
 from gatewaycore.counting import PullCounter
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -93,6 +93,7 @@ class Service:
         self._threads: list[threading.Thread] = []
         self._source: str | Path | None = None
         self.made: tuple[MadeRule, ...] = ()
+        self.left_out: tuple[LeftOut, ...] = ()
         self._swapping = threading.Lock()
 
     @classmethod
@@ -168,10 +169,12 @@ class Service:
             return False
         with self._swapping:
             try:
-                self._swap(self.check_rules(self.made))
+                config, left_out = self.sift_rules(self.made)
+                self._swap(config)
             except ConfigError as error:
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
                 return False
+            self._leave_out(left_out)
         return True
 
     def check_rules(self, made: Sequence[MadeRule]) -> Config:
@@ -190,23 +193,47 @@ class Service:
             raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
         return read_config(self._source, rosters=rosters(), made=made)
 
-    def take_rules(self, made: Sequence[MadeRule]) -> bool:
-        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+    def sift_rules(self, made: Sequence[MadeRule]) -> tuple[Config, tuple[LeftOut, ...]]:
+        """Find out which packages and collections that were made elsewhere can be served beside the file.
 
         Args:
             made: all of them.
 
         Returns:
-            False, with the reason logged, when they cannot be used together: what was served before stays.
+            the file's configuration with those that can be, and those that cannot.
+
+        Raises:
+            ConfigError: the file cannot be used by itself; or the service was not opened from a file.
+        """
+        return sift(self.check_rules, made)
+
+    def take_rules(self, made: Sequence[MadeRule]) -> bool:
+        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+
+        Those that cannot be served are left out, and logged; `left_out` holds them.
+
+        Args:
+            made: all of them.
+
+        Returns:
+            False, with the reason logged, when the file cannot be used by itself: what was served before stays.
         """
         with self._swapping:
             try:
-                self._swap(self.check_rules(made))
+                config, left_out = self.sift_rules(made)
+                self._swap(config)
             except ConfigError as error:
                 _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
                 return False
             self.made = tuple(made)
+            self._leave_out(left_out)
         return True
+
+    def _leave_out(self, left_out: tuple[LeftOut, ...]) -> None:
+        before, self.left_out = self.left_out, left_out
+        new = [one for one in left_out if one not in before]
+        if new:
+            _log.error("of what was made in the console, this cannot be served and is left out:\n%s", words_of(new))
 
     def _swap(self, config: Config) -> None:
         gateway = config.compile()

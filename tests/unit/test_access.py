@@ -110,7 +110,8 @@ def test_a_token_lets_in_whose_it_is(access: Access, clock: Clock) -> None:
     found = access.people.authenticate(secret)
     assert found == Principal(user=user, token_id=token.id, scopes=("write",))
     assert (found.holds("read"), found.holds("write"), found.holds("admin")) == (True, True, False)
-    assert access.people.authenticate(secret + "x") is None
+    for wrong in (secret + "x", "", secret.removeprefix(PREFIX), PREFIX * 100):
+        assert access.people.authenticate(wrong) is None
     assert [one.used_on for one in access.people.tokens(user)] == [datetime(2026, 3, 1, tzinfo=UTC)]
     clock.go_on(days=1)
     assert access.people.authenticate(secret) is None
@@ -192,12 +193,41 @@ def test_tokens_are_made_by_those_whose_they_are(access: Access) -> None:
     assert narrow.token_id in {one.id for one in access.people.tokens(ada.user)}
 
 
-def test_there_are_only_so_many_tokens(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gatewaycore.access.people._MOST_TOKENS", 1)
-    user = access.people.create_user("ada")
-    access.people.create_token(user, "one", ["read"])
-    with pytest.raises(ConflictError, match="ada has 1 tokens"):
-        access.people.create_token(user, "two", ["read"])
+def test_a_token_tells_of_others_no_more_than_it_is_for(access: Access) -> None:
+    ada, boss = access.people.create_user("ada"), join(access, "boss", operator=True)
+    labs = access.groups.create("labs", by=boss)
+    made = {}
+    wide: list[tuple[str, Scope, str | None]] = [("all", "admin", None), ("read", "read", None), ("labs", "admin", labs.id)]
+    for name, scope, place in (*wide, ("labs write", "write", labs.id)):
+        token, secret = access.people.create_token(ada, name, [scope], organisation_id=place)
+        made[name] = token.id, access.people.authenticate(secret)
+
+    def seen(name: str) -> list[str]:
+        return sorted(one.name for one in access.people.tokens(ada, made[name][1]))
+
+    assert seen("all") == ["all", "labs", "labs write", "read"]
+    assert seen("labs") == ["labs", "labs write"]
+    assert (seen("read"), seen("labs write")) == (["read"], ["labs write"])
+    narrow = made["labs"][1]
+    assert narrow is not None
+    for hidden_one in ("all", "read"):
+        with pytest.raises(UnknownError):
+            access.people.revoke_token(made[hidden_one][0], narrow)
+    access.people.revoke_token(made["labs write"][0], narrow)
+    assert seen("all") == ["all", "labs", "read"]
+    assert len(access.people.tokens(ada)) == 3
+
+
+def test_however_often_somebody_signs_in_the_oldest_sessions_end(access: Access, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewaycore.access.people._MOST_SESSIONS", 3)
+    _, secret = access.people.create_token(access.people.create_user("ada"), "laptop", ["read"])
+    cookies = []
+    for _ in range(5):
+        begun = access.people.sign_in(secret)
+        assert begun is not None
+        cookies.append(begun[1])
+        clock.go_on(seconds=1)
+    assert [access.people.session(cookie) is not None for cookie in cookies] == [False, False, True, True, True]
 
 
 # --- users -----------------------------------------------------------------------------------------------------------------
@@ -299,6 +329,14 @@ def test_the_last_owner_stays(access: Access) -> None:
     for call in (lambda: access.groups.remove("acme", "ada", ada), lambda: access.groups.set_role("acme", "ada", "admin", ada)):
         with pytest.raises(ConflictError, match="the last owner"):
             call()
+    access.groups.set_role("acme", "bob", "owner", ada)
+    # One who is let in no more can make nobody an owner.
+    access.people.create_user("eve")
+    access.groups.set_role("acme", "eve", "owner", ada)
+    access.groups.remove("acme", "bob", ada)
+    access.people.disable_user("eve", join(access, "boss", operator=True))
+    with pytest.raises(ConflictError, match="the last owner"):
+        access.groups.remove("acme", "ada", ada)
     access.groups.set_role("acme", "bob", "owner", ada)
     access.groups.remove("acme", "ada", ada)
     with pytest.raises(UnknownError):

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from gatewaycore_asgi.console.api import document
+from gatewaycore_asgi.console.api import document, write_key
 from tests.databases import Postgres
 from tests.offices import COLLECTION, Office
 
@@ -104,6 +104,13 @@ def package(office: Office, name: str) -> str:
     return f"/packages/{name}"
 
 
+def movable(office: Office, kind: str, name: str) -> str:
+    """Make something on a domain that the other organisation has proved to be its own."""
+    made_of = {**(definition(name) if kind == "package" else collection(name)), "domain": "get.zebra.example"}
+    key = made(office, kind, f"/{kind}s", {"organisation": "acme", "definition": made_of})["key"]
+    return f"/{kind}s/{write_key(key).replace(' ', '%20')}/organisation"
+
+
 def public(office: Office, name: str) -> str:
     path = package(office, name)
     office.access.holdings.share(name, True, office.operator)
@@ -183,14 +190,14 @@ OPERATIONS: Mapping[str, Callable[[Office, str, str], Asked]] = {
     "replace_package public": lambda o, n, a: ("PUT", public(o, n), {"json": {"definition": definition(n)}, "headers": _IF}),
     "delete_package": lambda o, n, a: ("DELETE", package(o, n), {}),
     "share_package": lambda o, n, a: ("PUT", f"{package(o, n)}/sharing", {"json": {"is_public": True}}),
-    "move_package": lambda o, n, a: ("PUT", f"{package(o, n)}/organisation", {"json": {"organisation": "zebra"}}),
+    "move_package": lambda o, n, a: ("PUT", movable(o, "package", n), {"json": {"organisation": "zebra"}}),
     "list_routes": lambda o, n, a: ("GET", "/packages/acme~1rocket-skates/routes", {}),
     "list_collections": lambda o, n, a: ("GET", "/collections", {}),
     "create_collection": lambda o, n, a: ("POST", "/collections", {"json": {"organisation": "acme", "definition": collection(n)}}),
     "get_collection": lambda o, n, a: ("GET", f"/collections/{COLLECTION.replace(' ', '%20').replace('/', '%2F')}", {}),
     "replace_collection": lambda o, n, a: ("PUT", images(o, n), {"json": {"definition": collection(n)}, "headers": _IF}),
     "delete_collection": lambda o, n, a: ("DELETE", images(o, n), {}),
-    "move_collection": lambda o, n, a: ("PUT", f"{images(o, n)}/organisation", {"json": {"organisation": "zebra"}}),
+    "move_collection": lambda o, n, a: ("PUT", movable(o, "collection", n), {"json": {"organisation": "zebra"}}),
     "list_pixels": lambda o, n, a: ("GET", "/pixels", {}),
     "list_domains": lambda o, n, a: ("GET", "/domains", {}),
     "create_domain": lambda o, n, a: ("POST", "/domains", {"json": {"name": f"{n}.example", "organisation": "acme"}}),

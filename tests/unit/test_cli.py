@@ -170,6 +170,15 @@ def test_an_enrichment_that_cannot_be_opened_has_its_line(tmp_path: Path, comman
     assert [found.name for found in tmp_path.iterdir()] == ["gateway.yaml"]
 
 
+def test_check_warns_of_badges_of_what_is_made_in_a_console(tmp_path: Path) -> None:
+    text = ODD + "badges: {domains: [badges.example], packages: [made]}\n"
+    path = write(tmp_path / "gateway.yaml", text)
+    assert run("check", path).exit_code == 2
+    result = run("check", write(path, text + "console: {domain: console.example}\n"))
+    assert result.exit_code == 0
+    assert "badges.packages[0]: warning: unknown-package: there is no package 'made' in this file" in result.output
+
+
 def test_check_warns_of_what_is_odd(tmp_path: Path) -> None:
     path = write(tmp_path / "gateway.yaml", ODD)
     result = run("check", path)

@@ -225,3 +225,25 @@ def test_no_pattern_makes_a_match_slow() -> None:
     assert not pattern.match(name)
     # It is some milliseconds; a backtracking expression would not end.
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ("acme/*", "acme/app", True),
+        ("acme/*", "acme/{app, web}", True),
+        ("acme/*", "*/app", True),
+        ("acme/*", "zebra/*", False),
+        ("acme/*", "acme/*/*", False),
+        ("a*z", "ab*yz", True),
+        ("a*z", "b*z", False),
+        ("a*y", "a*z", False),
+        ("a*b*c", "a*x*c", True),
+        ("{a, b}", "{c, b}", True),
+        ("{a, b}", "{c, d}", False),
+        ("{a, b*}", "{c, bb}", True),
+    ],
+)
+def test_patterns_that_meet(one: str, other: str, meet: bool) -> None:
+    pattern, another = ImagePattern.parse(one), ImagePattern.parse(other)
+    assert (pattern.meets(another), another.meets(pattern)) == (meet, meet)

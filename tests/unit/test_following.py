@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,7 @@ from gatewaycore import Service
 from gatewaycore.access import Access, Kind, Principal
 from gatewaycore.config import MadeRule, read_config
 from gatewaycore.errors import AccessError, ConfigError
-from gatewaycore.following import Follower, key_of, listed, open_access
+from gatewaycore.following import Follower, key_of, left_out, listed, open_access
 from gatewaycore.rules import ContainerRule
 from gatewaycore.testing import simulate
 from tests.unit.test_access import join
@@ -182,16 +183,99 @@ def test_another_process_sees_it_within_seconds(
     other.close()
 
 
-def test_what_cannot_be_served_any_more_is_told_once(
+def test_what_cannot_be_served_any_more_is_left_out_and_told_once(
     service: Service, access: Access, boss: Principal, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     follower = Follower(service, access)
-    access.holdings.create("package", "made", "acme", {**MADE, "domain": "console.acme.example"}, lambda _: None, boss)
+    access.holdings.create("package", "bad", "acme", {**MADE, "name": "bad", "domain": "console.acme.example"}, lambda _: None, boss)
     with caplog.at_level(logging.ERROR):
-        assert not follower.look()
+        assert follower.look()
         assert not follower.look()
     assert caplog.text.count("console.acme.example is the console's") == 1
     assert location(service, "get.acme.example") == "https://cdn.acme.example/1.2"
+    assert list(left_out(service)) == [("package", "bad")]
+    # It keeps nobody else's from being made, changed and deleted.
+    access.holdings.create("package", "made", "acme", MADE, follower.check, boss)
+    assert follower.look()
+    assert location(service, "made.acme.example") == "https://cdn.acme.example/made/1.2"
+    access.holdings.change("package", "made", {**MADE, "outgoing-url": "https://new.acme.example/{version}"}, follower.check, boss)
+    assert follower.look()
+    assert location(service, "made.acme.example") == "https://new.acme.example/1.2"
+    assert caplog.text.count("console.acme.example is the console's") == 1
+    access.holdings.delete("package", "made", boss, follower.check)
+    # As itself it is changed only to what can be served.
+    wrong = {**MADE, "name": "bad", "type": "fil"}
+    with pytest.raises(ConfigError, match="unknown type 'fil'"):
+        access.holdings.change("package", "bad", wrong, follower.check, boss)
+    access.holdings.change("package", "bad", {**MADE, "name": "bad"}, follower.check, boss)
+    assert follower.look()
+    assert left_out(service) == {}
+    assert location(service, "made.acme.example") == "https://cdn.acme.example/made/1.2"
+    told = [(one.action, one.subject) for one in access.trail.entries(None) if one.actor is None and one.action.startswith("package.")]
+    assert told == [("package.serve", "bad"), ("package.leave-out", "bad")]
+
+
+def test_a_rule_of_the_file_that_comes_later_wins(service: Service, access: Access, boss: Principal, file: Path) -> None:
+    follower = Follower(service, access)
+    names = [f"made-{number}" for number in range(5)]
+    for name in names:
+        path = "/one" if name == "made-2" else f"/{name}/{{version}}"
+        access.holdings.create("package", name, "acme", {**MADE, "name": name, "incoming-path": path}, follower.check, boss)
+    pip = {"name": "index", "type": "python", "domain": "py.acme.example", "index": "https://index.example/simple", "projects": ["skates"]}
+    access.holdings.create("package", "index", "acme", pip, follower.check, boss)
+    assert follower.look()
+    mine = {"name": "skates", "type": "python", "domain": "py.acme.example", "index": "https://index.example/simple"}
+    file.write_text(file.read_text().replace("packages:\n", f"packages:\n  - {json.dumps(mine)}\n"))
+    assert service.reload()
+    assert list(left_out(service)) == [("package", "index")]
+    assert location(service, "made.acme.example") is None
+    assert simulate(service.gateway, "GET", "https://made.acme.example/one").location == "https://cdn.acme.example/made/"
+    # What hurts somebody else's is refused; what does not is not.
+    follower.look()
+    assert access.trail.entries(None, limit=1)[0].action == "package.leave-out"
+    access.holdings.delete("package", "made-3", boss, follower.check)
+    assert follower.look()
+
+
+def test_badges_of_a_package_that_is_gone_stop_nobody(service: Service, access: Access, boss: Principal, file: Path) -> None:
+    file.write_text(file.read_text() + "badges: {domains: [badges.acme.example], packages: [made, cli]}\n")
+    # The gateway starts, although nobody has made it yet.
+    with closing(Service.from_file(file, data_dir=file.parent / "other")) as other:
+        assert other.check_rules([]).badges is not None
+    assert service.reload()
+    follower = Follower(service, access)
+    for name in ("made", "more"):
+        access.holdings.create("package", name, "acme", {**MADE, "name": name, "incoming-path": f"/{name}"}, follower.check, boss)
+    assert follower.look()
+    access.holdings.delete("package", "made", boss, follower.check)
+    assert follower.look()
+    access.holdings.delete("package", "more", boss, follower.check)
+    assert follower.look()
+    assert left_out(service) == {}
+
+
+def test_what_others_need_is_not_deleted(service: Service, access: Access, boss: Principal, file: Path) -> None:
+    other = {"name": "b/app", "type": "container", "domain": "oci.acme.example", "backend": "registry.b.example/b/app"}
+    text = file.read_text().replace("packages:\n", f"packages:\n  - {json.dumps(other)}\n")
+    file.write_text(text + "domains: {oci.acme.example: {login-backend: ghcr.io}}\n")
+    made = {"name": "a/app", "type": "container", "domain": "oci.acme.example", "backend": "ghcr.io/a/app"}
+    follower = Follower(service, access)
+    access.holdings.create("package", "a/app", "acme", made, follower.check, boss)
+    assert follower.look()
+    with pytest.raises(ConfigError, match=r"'ghcr\.io' holds no image of this domain"):
+        access.holdings.delete("package", "a/app", boss, follower.check)
+
+
+def test_a_file_that_is_mended_takes_what_was_made_meanwhile(service: Service, access: Access, boss: Principal, file: Path) -> None:
+    follower, good = Follower(service, access), file.read_text()
+    access.holdings.create("package", "made", "acme", MADE, follower.check, boss)
+    file.write_text(good + "nonsense: 1\n")
+    assert not service.reload()
+    assert not follower.look()
+    file.write_text(good)
+    assert service.reload()
+    assert follower.look()
+    assert location(service, "made.acme.example") == "https://cdn.acme.example/made/1.2"
 
 
 def test_a_database_that_is_gone_changes_nothing(
@@ -216,6 +300,12 @@ def test_a_service_without_a_file_takes_nothing(service: Service, tmp_path: Path
         other.check_rules([])
     assert not other.take_rules([])
     other.close()
+
+
+def test_a_gateway_without_a_console_may_have_its_state_all_the_same(tmp_path: Path) -> None:
+    with closing(open_access(read_config({}), tmp_path / "data")) as opened:
+        assert opened.people.is_empty()
+    assert (tmp_path / "data" / "console.sqlite3").exists()
 
 
 def test_names_of_what_is_listed(service: Service) -> None:

@@ -12,23 +12,26 @@ from pathlib import Path
 
 from gatewaycore.access.roles import ROLES, SCOPES, Role, Scope, covers, may_change, may_grant
 from gatewaycore.access.secrets import HIDDEN, hidden, restored
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.errors import MissingExtraError
 
 try:
     from gatewaycore.access.answers import Answers, Given
     from gatewaycore.access.database import Database
+    from gatewaycore.access.definitions import Check
     from gatewaycore.access.domains import Domains
     from gatewaycore.access.groups import Groups
-    from gatewaycore.access.holdings import Check, Holdings, Seen
+    from gatewaycore.access.holdings import Holdings
     from gatewaycore.access.people import PREFIX, SESSION_S, People
     from gatewaycore.access.records import Domain, DomainState, Entry, Holding, Kind, Member, Organisation, Principal, Session, Token, User
+    from gatewaycore.access.sight import Seen
     from gatewaycore.access.trail import Trail
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
         raise
     raise MissingExtraError.of("console", "console") from error
 
-STATE = "console.sqlite3"
+CONSOLE_STATE = "console.sqlite3"
 """Where, under the data-dir, it all lies unless it is in PostgreSQL."""
 
 
@@ -43,6 +46,7 @@ class Access:
         state: the path of a SQLite file, or the URL of PostgreSQL.
         home: the name of the organisation that packages of the configuration file belong to, when it is made.
         clock: says what time it is, UTC.
+        limits: how much of everything there may be.
 
     Attributes:
         people: users, tokens and sessions.
@@ -56,12 +60,18 @@ class Access:
         ConfigError: it cannot be reached or used.
     """
 
-    def __init__(self, state: str | Path, home: str = "home", clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        state: str | Path,
+        home: str = "home",
+        clock: Callable[[], datetime] = _now,
+        limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS,
+    ) -> None:
         self.database = Database(state)
-        self.people = People(self.database, clock)
-        self.groups = Groups(self.database, clock)
-        self.holdings = Holdings(self.database, self.groups, clock)
-        self.domains = Domains(self.database, self.groups, clock)
+        self.people = People(self.database, clock, limits)
+        self.groups = Groups(self.database, clock, limits)
+        self.holdings = Holdings(self.database, self.groups, clock, limits)
+        self.domains = Domains(self.database, self.groups, clock, limits)
         self.trail = Trail(self.database)
         self.answers = Answers(self.database, clock)
         self.groups.home(home)
@@ -72,7 +82,7 @@ class Access:
 
 
 __all__ = [
-    "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "STATE", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
+    "CONSOLE_STATE", "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
     "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Role",
     "Scope", "Seen", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from gatewaycore.access.bounds import check_room
 from gatewaycore.access.database import Database
 from gatewaycore.access.groups import Groups
 from gatewaycore.access.records import Domain, DomainState, Principal
@@ -18,6 +19,7 @@ from gatewaycore.access.standing import require, require_operator, role_in
 from gatewaycore.access.tables import DOMAINS
 from gatewaycore.access.trail import new_id, note
 from gatewaycore.addresses import is_address
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.errors import ConfigError, ConflictError, Problem, RequestError, UnknownError
 from gatewaycore.request import normalise_host
 
@@ -29,12 +31,16 @@ class Domains:
         database: where they are.
         groups: know who has which role.
         clock: says what time it is, UTC.
+        limits: how many there may be.
     """
 
-    def __init__(self, database: Database, groups: Groups, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, groups: Groups, clock: Callable[[], datetime], limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS
+    ) -> None:
         self._database = database
         self._groups = groups
         self._clock = clock
+        self._limits = limits
 
     def create(self, name: str, organisation: str, by: Principal) -> Domain:
         """Say that a domain is an organisation's. It is `pending` until its records prove it; others may say the same meanwhile.
@@ -42,12 +48,13 @@ class Domains:
         Raises:
             ConfigError: it is no domain.
             UnknownError, AccessError: `by` may not.
-            ConflictError: the organisation has said so already, or another one has proved it.
+            ConflictError: the organisation has said so already, another one has proved it, or there are as many as may be.
         """
         at = self._clock()
         checked = _check(name)
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "write")
+            check_room(connection, DOMAINS.c.organisation_id == found.id, self._limits.domains, "domains", by)
             self._keep_apart(connection, checked, found.id)
             made = Domain(
                 id=new_id(at),

@@ -10,6 +10,7 @@ import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from gatewaycore.access.bounds import check_room
 from gatewaycore.access.database import Database
 from gatewaycore.access.people import check_name
 from gatewaycore.access.records import Member, Organisation, Principal, User
@@ -17,6 +18,7 @@ from gatewaycore.access.roles import ROLES, Role, Scope, may_change, may_grant
 from gatewaycore.access.standing import require, require_operator, role_in
 from gatewaycore.access.tables import GRANTS, HOLDINGS, MEMBERS, ORGANISATIONS, USERS
 from gatewaycore.access.trail import new_id, note
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.errors import AccessError, ConfigError, ConflictError, Problem, UnknownError
 
 
@@ -26,11 +28,13 @@ class Groups:
     Args:
         database: where they are.
         clock: says what time it is, UTC.
+        limits: how many members there may be.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
 
     # --- organisations -------------------------------------------------------------------------------------------------
 
@@ -180,7 +184,7 @@ class Groups:
         Raises:
             UnknownError: the organisation or the user is not there.
             AccessError: `by` may not.
-            ConflictError: there would be no owner any more.
+            ConflictError: there would be no owner any more, or there are as many members as may be.
         """
         with self._database.writing() as connection:
             found, actor = self._found(connection, name, by)
@@ -267,6 +271,7 @@ class Groups:
             _keep_an_owner(connection, place, user.id)
         at = self._clock()
         if now is None:
+            check_room(connection, column == place, self._limits.members, "members", by)
             connection.execute(table.insert().values({column.name: place, "user_id": user.id, "role": role, "since": at}))
         elif now != role:
             connection.execute(table.update().where(one).values(role=role, since=at))
@@ -305,10 +310,10 @@ class Groups:
 
 
 def _keep_an_owner(connection: sa.Connection, organisation_id: str, user_id: str) -> None:
-    """Refuse to let the last owner go: those of an organisation are the only ones who can make others."""
-    others = sa.select(MEMBERS.c.user_id).where(
-        MEMBERS.c.organisation_id == organisation_id, MEMBERS.c.role == "owner", MEMBERS.c.user_id != user_id
-    )
+    """Refuse to let the last owner go: those of an organisation are the only ones who make others. Who is let in no more is none."""
+    others = sa.select(MEMBERS.c.user_id).join(USERS, USERS.c.id == MEMBERS.c.user_id)
+    mine = sa.and_(MEMBERS.c.organisation_id == organisation_id, MEMBERS.c.role == "owner", MEMBERS.c.user_id != user_id)
+    others = others.where(mine, USERS.c.disabled_at.is_(None))
     if connection.execute(others.limit(1).with_for_update()).first() is None:
         raise ConflictError("this is the last owner: make another one first")
 

@@ -1,58 +1,48 @@
-"""Holdings: packages and collections, those of the configuration file and those that were made in the console; and who may see them."""
+"""Holdings: packages and collections, those of the configuration file and those that were made in the console, and their changes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from gatewaycore.access.bounds import check_room
 from gatewaycore.access.database import Database
+from gatewaycore.access.definitions import Check, adopt, count_up, defined, note_served, rules_version
 from gatewaycore.access.groups import Groups
-from gatewaycore.access.reach import check_key, check_reach, formers
+from gatewaycore.access.owning import Owners, find
+from gatewaycore.access.reach import check_domain, check_key, check_pattern, check_reach
 from gatewaycore.access.records import Holding, Kind, Member, Principal
-from gatewaycore.access.roles import Role, Scope, greatest
+from gatewaycore.access.roles import Role, Scope
 from gatewaycore.access.secrets import hidden, restored
+from gatewaycore.access.sight import Sight
 from gatewaycore.access.standing import require, role_for
-from gatewaycore.access.tables import COUNTERS, GRANTS, HOLDINGS, MEMBERS
+from gatewaycore.access.tables import HOLDINGS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.errors import AccessError, ConflictError, UnknownError
-
-Check: TypeAlias = Callable[[list[tuple[Kind, Mapping[str, Any]]]], None]
-"""Finds out whether definitions can be used together with the configuration file; raises a `ConfigError` that names what is wrong."""
-
-_RULES = "rules"
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
+from gatewaycore.errors import ConflictError
 
 
-@attrs.frozen
-class Seen:
-    """A package that somebody may see.
-
-    Attributes:
-        holding: what is known of it.
-        role: what they may do with it; None when they see it because it is public.
-    """
-
-    holding: Holding
-    role: Role | None
-
-
-class Holdings:
-    """Packages and collections.
+class Holdings(Sight):
+    """Packages and collections, and whatever is changed of them.
 
     Args:
         database: where they are.
         groups: know who has which role.
         clock: says what time it is, UTC.
+        limits: how many there may be.
     """
 
-    def __init__(self, database: Database, groups: Groups, clock: Callable[[], datetime]) -> None:
-        self._database = database
-        self._groups = groups
+    def __init__(
+        self, database: Database, groups: Groups, clock: Callable[[], datetime], limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS
+    ) -> None:
+        super().__init__(database, groups)
         self._clock = clock
+        self._limits = limits
 
     # --- those of the configuration file ---------------------------------------------------------------------------------
 
@@ -65,25 +55,7 @@ class Holdings:
         """
         home, at = self._groups.home(), self._clock()
         with self._database.writing() as connection:
-            rows = connection.execute(sa.select(HOLDINGS.c.kind, HOLDINGS.c.key))
-            known = {(kind, key) for kind, key in rows}
-            new = [
-                {
-                    "id": new_id(at),
-                    "organisation_id": home.id,
-                    "kind": kind,
-                    "key": key,
-                    "definition": None,
-                    "is_public": False,
-                    "version": 1,
-                    "created_at": at,
-                    "updated_at": at,
-                }
-                for kind, key in dict.fromkeys(found)
-                if (kind, key) not in known
-            ]
-            if new:
-                connection.execute(HOLDINGS.insert(), new)
+            adopt(connection, found, home.id, at)
 
     # --- those that were made in the console -----------------------------------------------------------------------------
 
@@ -96,6 +68,7 @@ class Holdings:
         check: Check,
         by: Principal,
         is_counted: Callable[[str], bool] = lambda _: False,
+        counted_keys: Callable[[], Iterable[str]] = tuple,
     ) -> Holding:
         """Make a package or a collection, which is served from then on.
 
@@ -107,22 +80,26 @@ class Holdings:
             check: sees it together with all others.
             by: an admin of the organisation.
             is_counted: tells whether there are events of a key already, whosever they are.
+            counted_keys: tells all keys of which there are events: a collection might admit one of them.
 
         Raises:
             ConfigError: it cannot be used.
             UnknownError, AccessError: `by` may not.
-            ConflictError: there is one of that key, or its numbers would be another organisation's.
+            ConflictError: there is one of that key, its numbers would be another organisation's, or there are as many as may be.
         """
         at = self._clock()
         # Asked before anything is held: a store takes its time.
-        counted = kind == "package" and not by.runs_the_gateway and is_counted(key)
+        counted = [] if by.runs_the_gateway else [key] if kind == "package" and is_counted(key) else []
+        if kind == "collection" and not by.runs_the_gateway:
+            counted = list(counted_keys())
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
+            self._check_room(connection, kind, found.id, by)
             check_reach(connection, definition, found.id, by)
-            if kind == "package" and not by.runs_the_gateway:
-                check_key(connection, key, found, counted)
-            check([*self._definitions(connection), (kind, definition)])
+            if not by.runs_the_gateway:
+                (check_key if kind == "package" else check_pattern)(connection, key, found, counted)
+            check([*_plain(defined(connection)), (kind, definition)])
             made = Holding(
                 id=new_id(at),
                 kind=kind,
@@ -159,7 +136,7 @@ class Holdings:
             ConflictError: it stands in the configuration file, or somebody else has changed it.
         """
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
@@ -167,7 +144,7 @@ class Holdings:
                 raise ConflictError(f"somebody has changed this {kind} meanwhile: it is version {now.version} now")
             definition = restored(definition, now.definition)
             check_reach(connection, definition, now.organisation_id, by)
-            others = [(one, made) for one, made, name in self._defined(connection) if (one, name) != (kind, key)]
+            others = [(one, made) for one, made, name in defined(connection) if (one, name) != (kind, key)]
             check([*others, (kind, definition)])
             made = attrs.evolve(now, definition=dict(definition), version=now.version + 1, updated_at=self._clock())
             values = {"definition": made.definition, "version": made.version, "updated_at": made.updated_at}
@@ -182,118 +159,53 @@ class Holdings:
             )
         return made
 
-    def delete(self, kind: Kind, key: str, by: Principal) -> None:
+    def delete(self, kind: Kind, key: str, by: Principal, check: Check = lambda _: None) -> None:
         """Serve a package or a collection no more. What was counted stays in the lake.
 
+        Args:
+            kind, key: which.
+            by: an admin of its own or of its organisation.
+            check: sees what remains.
+
         Raises:
+            ConfigError: what remains could not be served without it.
             UnknownError, AccessError: `by` may not.
             ConflictError: it stands in the configuration file.
         """
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
+            check([(one, made) for one, made, name in defined(connection) if (one, name) != (kind, key)])
             connection.execute(HOLDINGS.delete().where(HOLDINGS.c.id == now.id))
             note(connection, by, f"{kind}.delete", key, now.organisation_id, {"before": hidden(now.definition)})
 
     def definitions(self) -> tuple[int, list[tuple[Kind, Mapping[str, Any]]]]:
         """Return everything that was made in the console and is to be served, with a number that grows with every change."""
         with self._database.reading() as connection:
-            return self.rules_version(connection), self._definitions(connection)
+            return rules_version(connection), _plain(defined(connection))
 
-    def rules_version(self, connection: sa.Connection | None = None) -> int:
+    def rules_version(self) -> int:
         """Return the number that grows with every change of a definition: whoever serves looks at it now and then."""
-        if connection is None:
-            with self._database.reading() as opened:
-                return self.rules_version(opened)
-        return connection.execute(sa.select(COUNTERS.c.value).where(COUNTERS.c.name == _RULES)).scalar() or 0
-
-    def _definitions(self, connection: sa.Connection) -> list[tuple[Kind, Mapping[str, Any]]]:
-        return [(kind, definition) for kind, definition, _ in self._defined(connection)]
-
-    def _defined(self, connection: sa.Connection) -> list[tuple[Kind, Mapping[str, Any], str]]:
-        query = sa.select(HOLDINGS.c.kind, HOLDINGS.c.definition, HOLDINGS.c.key).where(HOLDINGS.c.definition.is_not(None))
-        return [(kind, definition, key) for kind, definition, key in connection.execute(query.order_by(HOLDINGS.c.id))]
-
-    def _count_up(self, connection: sa.Connection) -> None:
-        """Say that definitions have changed. Whoever does so first waits for those who are at it: two changes that are checked beside each
-        other, and not one after the other, could be served each by itself and not together."""
-        counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
-        if not connection.execute(counted).rowcount:
-            connection.execute(COUNTERS.insert().values(name=_RULES, value=1))
-
-    # --- who may see and do what -----------------------------------------------------------------------------------------
-
-    def seen_by(self, by: Principal, kind: Kind = "package") -> list[Seen]:
-        """Return what somebody has a role for, by key."""
-        mine = sa.and_(MEMBERS.c.organisation_id == HOLDINGS.c.organisation_id, MEMBERS.c.user_id == by.user.id)
-        given = sa.and_(GRANTS.c.holding_id == HOLDINGS.c.id, GRANTS.c.user_id == by.user.id)
-        query = (
-            sa.select(HOLDINGS, MEMBERS.c.role.label("of_organisation"), GRANTS.c.role.label("of_package"))
-            .join(MEMBERS, mine, isouter=True)
-            .join(GRANTS, given, isouter=True)
-            .where(HOLDINGS.c.kind == kind)
-            .order_by(HOLDINGS.c.key)
-        )
-        if not by.user.is_operator:
-            query = query.where(sa.or_(MEMBERS.c.role.is_not(None), GRANTS.c.role.is_not(None)))
-        if by.organisation_id is not None:
-            query = query.where(HOLDINGS.c.organisation_id == by.organisation_id)
         with self._database.reading() as connection:
-            rows = connection.execute(query).mappings().all()
-        operator: Role | None = "owner" if by.user.is_operator else None
-        return [Seen(_holding(row), greatest([operator, row["of_organisation"], row["of_package"]])) for row in rows]
+            return rules_version(connection)
 
-    def numbers_seen_by(self, by: Principal, pulled: Iterable[str] = ()) -> tuple[str, ...] | None:
-        """Return the keys of the packages whose numbers somebody may see; None when they may see those of all, whatever it is called.
+    def note_served(self, left_out: Mapping[tuple[Kind, str], str]) -> None:
+        """Write down which definitions cannot be served, and which can again.
 
         Args:
-            by: who.
-            pulled: keys of images that collections have admitted: those of them that are nobody's belong to the home organisation.
-
-        Raises:
-            UnknownError: there is none.
-            AccessError: their token is not for that.
+            left_out: why, by kind and key; of all others nothing is wrong.
         """
-        require(by, "member", "read", "package")
-        if by.runs_the_gateway:
-            return None
-        found, home = {one.holding.key for one in self.seen_by(by)}, self._groups.home()
-        with self._database.reading() as connection:
-            if role_for(connection, by, home.id, None) is not None:
-                known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
-                former = formers(connection)
-                found |= {key for key in pulled if key not in known and former.get(key, home.id) == home.id}
-        if not found:
-            raise UnknownError("there is no package that you may see")
-        return tuple(sorted(found))
+        with self._database.writing() as connection:
+            note_served(connection, left_out)
 
-    def look(self, key: str, by: Principal | None, kind: Kind = "package") -> Seen:
-        """Return a package as somebody sees it.
+    def _check_room(self, connection: sa.Connection, kind: Kind, organisation_id: str, by: Principal) -> None:
+        made = sa.and_(HOLDINGS.c.kind == kind, HOLDINGS.c.organisation_id == organisation_id, HOLDINGS.c.definition.is_not(None))
+        most = self._limits.packages if kind == "package" else self._limits.collections
+        check_room(connection, made, most, f"{kind}s", by)
 
-        Args:
-            key: what events call it. One that is not known (an image that a collection admits) belongs to the home organisation, but for
-                one that was another organisation's before it was deleted.
-            by: None for somebody who has not signed in, and sees what is public.
-            kind: which of the two.
-
-        Raises:
-            UnknownError: it is not there, or they may not see it.
-            AccessError: their token is not for that.
-        """
-        with self._database.reading() as connection:
-            holding = self._find(connection, kind, key)
-            if holding is None and kind == "package" and by is not None:
-                holding = self._of_home(connection, key, by)
-            role = None
-            if holding is not None and by is not None:
-                role = role_for(connection, by, holding.organisation_id, holding.id or None)
-        if holding is None or (role is None and not holding.is_public):
-            raise UnknownError(f"there is no {kind} {key[:80]!r} that you may see")
-        if by is not None and not by.holds("read"):
-            raise AccessError("this takes a token with the scope read")
-        return Seen(holding, role)
+    # --- whose they are, and who may see them ------------------------------------------------------------------------------
 
     def share(self, key: str, is_public: bool, by: Principal) -> Holding:
         """Let everybody see the numbers of a package, or no more.
@@ -302,7 +214,7 @@ class Holdings:
             UnknownError, AccessError: `by` may not.
         """
         with self._database.writing() as connection:
-            now, _ = self._held(connection, "package", key, by, "write")
+            now, _ = self._rooted(connection, key, by, "write")
             if now.is_public == is_public:
                 return now
             made = attrs.evolve(now, is_public=is_public, version=now.version + 1, updated_at=self._clock())
@@ -315,32 +227,26 @@ class Holdings:
         """Give a package to another organisation: its owners may, who may make packages there too.
 
         Raises:
-            UnknownError, AccessError: `by` may not.
+            UnknownError, AccessError: `by` may not, or it is on a domain that the other organisation has not proved to be its own.
+            ConflictError: there are as many as may be.
         """
         with self._database.writing() as connection:
             now, role = self._held(connection, kind, key, by, "admin")
             require(by, role, "admin", kind, "owner")
             to = self._groups.held(connection, organisation, by, "write")
+            if now.definition is not None and to.id != now.organisation_id:
+                self._check_room(connection, kind, to.id, by)
+                check_domain(connection, now.definition, to.id, by)
             made = attrs.evolve(now, organisation_id=to.id, version=now.version + 1, updated_at=self._clock())
             values = {"organisation_id": to.id, "version": made.version, "updated_at": made.updated_at}
             connection.execute(HOLDINGS.update().where(HOLDINGS.c.id == now.id).values(values))
             note(connection, by, f"{kind}.move", key, to.id, {"from": now.organisation_id})
         return made
 
-    def members(self, key: str, by: Principal) -> list[Member]:
-        """Return who has a role for a package alone.
-
-        Raises:
-            UnknownError, AccessError: `by` may not see it.
-        """
-        with self._database.reading() as connection:
-            now, _ = self._held(connection, "package", key, by, "read")
-            return self._groups.granted(connection, now.id)
-
     def set_role(self, key: str, user_name: str, role: Role, by: Principal) -> Member:
         """Give somebody a role for a package alone; as `Groups.set_role`."""
         with self._database.writing() as connection:
-            now, actor = self._held(connection, "package", key, by, "admin")
+            now, actor = self._rooted(connection, key, by, "admin")
             return self._groups.grant(connection, now.id, user_name, role, by, actor, key, now.organisation_id)
 
     def remove(self, key: str, user_name: str, by: Principal) -> None:
@@ -350,40 +256,15 @@ class Holdings:
             actor = role_for(connection, by, now.organisation_id, now.id)
             self._groups.revoke(connection, now.id, user_name, by, actor, key, now.organisation_id)
 
-    def _held(self, connection: sa.Connection, kind: Kind, key: str, by: Principal, scope: Scope) -> tuple[Holding, Role | None]:
-        now = self._known(connection, kind, key)
-        role = role_for(connection, by, now.organisation_id, now.id)
-        require(by, role, scope, kind)
-        return now, role
-
-    def _known(self, connection: sa.Connection, kind: Kind, key: str) -> Holding:
-        now = self._find(connection, kind, key)
-        if now is None:
-            # In the words of `require`: what is not there and what is not theirs are told apart by nobody.
-            raise UnknownError(f"there is no {kind} that you may see")
-        return now
-
-    def _find(self, connection: sa.Connection, kind: Kind, key: str) -> Holding | None:
-        row = connection.execute(sa.select(HOLDINGS).where(HOLDINGS.c.kind == kind, HOLDINGS.c.key == key)).mappings().first()
-        return None if row is None else _holding(row)
-
-    def _of_home(self, connection: sa.Connection, key: str, by: Principal) -> Holding | None:
-        """Return what nobody has made, as the home organisation's; None where it was another one's, and those who ask run no gateway."""
-        home = self._groups.home()
-        if formers(connection, [key]).get(key, home.id) != home.id and not by.runs_the_gateway:
-            return None
-        return Holding(
-            id="",
-            kind="package",
-            key=key,
-            organisation_id=home.id,
-            definition=None,
-            is_public=False,
-            version=0,
-            created_at=home.created_at,
-            updated_at=home.created_at,
-        )
+    def _rooted(self, connection: sa.Connection, key: str, by: Principal, scope: Scope) -> tuple[Holding, Role | None]:
+        """Return a package as `_held` does; an image that a collection admits becomes one that is known."""
+        if find(connection, "package", key) is None:
+            owner = Owners(connection, [key]).image_of(key)
+            if owner is not None and role_for(connection, by, owner, None) is not None:
+                require(by, role_for(connection, by, owner, None), scope, "package")
+                adopt(connection, [("package", key)], owner, self._clock())
+        return self._held(connection, "package", key, by, scope)
 
 
-def _holding(row: Any) -> Holding:
-    return Holding(**{one.name: row[one.name] for one in attrs.fields(Holding)})
+def _plain(made: Iterable[tuple[Kind, Mapping[str, Any], str]]) -> list[tuple[Kind, Mapping[str, Any]]]:
+    return [(kind, definition) for kind, definition, _ in made]

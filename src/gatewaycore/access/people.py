@@ -18,6 +18,7 @@ from gatewaycore.access.roles import SCOPES, Scope
 from gatewaycore.access.standing import require_operator
 from gatewaycore.access.tables import SESSIONS, TOKENS, USERS
 from gatewaycore.access.trail import new_id, note
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.errors import AccessError, ConfigError, ConflictError, Problem, UnknownError
 from gatewaycore.rules.access import hash_token
 
@@ -27,7 +28,8 @@ PREFIX: Final = "gwc_"
 SESSION_S: Final = 12 * 3600
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _HINT = 4
-_MOST_TOKENS = 100
+_LONGEST = 100
+_MOST_SESSIONS = 50
 
 
 def check_name(name: str, where: str) -> str:
@@ -49,11 +51,13 @@ class People:
     Args:
         database: where they are.
         clock: says what time it is, UTC.
+        limits: how many tokens there may be.
     """
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime], limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS) -> None:
         self._database = database
         self._clock = clock
+        self._limits = limits
 
     # --- users ---------------------------------------------------------------------------------------------------------
 
@@ -156,7 +160,7 @@ class People:
         Raises:
             ConfigError: a name or scope is missing or is none, or it would be over already.
             AccessError: `by` is somebody else, or their token is not for that.
-            ConflictError: they have very many.
+            ConflictError: they have as many as may be.
         """
         at = self._clock()
         self._check_token(name, scopes, expires_at, at)
@@ -178,8 +182,8 @@ class People:
             if by is not None:
                 has_none = connection.execute(sa.select(TOKENS.c.id).where(TOKENS.c.user_id == user.id).limit(1)).first() is None
                 _check_maker(by, user, organisation_id, is_first=has_none)
-            if (connection.execute(sa.select(sa.func.count()).select_from(TOKENS).where(mine)).scalar() or 0) >= _MOST_TOKENS:
-                raise ConflictError(f"{user.name} has {_MOST_TOKENS} tokens: revoke those that are of no use any more")
+            if (connection.execute(sa.select(sa.func.count()).select_from(TOKENS).where(mine)).scalar() or 0) >= self._limits.tokens:
+                raise ConflictError(f"{user.name} has {self._limits.tokens} tokens: revoke those that are of no use any more")
             connection.execute(
                 TOKENS.insert().values({**attrs.asdict(token), "scopes": " ".join(token.scopes), "hash": hash_token(secret)})
             )
@@ -199,9 +203,17 @@ class People:
         if problems:
             raise ConfigError(problems)
 
-    def tokens(self, user: User) -> list[Token]:
-        """Return somebody's tokens that have not been revoked, the newest first."""
+    def tokens(self, user: User, by: Principal | None = None) -> list[Token]:
+        """Return somebody's tokens that have not been revoked, the newest first.
+
+        Args:
+            user: whose.
+            by: the user themselves: a token that is not for tokens is told of itself alone, and one of one organisation of those that
+                reach it alone too; None for the gateway's own commands.
+        """
         query = sa.select(TOKENS).where(TOKENS.c.user_id == user.id, TOKENS.c.revoked_at.is_(None)).order_by(TOKENS.c.id.desc())
+        if by is not None:
+            query = query.where(_told_of(by))
         with self._database.reading() as connection:
             return [_token(row) for row in connection.execute(query).mappings()]
 
@@ -215,6 +227,8 @@ class People:
         with self._database.writing() as connection:
             row = connection.execute(sa.select(TOKENS).where(TOKENS.c.id == token_id, TOKENS.c.revoked_at.is_(None))).mappings().first()
             if row is None or (row["user_id"] != by.user.id and not by.runs_the_gateway):
+                raise UnknownError("there is no such token")
+            if token_id != by.token_id and by.organisation_id not in (None, row["organisation_id"]):
                 raise UnknownError("there is no such token")
             # Whoever has found a token may take that very one out of the world.
             if token_id != by.token_id and not by.holds("admin"):
@@ -243,6 +257,9 @@ class People:
 
         Found by its hash: how long that takes tells nothing about the secret.
         """
+        if not secret.startswith(PREFIX) or len(secret) > _LONGEST:
+            # Nobody is asked about what can be no token.
+            return None
         now = self._clock()
         query = _PRINCIPALS.where(TOKENS.c.hash == hash_token(secret))
         with self._database.reading() as connection:
@@ -270,6 +287,10 @@ class People:
         session = Session(principal=principal, csrf=secrets.token_urlsafe(32), expires_at=at + timedelta(seconds=lifetime_s))
         with self._database.writing() as connection:
             connection.execute(SESSIONS.delete().where(SESSIONS.c.expires_at <= at))
+            # However often somebody signs in: the oldest end.
+            mine = SESSIONS.c.token_id == principal.token_id
+            kept = sa.select(SESSIONS.c.hash).where(mine).order_by(SESSIONS.c.created_at.desc(), SESSIONS.c.hash).limit(_MOST_SESSIONS - 1)
+            connection.execute(SESSIONS.delete().where(mine, SESSIONS.c.hash.not_in(kept)))
             connection.execute(
                 SESSIONS.insert().values(
                     hash=hash_token(cookie), token_id=principal.token_id, csrf=session.csrf, created_at=at, expires_at=session.expires_at
@@ -326,6 +347,14 @@ def _principal(row: Any) -> Principal:
 def _token(row: Any) -> Token:
     named = {one.name: row[one.name] for one in attrs.fields(Token)}
     return Token(**{**named, "scopes": tuple(row["scopes"].split())})
+
+
+def _told_of(by: Principal) -> sa.ColumnElement[bool]:
+    """Return which tokens somebody is told of, of those of their own."""
+    itself = TOKENS.c.id == by.token_id
+    if not by.holds("admin"):
+        return itself
+    return sa.true() if by.organisation_id is None else sa.or_(itself, TOKENS.c.organisation_id == by.organisation_id)
 
 
 def _check_maker(by: Principal, user: User, organisation_id: str | None, *, is_first: bool) -> None:

@@ -6,14 +6,15 @@ organisation's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from gatewaycore.access.records import Organisation, Principal
-from gatewaycore.access.tables import AUDIT, DOMAINS, HOLDINGS, ORGANISATIONS
-from gatewaycore.errors import AccessError, ConfigError, ConflictError
+from gatewaycore.access.owning import Owners, formers, pattern_of
+from gatewaycore.access.records import Kind, Organisation, Principal
+from gatewaycore.access.tables import DOMAINS, HOLDINGS, ORGANISATIONS
+from gatewaycore.errors import AccessError, ConflictError
 from gatewaycore.rules.container import ImagePattern
 
 # They let a gateway reach into its own network, hand credentials to others, or hold bodies in memory that have no bounds.
@@ -35,6 +36,17 @@ def check_reach(connection: sa.Connection, definition: Mapping[str, Any], organi
     if definition.get("type") == "install" or "scopes" in definition:
         # Their events are called by whatever is reported or asked for, which may be what another organisation's are called.
         raise AccessError("only operators of the gateway make packages that name others")
+    check_domain(connection, definition, organisation_id, by)
+
+
+def check_domain(connection: sa.Connection, definition: Mapping[str, Any], organisation_id: str, by: Principal) -> None:
+    """Refuse a domain that the organisation has not proved to be its own.
+
+    Raises:
+        AccessError: so it is.
+    """
+    if by.runs_the_gateway:
+        return
     name = str(definition.get("domain") or "").strip().lower().rstrip(".")
     if not name:
         home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
@@ -46,51 +58,70 @@ def check_reach(connection: sa.Connection, definition: Mapping[str, Any], organi
         raise AccessError(f"{name[:80]} is no verified domain of this organisation")
 
 
-def check_key(connection: sa.Connection, key: str, of: Organisation, counted: bool) -> None:
+def check_key(connection: sa.Connection, key: str, of: Organisation, counted: Iterable[str]) -> None:
     """Refuse a key under which another organisation's events were counted, or will be: whoever has the key sees the numbers.
 
     Args:
         connection: of the database.
         key: of a package that is to be made.
         of: the organisation that makes it.
-        counted: whether there are events of the key already.
+        counted: the key, if there are events of it already.
 
     Raises:
         ConflictError: so it is.
     """
-    former = formers(connection, [key]).get(key)
+    former = formers(connection, "package", [key]).get(key)
     if former not in (None, of.id):
         raise ConflictError(f"{key[:80]!r} was another organisation's, and its numbers still are")
+    if _of_others(connection, "collection", of, lambda one: _admits(one, key)):
+        raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
     made = sa.select(HOLDINGS.c.id).where(HOLDINGS.c.kind == "package", HOLDINGS.c.key == key)
-    if counted and former is None and not of.is_home and connection.execute(made).first() is None:
+    if former is not None or key not in counted or connection.execute(made).first() is not None:
+        return
+    if Owners(connection, [key]).of(key) != of.id:
         # What is nobody's is the home organisation's: reports of installs, packages of whole scopes, what a file had once.
         raise ConflictError(f"there are numbers of {key[:80]!r} already, which are not this organisation's: an operator may make it")
-    others = sa.and_(HOLDINGS.c.kind == "collection", HOLDINGS.c.organisation_id != of.id)
-    for one in connection.execute(sa.select(HOLDINGS.c.key).where(others)).scalars():
-        if _admits(one, key):
-            raise ConflictError(f"{key[:80]!r} fits a collection of another organisation: events call its image so")
 
 
-def formers(connection: sa.Connection, keys: Iterable[str] | None = None) -> dict[str, str]:
-    """Return whose packages were that have been deleted, by key: their numbers stay, and stay theirs.
+def check_pattern(connection: sa.Connection, key: str, of: Organisation, counted: Iterable[str]) -> None:
+    """Refuse a collection that would admit what events call another organisation's package: whoever has it sees the numbers of its images.
 
     Args:
         connection: of the database.
-        keys: of these alone.
+        key: of the collection that is to be made.
+        of: the organisation that makes it.
+        counted: keys of which there are events already.
+
+    Raises:
+        ConflictError: so it is.
     """
-    query = sa.select(AUDIT.c.subject, AUDIT.c.organisation_id).where(AUDIT.c.action == "package.delete")
-    if keys is not None:
-        query = query.where(AUDIT.c.subject.in_(list(keys)))
-    return {row.subject: row.organisation_id for row in connection.execute(query.order_by(AUDIT.c.id))}
+    pattern = pattern_of(key)
+    if pattern is None:
+        # What is wrong with it is told by whoever checks definitions.
+        return
+    if _of_others(connection, "package", of, pattern.match):
+        raise ConflictError(f"{str(pattern)[:80]!r} fits a package of another organisation: events call it as they would an image")
+    if _of_others(connection, "collection", of, lambda one: _meets(one, pattern)):
+        raise ConflictError(f"{str(pattern)[:80]!r} fits images of a collection of another organisation: an operator may make it")
+    known = set(connection.execute(sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == "package")).scalars())
+    owners = Owners(connection)
+    if any(owners.of(one) != of.id for one in counted if one not in known and pattern.match(one)):
+        raise ConflictError(f"there are numbers of what fits {str(pattern)[:80]!r} already, which are not this organisation's")
+
+
+def _of_others(connection: sa.Connection, kind: Kind, of: Organisation, fits: Callable[[str], bool]) -> bool:
+    """Tell whether something fits among the keys that are another organisation's, or were."""
+    others = sa.select(HOLDINGS.c.key).where(HOLDINGS.c.kind == kind, HOLDINGS.c.organisation_id != of.id)
+    if any(map(fits, connection.execute(others).scalars())):
+        return True
+    return any(owner != of.id and fits(key) for key, owner in formers(connection, kind).items())
 
 
 def _admits(collection: str, image: str) -> bool:
-    """Tell whether a collection, by its key, admits an image."""
-    domain, _, pattern = collection.partition(" ")
-    # One on the domain that the gateway gives has none in its key.
-    text = collection if not pattern or "/" in domain or "{" in domain else pattern
-    try:
-        return ImagePattern.parse(text).match(image)
-    except ConfigError:
-        # An older version took it.
-        return False
+    pattern = pattern_of(collection)
+    return pattern is not None and pattern.match(image)
+
+
+def _meets(collection: str, other: ImagePattern) -> bool:
+    pattern = pattern_of(collection)
+    return pattern is not None and pattern.meets(other)

@@ -30,7 +30,8 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
 
     Errors have their line; the files that enrichments read are opened too, and sinks are asked whether they could be. Warnings: rules that
     can never win, rules that no order can tell apart, variables that stay empty, targets without TLS, proxies that anybody can be,
-    credentials that nobody checks, extras that are not installed here. Ends with status 2 when there are errors.
+    credentials that nobody checks, badges of packages that are not in the file, extras that are not installed here. Ends with status 2 when
+    there are errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
@@ -59,6 +60,9 @@ def _findings(file: Path, config: Config, router: Router) -> Iterator[tuple[str,
         if ip_network(network, strict=False).prefixlen == 0:
             what = f"{network} is everybody: any client can claim any address and host for itself"
             yield "trusts-everybody", Problem(f"{file}: gateway.trusted-proxies", what, "list the networks of your own proxies")
+    for place, name in config.unknown_badges():
+        what = f"there is no package {name[:80]!r} in this file: its badge is there once somebody has made it in the console"
+        yield "unknown-package", Problem(f"{file}: badges.packages[{place}]", what)
     for finding in lint(router):
         yield finding.kind, _problem(file, finding)
 

@@ -17,7 +17,7 @@ from gatewaycore.config import read_config
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.service import rosters, statistics_of
 from gatewaycore.stats import Filter, plain, read_dimension, read_only, read_period, zone_of
-from gatewaycore.stats.periods import UNITS, Unit
+from gatewaycore.stats.periods import UNITS, WEEK_STARTS, Unit
 from gatewaycore.stats.policy import AGENTS, MEASURES, USES
 from gatewaycore.stats.questions import Breakdown, Companies, Retention, Series
 from gatewaycore.stats.report import Report, ask, draw_page, draw_picture, to_png
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _SPARKS = " ▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _BAR, _NAME, _SPARK = 24, 44, 96
-_WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
 
 
 @click.command()
@@ -39,7 +38,7 @@ _WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
 @click.option("--by", multiple=True, help="A column, or variables.NAME; may be repeated. The usual ones without.")
 @click.option("--tz", default="UTC", help="Whose days they are: Europe/Berlin.")
 @click.option("--unit", type=click.Choice(UNITS), help="Into what the period is cut; by its length without.")
-@click.option("--week-start", type=click.Choice(list(_WEEK_STARTS)), default="monday", help="The first day of the week.")
+@click.option("--week-start", type=click.Choice(list(WEEK_STARTS)), default="monday", help="The first day of the week.")
 @click.option("--measure", "measures", type=click.Choice(MEASURES), multiple=True, help="What counts; may be repeated.")
 @click.option("--agent", "agents", type=click.Choice(get_args(Agent)), multiple=True, help="Who counts; may be repeated.")
 @click.option("--only", multiple=True, metavar="NAME=VALUE", help="With this value of a column or a variable: country=DE.")
@@ -74,7 +73,7 @@ def report(
     zone, now = zone_of(tz), datetime.now(UTC)
     with closing(statistics_of(settings, data, sink)) as stats:
         when = read_period(period, now, zone, _first_event(stats, asked) if period == "all" else None)
-        found = ask(stats, when, asked, dimensions, unit=unit, week_start=_WEEK_STARTS[week_start], limit=limit)
+        found = ask(stats, when, asked, dimensions, unit=unit, week_start=WEEK_STARTS[week_start], limit=limit)
     if html_file is not None:
         html_file.write_text(draw_page(found, now), encoding="utf-8")
     if png_file is not None:

@@ -1,22 +1,25 @@
 """The configuration: YAML, JSON, a mapping or a Scarf manifest -> `Config`.
 
 From the ground up: `faults` (what is wrong), `places` (where), `yaml_source` and `json_source` (text -> plain data), `structure` (plain
-data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `sections` (plain data -> Config), `manifest`
-(Scarf's rules), `reading` (files, and everything together), `opening` (what a Config names outside of itself).
+data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `entries` (rules as they were written), `environment`
+(secrets that stand in no file), `sections` (plain data -> Config), `manifest` (Scarf's rules), `reading` (files, and everything together),
+`sifting` (of what was made elsewhere, what can be served), `opening` (what a Config names outside of itself).
 """
 
 from __future__ import annotations
 
 from gatewaycore.config.manifest import scarf_rules
-from gatewaycore.config.model import Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters
+from gatewaycore.config.model import Config, ConsoleSettings, DomainDefaults, GatewaySettings, MadeRule, Rosters
 from gatewaycore.config.opening import check_outside, close_enrichers, open_enrichers
-from gatewaycore.config.reading import MadeRule, read_config
+from gatewaycore.config.reading import read_config
+from gatewaycore.config.sifting import LeftOut, sift, words_of
 
 __all__ = [
     "Config",
     "ConsoleSettings",
     "DomainDefaults",
     "GatewaySettings",
+    "LeftOut",
     "MadeRule",
     "Rosters",
     "check_outside",
@@ -24,4 +27,6 @@ __all__ = [
     "open_enrichers",
     "read_config",
     "scarf_rules",
+    "sift",
+    "words_of",
 ]

@@ -20,9 +20,21 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 class Made(str):
-    """The first step of the path of what stands in no file: what somebody calls it."""
+    """The first step of the path of what stands in no file: what somebody calls it.
 
-    __slots__ = ()
+    Attributes:
+        rule: what was made.
+    """
+
+    __slots__ = ("rule",)
+    rule: object
+
+    @classmethod
+    def of(cls, name: str, rule: object) -> Made:
+        """Return the step of something that was made."""
+        made = cls(name)
+        made.rule = rule
+        return made
 
 
 _SHOWN = 80

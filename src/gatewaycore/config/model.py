@@ -8,13 +8,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import define, field, frozen
 
 from gatewaycore.badges import BadgeSettings, Figures, Listing, Package
 from gatewaycore.badges.figures import TTL_S
 from gatewaycore.config.faults import Path, faults_of, parse_path, show_path
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -98,11 +99,28 @@ class ConsoleSettings:
         domain: theirs alone: no package is on it.
         state: who may see and do what is kept there: a path below the data-dir, or a URL of PostgreSQL, which several nodes share.
         organisation: what the organisation is called that the packages of the file belong to.
+        limits: how much of everything there may be.
     """
 
     domain: str
     state: str | None = field(default=None, repr=False)
     organisation: str = "home"
+    limits: ConsoleLimits = DEFAULT_CONSOLE_LIMITS
+
+
+@frozen
+class MadeRule:
+    """A package or a collection that stands in no file: somebody has made it elsewhere.
+
+    Attributes:
+        section: "packages" or "collections".
+        name: what it is called where something is wrong with it.
+        keys: as an entry of the section has them. No secret is taken out of the environment for it.
+    """
+
+    section: str
+    name: str
+    keys: Mapping[str, Any]
 
 
 REFUSED = (GatewayError, ValueError, ArithmeticError, RecursionError)
@@ -149,6 +167,7 @@ class Config:
         badges: where badges are served, and of which packages; None where nowhere.
         console: where the dashboard and the API are served; None where nowhere.
         figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
+        made_collections: how many of the collections stand in no file, but were made elsewhere: the last ones.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
     """
 
@@ -161,6 +180,7 @@ class Config:
     enrich: tuple[Enrichment, ...] = field(factory=_client)
     badges: BadgeSettings | None = None
     console: ConsoleSettings | None = None
+    made_collections: int = field(default=0, eq=False)
     file: str = field(default="", eq=False)
     figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
@@ -218,6 +238,11 @@ class Config:
             self.gateway.username,
             tuple(ImagePattern.parse(rule.pattern).match for rule in collections),
         )
+
+    def unknown_badges(self) -> Iterator[tuple[int, str]]:
+        """Iterate over the entries of `packages` of the section `badges`, with their places, that no package has for a name."""
+        if self.badges is not None:
+            yield from self.listing(self.badges).unknown()
 
     def _path(self, number: int) -> Path:
         """Return where one of `rules` stands."""

@@ -14,12 +14,13 @@ from typing import Any
 
 from attrs import field, frozen
 
+from gatewaycore.config.entries import Entry
 from gatewaycore.config.faults import Fault, Made, Path, show, show_path
 from gatewaycore.config.json_source import json_lines, parse_json
 from gatewaycore.config.manifest import REDIRECT_STATUS, convert, is_manifest, scarf_rules
-from gatewaycore.config.model import Config, GatewaySettings, Rosters
+from gatewaycore.config.model import Config, GatewaySettings, MadeRule, Rosters
 from gatewaycore.config.places import Place, SourceError
-from gatewaycore.config.sections import Builder, Entry
+from gatewaycore.config.sections import Builder
 from gatewaycore.config.yaml_source import parse_yaml, yaml_lines
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.route import Rule
@@ -27,21 +28,6 @@ from gatewaycore.route import Rule
 ROSTERS = Rosters()
 _MAPPING = "configuration"
 _SECTIONS = ("packages", "collections")
-
-
-@frozen
-class MadeRule:
-    """A package or a collection that stands in no file: somebody has made it elsewhere.
-
-    Attributes:
-        section: "packages" or "collections".
-        name: what it is called where something is wrong with it.
-        keys: as an entry of the section has them. No secret is taken out of the environment for it.
-    """
-
-    section: str
-    name: str
-    keys: Mapping[str, Any]
 
 
 @frozen
@@ -64,7 +50,7 @@ class _Document:
         sections = {key: number for number, key in enumerate(self.data)} if isinstance(self.data, Mapping) else {}
         placed = [(_line(fault.path, lines), fault) for fault in faults]
         placed.sort(key=lambda pair: (pair[0] or 0, *_order(pair[1].path, sections)))
-        return [Problem(self._where(line, fault.path), fault.what, fault.hint) for line, fault in placed]
+        return [Problem(self._where(line, fault.path), fault.what, fault.hint, about=_made(fault.path)) for line, fault in placed]
 
     def _where(self, line: int | None, path: Path) -> str:
         if path and isinstance(path[0], Made):
@@ -114,7 +100,9 @@ def read_config(
     else:
         builder.unknown(data)
         packages, collections = (builder.entries(data.get(name), name) for name in ("packages", "collections"))
-    beside = {name: [Entry(dict(one.keys), (Made(one.name),), is_made=True) for one in made if one.section == name] for name in _SECTIONS}
+    beside = {
+        name: [Entry(dict(one.keys), (Made.of(one.name, one),), is_made=True) for one in made if one.section == name] for name in _SECTIONS
+    }
     config = builder.build(data, [*packages, *beside["packages"]], [*collections, *beside["collections"]], extra)
     if builder.faults:
         raise ConfigError(document.problems(builder.faults))
@@ -180,6 +168,11 @@ def _where(name: str, place: Place, path: Path) -> str:
     if not name:
         return keys or _MAPPING
     return f"{name}{place}: {keys}" if keys else f"{name}{place}"
+
+
+def _made(path: Path) -> object:
+    """Return what was made elsewhere and a path is in; None where it stands in the file."""
+    return path[0].rule if path and isinstance(path[0], Made) else None
 
 
 def _order(path: Path, sections: Mapping[Any, int]) -> tuple[int, int]:

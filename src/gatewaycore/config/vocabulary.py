@@ -171,6 +171,19 @@ DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_h
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 BADGES: Vocabulary = {"domains": domains, "packages": names, "minimum_companies": natural, "max_age_s": natural}
 CONSOLE: Vocabulary = {"domain": host, "organisation": slug}
+CONSOLE_LIMITS: Vocabulary = {
+    "requests": positive,
+    "window_s": positive,
+    "exports": positive,
+    "exports_each": positive,
+    "import_bytes": positive,
+    "imports_bytes": positive,
+    "packages": natural,
+    "collections": natural,
+    "domains": natural,
+    "members": positive,
+    "tokens": positive,
+}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}

@@ -12,7 +12,7 @@ from __future__ import annotations
 from gatewaycore.exporting.columns import SETS, read_columns
 from gatewaycore.exporting.selection import Selection, read_moment, read_where
 from gatewaycore.exporting.sources import JournalSource, LakeSource, Source
-from gatewaycore.exporting.writing import Output, pieces, write_csv, write_ndjson
+from gatewaycore.exporting.writing import Output, no_formula, pieces, write_csv, write_ndjson
 
 __all__ = [
     "SETS",
@@ -21,6 +21,7 @@ __all__ = [
     "Output",
     "Selection",
     "Source",
+    "no_formula",
     "pieces",
     "read_columns",
     "read_moment",

@@ -122,9 +122,14 @@ def _without_header(piece: io.BytesIO, names: Sequence[str]) -> bytes:
     return piece.getvalue()[len(header.getvalue()) :]
 
 
+def no_formula(text: str) -> str:
+    """Return a text as it stands in a cell: what a spreadsheet would take for a formula has a ``'`` in front."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
 def _cell(value: Any) -> Any:
     if type(value) is str:
-        return f"'{value}" if _FORMULA.match(value) else value
+        return no_formula(value)
     if value is None:
         return ""
     if isinstance(value, bool):

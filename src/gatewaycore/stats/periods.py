@@ -20,6 +20,9 @@ from gatewaycore.errors import ConfigError, Problem
 Unit: TypeAlias = Literal["hour", "day", "week", "month"]
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
+WEEK_STARTS: Final[Mapping[str, int]] = {"monday": 0, "sunday": 6, "saturday": 5}
+"""The days with which weeks begin somewhere, as `date.weekday` counts them."""
+
 HOUR_S: Final = 3600
 DAY_S: Final = 86_400
 _EPOCH: Final = date(1970, 1, 1)

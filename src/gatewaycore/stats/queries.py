@@ -322,6 +322,11 @@ def latest(events: Relation, asked: Filter, period: Period, limit: int) -> Query
     return query.where(counts(events, asked, period)).order_by(*order).limit(limit)
 
 
+def packages(events: Relation) -> Query:
+    """Ask for one row for each package of which there is any event."""
+    return sa.select(events.table.c.package).distinct().select_from(events.table)
+
+
 def first_event(events: Relation, packages: Sequence[str] = ()) -> Query:
     """Ask for one row: the second of the first event that there is; NULL, or zero, when there is none."""
     query = sa.select(sa.func.min(events.seconds).label("first")).select_from(events.table)

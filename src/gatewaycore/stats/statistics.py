@@ -141,6 +141,10 @@ class Statistics:
         (first,) = _row(self._store.ask(lambda events: queries.first_event(events, packages), ("time",)), 1)
         return datetime.fromtimestamp(int(first), UTC) if first else None
 
+    def packages(self) -> frozenset[str]:
+        """Return the packages of which there are events, whether these count or not. It reads all there is."""
+        return frozenset(row[0] for row in self._store.ask(queries.packages, ("package",)) if row[0])
+
     def refresh(self) -> None:
         """Read into rollups what the lake has that is not there; may take long, and questions are answered meanwhile."""
         self._store.refresh()

@@ -8,6 +8,9 @@
 | `sheets`, `shelves` | the answers that a page is made of |
 | `panels`, `charts`, `world`, `badging` | answers -> tables and CSV, SVG and specifications, a map, badges to copy |
 | `rendering`, `failing`, `assets` | templates, errors, files |
+| `requests`, `cookies`, `forms` | where a request has come from, and what a browser sends with it |
+| `doors`, `signing` | who it is that asks |
+| `managing`, `making` | what is changed |
 | `pages` | requests -> pages |
 | `api` | the same for programs: an application of its own, under ``/api/v1`` |
 | `app` | one ASGI application |
@@ -19,7 +22,7 @@ from importlib.util import find_spec
 
 from gatewaycore.errors import MissingExtraError
 
-if any(find_spec(name) is None for name in ("litestar", "jinja2", "altair", "vl_convert", "sqlalchemy")):
+if any(find_spec(name) is None for name in ("litestar", "jinja2", "altair", "vl_convert", "sqlalchemy", "alembic")):
     raise MissingExtraError.of("the console", "console")
 
 from gatewaycore_asgi.console.app import Console

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from litestar import Litestar
-from litestar.types import ControllerRouterHandler
 
 from gatewaycore.access import Access, Kind
 from gatewaycore.errors import ConflictError, GatewayError
 from gatewaycore.keeping import statistics_of
 from gatewaycore.service import Service
-from gatewaycore_asgi.console.api import PREFIX, Api
+from gatewaycore_asgi.console.api import PREFIX, Api, Slots, limits_of
 from gatewaycore_asgi.console.catalogue import Catalogue
 from gatewaycore_asgi.console.doors import Doors
 from gatewaycore_asgi.console.failing import failed
 from gatewaycore_asgi.console.making import Made, Making
 from gatewaycore_asgi.console.managing import Managing
 from gatewaycore_asgi.console.pages import Pages
+from gatewaycore_asgi.console.requests import Caller, caller_of
 from gatewaycore_asgi.console.signing import Signing
 from gatewaycore_asgi.console.viewing import Anybody, Viewer
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
@@ -63,7 +63,6 @@ class Console:
         made: lets the gateway serve what is made here; without, nothing is made.
         statistics: who answers; without, it is the store that ``gatewaycore report`` asks. Closed with this.
         now: tells the time.
-        routes: more handlers, below the same prefix.
     """
 
     def __init__(
@@ -75,7 +74,6 @@ class Console:
         made: Made | None = None,
         statistics: Statistics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        routes: Sequence[ControllerRouterHandler] = (),
     ) -> None:
         self.service = service
         self.now = now
@@ -84,7 +82,9 @@ class Console:
             raise ValueError("a console has to be told who may look: by an Access, or as Anybody()")
         self.access = access
         self.made = made
-        self.doors = Doors(access, viewer or Anybody())
+        self.doors = Doors(access, viewer or Anybody(), self.catalogue.packages)
+        limits = limits_of(service)
+        self.slots = Slots(limits.exports, limits.exports_each)
         self.pages = Pages(self)
         self._statistics = statistics
         self._is_ours = statistics is None
@@ -96,9 +96,11 @@ class Console:
             if access is None
             else [*Signing(self, access).handlers(), *Managing(self, access).handlers(), *Making(self, access).handlers()]
         )
-        self.api = None if access is None else Api(service, access, self._check, self._changed, statistics=self.statistics)
+        self.api = (
+            None if access is None else Api(service, access, self._check, self._changed, statistics=self.statistics, slots=self.slots)
+        )
         self._app = Litestar(
-            route_handlers=[*self.pages.handlers(), *rooms, *routes],
+            route_handlers=[*self.pages.handlers(), *rooms],
             openapi_config=None,
             logging_config=None,
             exception_handlers={Exception: failed},
@@ -169,7 +171,7 @@ class Console:
         if scope["type"] != "http":
             await self._app(scope, receive, send)  # type: ignore[arg-type]  # types of a mapping that is one
             return
-        inner = _inner(scope)
+        inner = _inner(scope, caller_of(scope, self.service.trusted))
         if self.api is not None and inner["path"].startswith(f"{PREFIX}/"):
             await self.api(scope, receive, send)
             return
@@ -186,10 +188,10 @@ class Console:
         await self._app(inner, receive, answer)  # type: ignore[arg-type]
 
 
-def _inner(scope: Scope) -> Any:
+def _inner(scope: Scope, caller: Caller) -> Any:
     """Return the scope as the pages want it: below the mount, whether the framework keeps its prefix in ``path`` or not; HEAD as GET."""
     root, path = scope.get("root_path", "").rstrip("/"), scope["path"]
     below = path[len(root) :] or "/" if root and (path == root or path.startswith(f"{root}/")) else path
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    state = {**(scope.get("state") or {}), "base": root}
+    state = {**(scope.get("state") or {}), "base": root, "caller": caller, "is_head": scope["method"] == "HEAD"}
     return {**scope, "path": below, "raw_path": quote(below).encode(), "root_path": "", "method": method, "state": state}

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import hmac
+import math
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 from litestar import Request
-from litestar.exceptions import NotAuthorizedException, PermissionDeniedException, TooManyRequestsException
+from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 
 from gatewaycore.access import Access, Organisation, Principal, Session
 from gatewaycore.access import Role as AccessRole
-from gatewaycore.clientip import TrustedProxies
 from gatewaycore.errors import UnknownError
-from gatewaycore.headers import Headers
+from gatewaycore_asgi.console.cookies import read_cookie
 from gatewaycore_asgi.console.forms import Form
+from gatewaycore_asgi.console.requests import base_of, caller_in
 from gatewaycore_asgi.console.viewing import Group, Role, Viewer
 
 Asking: TypeAlias = Request[Any, Any, Any]
 
 COOKIE: Final = "gatewaycore_session"
+"""The cookie of a session; see `cookies` for what it is called over TLS."""
+
 BEFORE: Final = "gatewaycore_before"
 """The cookie that a form for signing in is held against."""
+
+
+def session_of(request: Asking) -> str | None:
+    """Return the cookie of a session; None where there is none."""
+    return read_cookie(request.scope["headers"], COOKIE, base_of(request), is_secure=caller_in(request).is_secure)
 
 
 class Guest:
@@ -58,10 +67,12 @@ class SignedIn:
     Args:
         access: knows what they may do.
         principal: who it is.
+        pulled: tells keys of packages, those of images that collections have admitted among them.
     """
 
-    def __init__(self, access: Access, principal: Principal) -> None:
+    def __init__(self, access: Access, principal: Principal, pulled: Callable[[], Iterable[str]] = tuple) -> None:
         self._access = access
+        self._pulled = pulled
         self.principal = principal
         self.name: str | None = principal.user.name
         self.sees_all = principal.runs_the_gateway and principal.holds("read")
@@ -76,10 +87,25 @@ class SignedIn:
     def _roles(self) -> dict[str, Role | None]:
         return {one.holding.key: one.role for one in self._access.holdings.seen_by(self.principal)}
 
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self._pulled())
+
+    @cached_property
+    def _images(self) -> Mapping[str, str]:
+        return self._access.holdings.images_seen_by(self.principal, self._known)
+
+    @cached_property
+    def _public(self) -> frozenset[str]:
+        return self._access.holdings.public()
+
     def may_see(self, package: str) -> bool:
         """Tell whether they may see the numbers of a package."""
-        if self.sees_all or (package in self._roles and self.principal.holds("read")):
+        if self.sees_all or (self.principal.holds("read") and any(package in one for one in (self._roles, self._images, self._public))):
             return True
+        if package in self._known:
+            # A list asks about all there are: nobody is asked about each of them.
+            return False
         if package not in self._looked:
             self._looked[package] = _may_look(self._access, package, self.principal)
         return self._looked[package]
@@ -95,10 +121,10 @@ class SignedIn:
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
-        holdings = self._access.holdings.seen_by(self.principal)
+        owned = [(seen.holding.key, seen.holding.organisation_id) for seen in self._access.holdings.seen_by(self.principal)]
+        owned += self._images.items()
         return tuple(
-            Group(one.name, one.title, frozenset(seen.holding.key for seen in holdings if seen.holding.organisation_id == one.id), role)
-            for one, role in self.organisations
+            Group(one.name, one.title, frozenset(key for key, of in owned if of == one.id), role) for one, role in self.organisations
         )
 
     def groups(self) -> Sequence[Group]:
@@ -160,11 +186,13 @@ class Doors:
     Args:
         access: knows; None where nobody signs in.
         viewer: whoever it is, where nobody signs in.
+        pulled: tells keys of packages, those of images that collections have admitted among them.
     """
 
-    def __init__(self, access: Access | None, viewer: Viewer) -> None:
+    def __init__(self, access: Access | None, viewer: Viewer, pulled: Callable[[], Iterable[str]] = tuple) -> None:
         self._access = access
         self._viewer = viewer
+        self._pulled = pulled
 
     @property
     def signs_in(self) -> bool:
@@ -175,11 +203,11 @@ class Doors:
         """Return who asks."""
         if self._access is None:
             return Visit(self._viewer)
-        cookie = request.cookies.get(COOKIE)
-        session = self._access.people.session(cookie) if cookie and cookie.isascii() else None
+        cookie = session_of(request)
+        session = self._access.people.session(cookie) if cookie else None
         if session is None:
             return Visit(Guest(self._access))
-        return Visit(SignedIn(self._access, session.principal), session)
+        return Visit(SignedIn(self._access, session.principal, self._pulled), session)
 
 
 @frozen
@@ -190,54 +218,40 @@ class _Window:
 
 @frozen(eq=False)
 class Throttle:
-    """Bounds how often somebody may fail to sign in. Callers are known by a keyed hash of their address, in memory, for a few minutes.
+    """Counts who fails to sign in, so that many failures cost little. It keeps nobody out: whoever has a token, which is far too long to be
+    guessed, signs in whatever others do. Callers are known by a keyed hash of their address, in memory, for a few minutes.
 
     Attributes:
-        most: failures of one caller within `window_s`.
-        most_of_all: of all callers together: whoever has many addresses has no more tries.
+        most: failures of one caller within `window_s` that are answered at length.
+        window_s: after which they are forgotten.
+        kept: callers that are known; of more, those are forgotten whose failures began first.
         clock: any that only goes forward, in seconds.
     """
 
     most: int = 10
-    most_of_all: int = 200
     window_s: float = 300.0
+    kept: int = 10_000
     clock: Callable[[], float] = time.monotonic
     _key: bytes = field(factory=lambda: secrets.token_bytes(32), init=False, repr=False)
-    _seen: dict[bytes, _Window] = field(factory=dict, init=False, repr=False)
+    # In the order in which they began.
+    _seen: OrderedDict[bytes, _Window] = field(factory=OrderedDict, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
-    def check(self, address: str) -> None:
-        """Refuse a caller who has failed too often.
+    def note(self, address: str) -> int:
+        """Count a failure.
 
-        Raises:
-            TooManyRequestsException: they have.
+        Returns:
+            how many seconds they should wait; 0 where they may try again at once.
         """
-        with self._lock:
-            for who, most in ((self._of(address), self.most), (b"", self.most_of_all)):
-                window = self._seen.get(who)
-                if window is not None and self.clock() - window.began < self.window_s and window.failures >= most:
-                    raise TooManyRequestsException(headers={"retry-after": str(round(self.window_s))})
-
-    def note(self, address: str) -> None:
-        """Count a failure."""
+        who = blake2b(address.encode("utf-8", "replace"), key=self._key, digest_size=16).digest()
         with self._lock:
             now = self.clock()
-            for who in [who for who, window in self._seen.items() if now - window.began >= self.window_s]:
-                del self._seen[who]
-            for who in (self._of(address), b""):
-                window = self._seen.get(who, _Window(now, 0))
-                self._seen[who] = _Window(window.began, window.failures + 1)
-
-    def _of(self, address: str) -> bytes:
-        return blake2b(address.encode("utf-8", "replace"), key=self._key, digest_size=16).digest()
-
-
-def origin_of(request: Asking, trusted: TrustedProxies) -> tuple[str, bool]:
-    """Return the address of who asks, and whether they came by TLS, as whoever is trusted says so."""
-    client = request.scope.get("client")
-    address = client[0] if client else ""
-    scheme = request.scope.get("scheme", "http")
-    if trusted.networks:
-        origin = trusted.origin(address, Headers.from_raw(list(request.scope["headers"])))
-        return origin.address, (origin.scheme or scheme) == "https"
-    return address, scheme == "https"
+            while self._seen and now - next(iter(self._seen.values())).began >= self.window_s:
+                self._seen.popitem(last=False)
+            window = self._seen.get(who)
+            if window is None:
+                if len(self._seen) >= self.kept:
+                    self._seen.popitem(last=False)
+                window = _Window(now, 0)
+            window = self._seen[who] = _Window(window.began, window.failures + 1)
+        return 0 if window.failures <= self.most else math.ceil(window.began + self.window_s - now)

@@ -15,6 +15,7 @@ from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 
 from gatewaycore.errors import GatewayError
+from gatewaycore_asgi.console.api.problems import StatusError
 from gatewaycore_asgi.console.assets import style_name
 from gatewaycore_asgi.console.rendering import environment
 
@@ -26,7 +27,7 @@ _WORDS = {
     403: ("This may not be done", "Your role does not allow it, or the form is too old: go back, load the page again, and try once more."),
     404: ("There is no such page", "It is not there, or not for you. A package is here as soon as the configuration has it."),
     405: ("This cannot be done here", "Go back, and try again."),
-    429: ("Too many attempts", "Wait five minutes, and try again."),
+    429: ("Too much at once", "Wait a moment, and try again."),
     503: ("The numbers are not here", "The store does not answer. The gateway itself goes on. Try again in a minute."),
 }
 _OTHER = ("Something went wrong", "It is in the server's log. Try again in a minute.")
@@ -60,6 +61,10 @@ def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     if isinstance(error, HTTPException):
         answer = error_page(error.status_code, base)
         answer.headers.update(error.headers or {})
+        return answer
+    if isinstance(error, StatusError):
+        answer = error_page(error.status, base, str(error))
+        answer.headers.update(error.headers)
         return answer
     if isinstance(error, GatewayError):
         return error_page(HTTP_503_SERVICE_UNAVAILABLE, base, str(error))

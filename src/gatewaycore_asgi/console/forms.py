@@ -13,11 +13,14 @@ from litestar import Request, Response, get, post
 from litestar.exceptions import ClientException, PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
 
+from gatewaycore_asgi.console.requests import Caller, caller_in
+
 Asking: TypeAlias = Request[Any, Any, Any]
 
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FIELDS: Final = 1_000
 _OURS: Final = ("same-origin", "none")
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 @frozen
@@ -90,11 +93,24 @@ async def _body(request: Asking) -> bytes:
 
 
 def _check_origin(request: Asking) -> None:
-    """Refuse what another site's page has sent (Fetch Metadata; RFC 6454 §7), whatever cookies came with it."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    host = request.headers.get("host", "")
+    """Refuse what another site's page has sent (Fetch Metadata; RFC 6454 §7), whatever cookies came with it.
+
+    Which site is ours is what the browser has asked: a proxy in front may call us otherwise, and says so, where it is trusted to.
+    """
+    site, origin, caller = request.headers.get("sec-fetch-site"), request.headers.get("origin"), caller_in(request)
     if site is not None and site not in _OURS:
         raise PermissionDeniedException("another site has sent this")
-    if origin is not None and urlsplit(origin).netloc != host:
+    if origin is not None and not _is_ours(origin, caller):
         raise PermissionDeniedException("another site has sent this")
+
+
+def _is_ours(origin: str, caller: Caller) -> bool:
+    try:
+        parts, host = urlsplit(origin.lower()), urlsplit(f"//{caller.host}")
+        # Of TLS that a proxy has ended which is not trusted, we know nothing. Where we know of it, a page without it is another site's.
+        if parts.scheme not in ("https", *(() if caller.is_secure else ("http",))):
+            return False
+        usual = _PORTS[parts.scheme]
+        return (parts.hostname, parts.port or usual) == (host.hostname, host.port or usual) and bool(host.hostname)
+    except ValueError:
+        return False

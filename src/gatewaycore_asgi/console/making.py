@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ from litestar.response import Redirect
 
 from gatewaycore.access import ROLES, Access, Holding, Kind, Principal, Role, Seen, hidden, may_grant
 from gatewaycore.errors import AccessError, ConfigError, Problem, UnknownError
-from gatewaycore.following import key_of
+from gatewaycore.following import key_of, left_out
 from gatewaycore_asgi.console.doors import Asking, Visit
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.managing import words
@@ -110,7 +110,9 @@ class Making:
             definition = definition_of(recipe, form)
             kind: Kind = "collection" if tag == COLLECTION else "package"
             key = key_of(kind, definition)
-            holding = self._access.holdings.create(kind, key, organisation, definition, made.check, principal, self._is_counted)
+            holding = self._access.holdings.create(
+                kind, key, organisation, definition, made.check, principal, self._is_counted, self._counted
+            )
         except (ConfigError, AccessError) as error:
             return self._new(request, organisation, tag, form, error)
         made.look()
@@ -118,6 +120,9 @@ class Making:
 
     def _is_counted(self, key: str) -> bool:
         return self._console.statistics().first_event((key,)) is not None
+
+    def _counted(self) -> Iterable[str]:
+        return self._console.statistics().packages()
 
     # --- one of them ---------------------------------------------------------------------------------------------------
 
@@ -151,10 +156,15 @@ class Making:
             "makes": self._console.made is not None,
             "values": values,
             "wrong": faults,
-            "others": [*others, *([wrong] if wrong else [])],
+            "others": [*others, *([wrong] if wrong else []), *self._left_out(seen)],
         }
         place = (("kind", kind), ("name", key))
         return self._console.pages.show(request, "configure.html", "/configure", key, context, status, place)
+
+    def _left_out(self, seen: Seen) -> Iterator[str]:
+        why = left_out(self._console.service).get((seen.holding.kind, seen.holding.key))
+        if why is not None and seen.role != "member":
+            yield f"It is not served as things are. {why}"
 
     def _text(self, holding: Holding) -> str:
         """Return what is known of how it is served, as a configuration file has it."""
@@ -189,8 +199,8 @@ class Making:
         kind, key = _kind(form.one("kind")), form.one("key")
         made = self._made
         try:
-            self._access.holdings.delete(kind, key, principal)
-        except AccessError as error:
+            self._access.holdings.delete(kind, key, principal, made.check)
+        except (ConfigError, AccessError) as error:
             return self._configure(request, kind, key, error=error)
         made.look()
         return _to(request, "/")

@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gatewaycore.access import ROLES, SCOPES, Access, Principal, Role, Scope, may_grant
-from gatewaycore.errors import AccessError, ConfigError, ConflictError, GatewayError, UnknownError
+from gatewaycore.errors import AccessError, ConfigError, GatewayError, UnknownError
 from gatewaycore.importing.ledger import Ledger
 from gatewaycore_asgi.console.doors import Asking, Visit
 from gatewaycore_asgi.console.forms import Form, showing, taking
@@ -36,8 +36,7 @@ def words(error: GatewayError) -> tuple[str, int]:
     """Return what is wrong, for a page, and the status that says so."""
     if isinstance(error, ConfigError):
         return "; ".join(f"{one.where}: {one.what}" + (f" ({one.hint})" if one.hint else "") for one in error.problems), 400
-    status = 404 if isinstance(error, UnknownError) else 409 if isinstance(error, ConflictError) else 403
-    return str(error), status if isinstance(error, AccessError) else 503
+    return str(error), error.status if isinstance(error, AccessError) else 503
 
 
 class Managing:
@@ -79,7 +78,7 @@ class Managing:
     def _tokens(self, request: Asking, wrong: str = "", status: int = 200, secret: str = "", form: Form | None = None) -> Answer:
         principal = self._visit(request).principal
         context = {
-            "tokens": self._access.people.tokens(principal.user),
+            "tokens": self._access.people.tokens(principal.user, principal),
             "current": principal.token_id,
             "organisations": self._access.groups.organisations(principal),
             "may": principal.holds("admin"),

@@ -24,7 +24,7 @@ from gatewaycore_asgi.console.failing import error_page, not_found
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.panels import Table, write_csv
 from gatewaycore_asgi.console.rendering import THEMES, Page, environment, streamed
-from gatewaycore_asgi.console.requests import base_of, last, local, query_of
+from gatewaycore_asgi.console.requests import base_of, is_head, last, local, query_of
 from gatewaycore_asgi.console.sheets import SECTIONS, Sheet, tried
 from gatewaycore_asgi.console.shelves import EmptySheet, Shelf, shelf_table
 from gatewaycore_asgi.console.viewing import Group, Viewer
@@ -106,7 +106,7 @@ class Pages:
         if group is None:
             return self._refused(request, viewer)
         asked, _ = _asked(request)
-        visible = [one for one in self._visible(viewer) if group.packages is None or one.key in group.packages]
+        visible = [one for one in self._visible(viewer) if one.key in group.packages]
         shelf = self._shelf(asked, [one.key for one in visible])
         return self._shelved(request, "home.html", "/organisation", group.title, shelf, visible, (("name", name),), group)
 
@@ -196,7 +196,7 @@ class Pages:
         form = last(request, "format")
         try:
             if form == "csv":
-                return self._csv(view, last(request, "table") or "series")
+                return self._csv(request, view, last(request, "table") or "series")
             if form == "chart":
                 return Response(view.sheet.spec(last(request, "of") or "series"), media_type="application/json", headers=_ANEW)
         except ConfigError as error:
@@ -254,11 +254,15 @@ class Pages:
             return None
         return self._console.statistics().first_event(sheet.filter.packages)
 
-    def _csv(self, view: _View, key: str) -> Answer:
-        table = view.tables[key]() if key in view.tables else view.sheet.table(key, None)
+    def _csv(self, request: Asking, view: _View, key: str) -> Answer:
         name = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in f"{view.title}-{key}").strip("-") or "table"
         headers = {**_ANEW, "content-disposition": f'attachment; filename="{name[:100]}.csv"'}
-        return Response(write_csv(table), media_type="text/csv; charset=utf-8", headers=headers)
+        if is_head(request):
+            return Response(b"", media_type="text/csv", headers=headers)
+        session = self._console.doors.visit(request).session
+        with self._console.slots.taken("" if session is None else session.principal.user.id):
+            table = view.tables[key]() if key in view.tables else view.sheet.table(key, None)
+            return Response(write_csv(table), media_type="text/csv", headers=headers)
 
     def _feed(self, request: Asking, page: Page, view: _View) -> Answer:
         text = self._environment.get_template("feed.html").render(page=page, feed=view.sheet.table("feed"))

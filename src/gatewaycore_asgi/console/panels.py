@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import frozen
 
+from gatewaycore.exporting import no_formula
 from gatewaycore.stats.questions import Breakdown, Companies, Latest, Retention, Series, Share
 from gatewaycore.stats.report.contents import MEASURE_NAMES, change, heading_of, measures_of
 from gatewaycore_asgi.console.world import country_name
 
 Kind: TypeAlias = Literal["text", "number", "part", "percent", "change", "day", "moment", "drawn"]
-
-# As exports write it: what a spreadsheet would take for a formula is somebody's User-Agent.
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 @frozen
@@ -97,8 +94,9 @@ def write_csv(table: Table) -> str:
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, str) and _FORMULA.match(value):
-        return f"'{value}"
+    if isinstance(value, str):
+        # As exports write it: what a spreadsheet would take for a formula is somebody's User-Agent.
+        return no_formula(value)
     return "" if value is None else value
 
 

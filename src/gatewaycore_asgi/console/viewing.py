@@ -17,13 +17,13 @@ class Group:
     Attributes:
         name: as it stands in URLs.
         title: as people write it.
-        packages: what events call its packages; None for all there are.
+        packages: what events call its packages, those that its collections admit among them.
         role: what the viewer may do there; None where they only look at packages that are public.
     """
 
     name: str
     title: str
-    packages: frozenset[str] | None
+    packages: frozenset[str]
     role: Role | None
 
 

@@ -38,6 +38,13 @@ class Segment:
         """Tell whether a segment of a name fits."""
         return text in self.literals or any(_fits(glob, text) for glob in self.globs)
 
+    def meets(self, other: Segment) -> bool:
+        """Tell whether there is a text that fits both."""
+        if any(map(other.match, self.literals)) or any(map(self.match, other.literals)):
+            return True
+        # Pieces in the middle can follow one another: only beginnings and ends keep two apart.
+        return any(_agree(one, another) for one in self.globs for another in other.globs)
+
 
 @frozen
 class ImagePattern:
@@ -66,6 +73,10 @@ class ImagePattern:
         parts = name.split("/")
         return len(parts) == len(self.segments) and all(map(Segment.match, self.segments, parts))
 
+    def meets(self, other: ImagePattern) -> bool:
+        """Tell whether there is a name that fits both."""
+        return len(self.segments) == len(other.segments) and all(map(Segment.meets, self.segments, other.segments))
+
     @property
     def specificity(self) -> tuple[int, int, int]:
         """The larger, the more specific: segments without "*", literal characters, and fewer "*"."""
@@ -86,6 +97,12 @@ class ImagePattern:
 
 def _characters(segment: Segment) -> int:
     return min([len(literal) for literal in segment.literals] + [sum(map(len, glob)) for glob in segment.globs])
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Tell whether a text can begin and end as both say."""
+    begins = one[0].startswith(other[0]) or other[0].startswith(one[0])
+    return begins and (one[-1].endswith(other[-1]) or other[-1].endswith(one[-1]))
 
 
 def _fits(glob: tuple[str, ...], text: str) -> bool:

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from gatewaycore_asgi.console.api.app import Api, document
 from gatewaycore_asgi.console.api.describing import OPENAPI, PREFIX
-from gatewaycore_asgi.console.api.limits import Quota
-from gatewaycore_asgi.console.api.means import read_key, write_key
+from gatewaycore_asgi.console.api.limits import Quota, Slots
+from gatewaycore_asgi.console.api.means import limits_of, read_key, write_key
 from gatewaycore_asgi.console.api.uploads import UploadBounds
 
-__all__ = ["OPENAPI", "PREFIX", "Api", "Quota", "UploadBounds", "document", "read_key", "write_key"]
+__all__ = ["OPENAPI", "PREFIX", "Api", "Quota", "Slots", "UploadBounds", "document", "limits_of", "read_key", "write_key"]

@@ -23,12 +23,14 @@ from gatewaycore.service import Service
 from gatewaycore_asgi.console.api import handlers
 from gatewaycore_asgi.console.api.bodies import StrictRequest, Whole
 from gatewaycore_asgi.console.api.describing import OPENAPI, PREFIX, complete, describe
-from gatewaycore_asgi.console.api.limits import Limits, Quota
-from gatewaycore_asgi.console.api.means import BASE, BY, SECRET, Means, asker_of
+from gatewaycore_asgi.console.api.limits import Limits, Quota, Slots
+from gatewaycore_asgi.console.api.means import BASE, BY, HEAD, SECRET, Means, asker_of, limits_of
 from gatewaycore_asgi.console.api.problems import MEDIA, REALM, StatusError, failed, status_of, tell
 from gatewaycore_asgi.console.api.uploads import UploadBounds, Uploads
 from gatewaycore_asgi.console.api.ways import Ways
+from gatewaycore_asgi.console.cookies import read_cookie
 from gatewaycore_asgi.console.doors import COOKIE
+from gatewaycore_asgi.console.requests import caller_of
 from gatewaycore_asgi.types import Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _BODY_BYTES: Final = 1024 * 1024
 _KEY_LENGTH: Final = 255
 _OPENAPI: Final = f"{PREFIX}{OPENAPI}"
 _IMPORTS: Final = f"{PREFIX}/imports"
+_EXPORTS: Final = f"{PREFIX}/exports"
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
@@ -59,9 +62,9 @@ class Api:
         check: whether definitions can be served; raises a `ConfigError` where they cannot.
         changed: called after a definition was changed, so that this process serves it at once.
         statistics: who answers; without, it is the store that ``gatewaycore report`` asks.
-        quota: how many requests a token may make, of each process.
-        bounds: how much an import may hold.
-        cookie: of a session that pages have begun.
+        quota: how many requests a token may make, of each process; without, it is what the configuration says.
+        bounds: how much an import may hold; the same.
+        slots: how many exports are sent at once; the same.
         clock: any that only goes forward, in seconds.
     """
 
@@ -75,14 +78,16 @@ class Api:
         statistics: Callable[[], Statistics] | None = None,
         quota: Quota | None = None,
         bounds: UploadBounds | None = None,
-        cookie: str = COOKIE,
+        slots: Slots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._access = access
-        self._cookie = cookie
         self._ways = Ways(handlers.HANDLERS, PREFIX)
-        self._limits = Limits(quota or Quota(), clock)
-        uploads = Uploads(service.data, lambda: service.config, bounds or UploadBounds())
+        settings = limits_of(service)
+        self._limits = Limits(quota or Quota(requests=settings.requests, window_s=settings.window_s), clock)
+        self._slots = slots or Slots(settings.exports, settings.exports_each)
+        bounds = bounds or UploadBounds(most_bytes=settings.import_bytes, kept_bytes=settings.imports_bytes)
+        uploads = Uploads(service.data, lambda: service.config, bounds)
         self._means = Means(service, access, check, changed, statistics, uploads)
         self._app = Litestar(
             route_handlers=[_router(lambda: self._means)],
@@ -137,6 +142,10 @@ class Api:
         key = _field(scope, b"idempotency-key")
         if key is not None and scope["method"] == "POST" and scope["path"] != _IMPORTS:
             await self._once(scope, receive, answer, by, key)
+        elif scope["path"] == _EXPORTS and not scope[HEAD]:
+            # Until the last of it is sent, or the client is gone.
+            with self._slots.taken(by.user.id):
+                await self._app(scope, receive, answer)  # type: ignore[arg-type]  # as above
         else:
             await self._app(scope, receive, answer)  # type: ignore[arg-type]  # as above
 
@@ -159,7 +168,8 @@ class Api:
             if by is None:
                 raise _unauthorized(' error="invalid_token"', "this token is none, is over, or was taken back")
             return by
-        cookie = _cookie(scope, self._cookie)
+        is_secure = caller_of(scope, self._means.service.trusted).is_secure
+        cookie = read_cookie(scope["headers"], COOKIE, scope[BASE], is_secure=is_secure)
         session = self._access.people.session(cookie) if cookie else None
         if session is None:
             raise _unauthorized("", "send a token: Authorization: Bearer gwc_…")
@@ -269,18 +279,12 @@ def _below(scope: Scope) -> dict[str, Any]:
         path = "/".join(one.replace("/", "~1") for one in segments)
     below = path[len(root) :] or "/" if root and (path == root or path.startswith(f"{root}/")) else path
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return {**scope, "path": below, "raw_path": below.encode(), "root_path": "", "method": method, BASE: root}
+    added = {BASE: root, HEAD: scope["method"] == "HEAD"}
+    return {**scope, "path": below, "raw_path": below.encode(), "root_path": "", "method": method, **added}
 
 
 def _field(scope: Mapping[str, Any], name: bytes) -> str | None:
     return next((value.decode("latin-1") for one, value in scope["headers"] if one == name), None)
-
-
-def _cookie(scope: Mapping[str, Any], name: str) -> str | None:
-    """Return the value of a cookie of ours, which is never quoted; whatever others of the same domain hold (RFC 6265 §5.4)."""
-    text = ";".join(value.decode("latin-1") for one, value in scope["headers"] if one == b"cookie")
-    pairs = (one.strip().partition("=") for one in text.split(";"))
-    return next((value for one, equals, value in pairs if equals and one == name), None)
 
 
 def _unauthorized(more: str, detail: str) -> StatusError:

@@ -16,6 +16,7 @@ from gatewaycore._version import __version__
 from gatewaycore_asgi.console.api.examples import EXAMPLES
 from gatewaycore_asgi.console.api.models import happenings, holdings, people
 from gatewaycore_asgi.console.api.problems import CODES, MEDIA, Told
+from gatewaycore_asgi.console.cookies import name_of
 from gatewaycore_asgi.console.doors import COOKIE
 
 PREFIX: Final = "/api/v1"
@@ -58,7 +59,10 @@ _TAGS: Final = {
 _SECURITY: Final[Mapping[str, SecurityScheme]] = {
     "token": SecurityScheme(type="http", scheme="bearer", description="A token: `gwc_…`."),
     "session": SecurityScheme(
-        type="apiKey", name=COOKIE, security_scheme_in="cookie", description="A page's session; changes need `X-CSRF-Token`."
+        type="apiKey",
+        name=name_of(COOKIE, "", is_secure=True),
+        security_scheme_in="cookie",
+        description="A page's session; changes need `X-CSRF-Token`. Below a path it begins with `__Secure-`, without TLS with neither.",
     ),
 }
 

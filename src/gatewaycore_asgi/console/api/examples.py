@@ -36,6 +36,7 @@ _PACKAGE: Final = {
     "is_public": False,
     "is_read_only": False,
     "definition": _DEFINITION,
+    "left_out": None,
     "version": 3,
     "created_at": _AT,
     "updated_at": _AT,

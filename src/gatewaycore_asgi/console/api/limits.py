@@ -1,15 +1,19 @@
-"""Limits: how many requests a token may make, and what the client is told of it (draft-ietf-httpapi-ratelimit-headers)."""
+"""Limits: how many requests a token may make, what its client is told (draft-ietf-httpapi-ratelimit-headers), and how much at once."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from attrs import frozen
 
+from gatewaycore_asgi.console.api.problems import StatusError
+
 _KEPT = 10_000
+_AGAIN_S = 5
 
 
 @frozen(kw_only=True)
@@ -81,3 +85,43 @@ class Limits:
             "RateLimit": f'"token";r={standing.left};t={standing.wait_s}',
         }
         return {**told, "Retry-After": str(standing.wait_s)} if standing.is_over else told
+
+
+class Slots:
+    """Bounds how much that takes long is done at once in this process. Threads share it.
+
+    Args:
+        most: of all together.
+        each: of one user.
+    """
+
+    def __init__(self, most: int, each: int) -> None:
+        self._most = most
+        self._each = each
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self, owner: str) -> Iterator[None]:
+        """Take a slot for as long as the block lasts.
+
+        Args:
+            owner: whose; the id of a user.
+
+        Raises:
+            StatusError: theirs are taken, or all are.
+        """
+        again = {"Retry-After": str(_AGAIN_S)}
+        with self._lock:
+            if self._taken[owner] >= self._each:
+                raise StatusError(429, f"{self._each} exports of yours are being sent: ask again when one of them is over", again)
+            if self._taken.total() >= self._most:
+                raise StatusError(503, f"{self._most} exports are being sent: ask again in a moment", again)
+            self._taken[owner] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[owner] -= 1
+                # Those who ask for nothing take no room.
+                self._taken += Counter()

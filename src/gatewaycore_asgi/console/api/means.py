@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, cast
 
@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.service import Service, statistics_of
 from gatewaycore_asgi.console.api.uploads import Uploads
 
@@ -26,6 +27,15 @@ SECRET: Final = "gatewaycore.secret"  # noqa: S105 - a name
 
 BASE: Final = "gatewaycore.base"
 """Where in the scope the mount stands."""
+
+HEAD: Final = "gatewaycore.head"
+"""Where in the scope it stands whether only the head of the answer is wanted."""
+
+
+def limits_of(service: Service) -> ConsoleLimits:
+    """Return how much of everything there may be."""
+    settings = service.config.console
+    return DEFAULT_CONSOLE_LIMITS if settings is None else settings.limits
 
 
 class Means:
@@ -78,6 +88,10 @@ class Means:
         """Tell whether there are events of a package, whether anybody has made it or not."""
         return self.statistics().first_event((key,)) is not None
 
+    def counted(self) -> Iterable[str]:
+        """Return the keys of all packages of which there are events."""
+        return self.statistics().packages()
+
     def names(self) -> Mapping[str, str]:
         """Return the names of organisations, by id."""
         return self.access.groups.names()
@@ -98,6 +112,12 @@ Asker: TypeAlias = NamedDependency[SkipValidation[Principal]]
 def asker_of(request: Request[Any, Any, Any]) -> Principal:
     """Return who asks."""
     found: Principal = cast(dict[str, Any], request.scope)[BY]
+    return found
+
+
+def is_head(request: Request[Any, Any, Any]) -> bool:
+    """Tell whether only the head of the answer is wanted: what it would hold need not be made."""
+    found: bool = cast(dict[str, Any], request.scope)[HEAD]
     return found
 
 

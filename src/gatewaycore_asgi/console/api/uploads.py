@@ -23,6 +23,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from gatewaycore.config import Config
+from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS
 from gatewaycore.errors import ConflictError, GatewayError, UnknownError, words_of
 from gatewaycore.importing import BusyError, Import, ImportOptions, ImportSession, Watch
 from gatewaycore.importing.ledger import Status
@@ -50,9 +51,11 @@ class UploadBounds:
 
     Attributes:
         most_bytes: of one upload, as it is sent.
+        kept_bytes: of all together that are on disk.
     """
 
-    most_bytes: int = 1024 * 1024 * 1024
+    most_bytes: int = DEFAULT_CONSOLE_LIMITS.import_bytes
+    kept_bytes: int = DEFAULT_CONSOLE_LIMITS.imports_bytes
 
 
 @define(kw_only=True)
@@ -176,6 +179,24 @@ class Uploads:
         """
         if len(self._held) + self._coming >= WAITING:
             raise ConflictError(f"{WAITING} imports wait already: send it again when some of them are done")
+
+    def check_bytes(self, more: int = 0) -> None:
+        """Refuse more where much is on disk, whichever process has put it there.
+
+        Args:
+            more: bytes that are to come.
+
+        Raises:
+            ConflictError: so it is.
+        """
+        kept = more
+        for path in self._folder.glob("*.data"):
+            # It may be gone, by another process.
+            with suppress(OSError):
+                kept += path.stat().st_size
+        if kept > self.bounds.kept_bytes:
+            what = f"{self.bounds.kept_bytes:,} bytes wait to be imported already, the most that may be"
+            raise ConflictError(f"{what}: send it again when some of it is done, or forget what was aborted")
 
     @contextmanager
     def coming(self) -> Iterator[None]:

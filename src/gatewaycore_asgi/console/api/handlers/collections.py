@@ -74,7 +74,7 @@ def delete_collection(means: With, by: Asker, key: Key, if_match: IfMatch = None
     "/collections/{key:str}/organisation",
     tags=_TAGS,
     summary="Give a collection to another organisation",
-    responses=problems(404, body=True),
+    responses=problems(404, 409, body=True),
     response_headers=ETAG,
     sync_to_thread=True,
 )

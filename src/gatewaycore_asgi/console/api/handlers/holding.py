@@ -11,7 +11,7 @@ from litestar.params import HeaderParameter
 
 from gatewaycore.access import Kind, Principal, Seen
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.following import key_of
+from gatewaycore.following import key_of, left_out
 from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
 from gatewaycore_asgi.console.api.models.holdings import NewPackage, PackagePage, PackageTold
@@ -33,8 +33,8 @@ def listed(
     request: Request[Any, Any, Any], means: Means, by: Principal, kind: Kind, limit: int, cursor: str | None
 ) -> Response[PackagePage]:
     """List what somebody has a role for."""
-    found, names = means.access.holdings.seen_by(by, kind), means.names()
-    return page_of(request, PackagePage, found, lambda one: one.holding.key, lambda one: PackageTold.of(one, names), limit, cursor)
+    found, names, left = means.access.holdings.seen_by(by, kind), means.names(), left_out(means.service)
+    return page_of(request, PackagePage, found, lambda one: one.holding.key, lambda one: PackageTold.of(one, names, left), limit, cursor)
 
 
 def looked(means: Means, by: Principal, kind: Kind, segment: str) -> Response[PackageTold]:
@@ -48,7 +48,7 @@ def created(request: Request[Any, Any, Any], means: Means, by: Principal, kind: 
     if not key or len(key) > 500:
         where = "definition.name" if kind == "package" else "definition.pattern"
         raise ConfigError([Problem(where, "is missing, or very long", "up to 500 characters")])
-    means.access.holdings.create(kind, key, new.organisation, new.definition, means.check, by, means.is_counted)
+    means.access.holdings.create(kind, key, new.organisation, new.definition, means.check, by, means.is_counted, means.counted)
     means.changed()
     answer = answered(means, means.access.holdings.look(key, by, kind), status=201)
     answer.headers["Location"] = place_of(request, f"{request.scope['path']}/{write_key(key)}")
@@ -75,7 +75,7 @@ def deleted(means: Means, by: Principal, kind: Kind, segment: str, match: str | 
     key = read_key(segment)
     if match is not None:
         _version(means.access.holdings.look(key, by, kind), match, is_needed=False)
-    means.access.holdings.delete(kind, key, by)
+    means.access.holdings.delete(kind, key, by, means.check)
     means.changed()
 
 
@@ -88,7 +88,7 @@ def moved(means: Means, by: Principal, kind: Kind, segment: str, organisation: s
 def answered(means: Means, seen: Seen, status: int = 200) -> Response[PackageTold]:
     """Return the answer that tells about one."""
     return Response(
-        PackageTold.of(seen, means.names()),
+        PackageTold.of(seen, means.names(), left_out(means.service)),
         status_code=status,
         media_type="application/json",
         headers={"ETag": f'"{seen.holding.version}"'},

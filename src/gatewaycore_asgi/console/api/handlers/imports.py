@@ -21,6 +21,7 @@ from gatewaycore_asgi.console.api.problems import StatusError
 from gatewaycore_asgi.console.api.uploads import Upload
 
 _TAGS = ["imports"]
+_CHECKED = 16 * 1024 * 1024
 
 
 @get("/imports", tags=_TAGS, summary="List imports", responses=problems(), sync_to_thread=True)
@@ -190,13 +191,17 @@ async def _spool(request: Request[Any, Any, Any], means: Means, one: Upload) -> 
 
     Raises:
         StatusError: it is larger than may be.
+        ConflictError: with what is there already it would be.
     """
     most, path = means.uploads.bounds.most_bytes, means.uploads.place(one.id)
     too_large = StatusError(413, f"an import has at most {most:,} bytes here: send it in pieces")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > most:
+    text = request.headers.get("content-length", "")
+    announced = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    if announced > most:
         raise too_large
+    await run_sync(means.uploads.check_bytes, announced)
     path.touch(mode=0o600)
+    checked = 0
     try:
         async with await anyio.open_file(path, "wb") as file:
             async for piece in request.stream():
@@ -204,6 +209,11 @@ async def _spool(request: Request[Any, Any, Any], means: Means, one: Upload) -> 
                 if one.bytes > most:
                     raise too_large
                 await file.write(piece)
+                if one.bytes - checked >= _CHECKED:
+                    # Others send at the same time, and not all say how much.
+                    checked = one.bytes
+                    await file.flush()
+                    await run_sync(means.uploads.check_bytes)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

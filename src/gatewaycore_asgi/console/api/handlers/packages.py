@@ -91,7 +91,7 @@ def share_package(means: With, by: Asker, key: Key, data: JSONBody[NewSharing]) 
     "/packages/{key:str}/organisation",
     tags=_TAGS,
     summary="Give a package to another organisation",
-    responses=problems(404, body=True),
+    responses=problems(404, 409, body=True),
     response_headers=ETAG,
     sync_to_thread=True,
 )

@@ -14,7 +14,7 @@ from gatewaycore.access import Principal
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.stats import Filter, Period, plain, read_dimension, read_only, read_period, zone_of
-from gatewaycore.stats.periods import Unit
+from gatewaycore.stats.periods import WEEK_STARTS, Unit
 from gatewaycore.stats.policy import AGENTS, USES, Measure
 from gatewaycore.stats.questions import Breakdown, Companies, Retention, Series, Totals
 from gatewaycore_asgi.console.api.describing import problems
@@ -23,7 +23,6 @@ from gatewaycore_asgi.console.api.paging import MOST
 from gatewaycore_asgi.console.asking import steady
 
 _TAGS = ["stats"]
-_WEEK_STARTS = {"monday": 0, "sunday": 6, "saturday": 5}
 
 Packages: TypeAlias = Annotated[
     list[str] | None, QueryParameter(name="package", description="Of this package; may be repeated. Of all that you may see without.")
@@ -115,9 +114,9 @@ def get_series(
     ] = "monday",
 ) -> Response[Series]:
     """Count each hour, day, week or month of a period; those in which there was nothing too."""
-    if week_start not in _WEEK_STARTS:
-        raise ConfigError([Problem("week_start", f"{week_start[:80]!r} is no first day of a week", ", ".join(_WEEK_STARTS))])
-    return _plain(means.statistics().series(asked.period, unit, asked.filter, week_start=_WEEK_STARTS[week_start]))
+    if week_start not in WEEK_STARTS:
+        raise ConfigError([Problem("week_start", f"{week_start[:80]!r} is no first day of a week", ", ".join(WEEK_STARTS))])
+    return _plain(means.statistics().series(asked.period, unit, asked.filter, week_start=WEEK_STARTS[week_start]))
 
 
 @get("/stats/breakdown", tags=_TAGS, summary="Count by a column", responses=problems(404), dependencies=_ASKED, sync_to_thread=True)

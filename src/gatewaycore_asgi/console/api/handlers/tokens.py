@@ -15,9 +15,10 @@ from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
 
 @get("/tokens", tags=["tokens"], summary="List your tokens", responses=problems(), sync_to_thread=True)
 def list_tokens(request: Request[Any, Any, Any], means: With, by: Asker, limit: Limit = 50, cursor: Cursor = None) -> Response[TokenPage]:
-    """List your tokens that have not been taken back, without their secrets."""
+    """List your tokens that have not been taken back, without their secrets. A token without `admin` is told of itself alone, and one of a
+    single organisation only of those that reach no further."""
     names = means.names()
-    found = means.access.people.tokens(by.user)
+    found = means.access.people.tokens(by.user, by)
     return page_of(request, TokenPage, found, lambda one: one.id, lambda one: TokenTold.of(one, names), limit, cursor)
 
 

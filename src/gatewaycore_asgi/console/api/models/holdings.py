@@ -17,7 +17,8 @@ class PackageTold:
     """A package or a collection. `role` is what you may do with it, null where you see it because it `is_public`.
 
     `definition` is the entry of a configuration file; null for one that stands in the file, which `is_read_only` here, and for those who
-    may not change it. A password in it is shown as "********". `version` is its `ETag`.
+    may not change it. A password in it is shown as "********". `version` is its `ETag`. `left_out` says why it is not served, to those who
+    may change it; null where it is.
     """
 
     key: str
@@ -27,12 +28,13 @@ class PackageTold:
     is_public: bool
     is_read_only: bool
     definition: dict[str, Any] | None
+    left_out: str | None
     version: int
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, seen: Seen, names: Mapping[str, str]) -> PackageTold:
+    def of(cls, seen: Seen, names: Mapping[str, str], left_out: Mapping[tuple[Kind, str], str]) -> PackageTold:
         """Return what is told of it."""
         found = seen.holding
         may_change = seen.role in ("admin", "owner")
@@ -44,6 +46,7 @@ class PackageTold:
             is_public=found.is_public,
             is_read_only=found.definition is None,
             definition=hidden(found.definition) if may_change and found.definition is not None else None,
+            left_out=left_out.get((found.kind, found.key)) if may_change else None,
             version=found.version,
             created_at=found.created_at,
             updated_at=found.updated_at,
