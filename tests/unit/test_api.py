@@ -405,6 +405,7 @@ def test_numbers_that_nobody_has_made_a_package_for_are_nobody_elses(small: Offi
     [
         ("/stats/totals?period=never", "period"),
         ("/stats/totals?tz=Mars", "tz"),
+        ("/stats/totals?compare=never", "compare"),
         ("/stats/totals?only=x", "only"),
         ("/stats/totals?measure=x", "measure"),
         ("/stats/series?week_start=friday", "week_start"),

@@ -18,7 +18,8 @@ from gatewaycore.errors import GatewayError
 from gatewaycore.event import KINDS
 from gatewaycore.exporting import LakeSource, Output, Selection, Source, read_columns, read_moment, read_where, write_csv, write_ndjson
 from gatewaycore.importing.counters import Counters
-from gatewaycore.service import event_source, rosters
+from gatewaycore.keeping import event_source
+from gatewaycore.plugins import rosters
 
 _FORMS = ("csv", "ndjson", "parquet")
 _ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}

@@ -12,7 +12,8 @@ from litestar.di import NamedDependency
 from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
-from gatewaycore.service import Service, statistics_of
+from gatewaycore.keeping import statistics_of
+from gatewaycore.service import Service
 from gatewaycore_asgi.console.api.uploads import Uploads
 
 if TYPE_CHECKING:

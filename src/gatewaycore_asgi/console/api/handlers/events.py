@@ -20,7 +20,7 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Kind
 from gatewaycore.exporting import LakeSource, Selection, Source, pieces, read_columns, read_moment, read_where
 from gatewaycore.importing.counters import Counters
-from gatewaycore.service import event_source
+from gatewaycore.keeping import event_source
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers.stats import Packages, numbers_seen
 from gatewaycore_asgi.console.api.means import Asker, Means, With
