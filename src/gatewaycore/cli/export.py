@@ -77,7 +77,7 @@ def _write(source: Source, path: Path | None, form: str, columns: Mapping[str, s
             rows = source.rows(columns, selection)
             return write_csv(out.file, columns, rows) if form == "csv" else write_ndjson(out.file, columns, rows)
     if not isinstance(source, LakeSource):
-        raise GatewayError("parquet needs gatewaycore[lake]: pip install 'gatewaycore[lake]'")
+        raise GatewayError("parquet needs a lake, or no sink and gatewaycore[lake]: pip install 'gatewaycore[lake]'")
     if path is None or path.suffix == ".gz":
         raise GatewayError("parquet needs a file, and is packed already: --output events.parquet")
     with Output(path, stdout) as out:

@@ -7,7 +7,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
@@ -28,6 +28,7 @@ Asking: TypeAlias = Request[Any, Any, Any]
 COOKIE: Final = "gatewaycore_session"
 BEFORE: Final = "gatewaycore_before"
 """The cookie that a form for signing in is held against."""
+_VISIT: Final = "visit"
 
 
 class Guest:
@@ -154,6 +155,20 @@ class Visit:
         return principal
 
 
+def _once_a_request(look: Callable[[Doors, Asking], Visit]) -> Callable[[Doors, Asking], Visit]:
+    """Return what remembers a visit with its request: a handler wants to know whose it is, and so does the page that it shows."""
+
+    @wraps(look)
+    def visit(self: Doors, request: Asking) -> Visit:
+        state = request.scope["state"]
+        if _VISIT not in state:
+            state[_VISIT] = look(self, request)
+        found: Visit = state[_VISIT]
+        return found
+
+    return visit
+
+
 class Doors:
     """Finds out who asks.
 
@@ -171,6 +186,7 @@ class Doors:
         """Whether there is anything to sign in to."""
         return self._access is not None
 
+    @_once_a_request
     def visit(self, request: Asking) -> Visit:
         """Return who asks."""
         if self._access is None:

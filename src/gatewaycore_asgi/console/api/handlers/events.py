@@ -134,7 +134,7 @@ class _Opened:
         """Iterate over the pieces of a Parquet file, which is made on disk: its end says what is in it."""
         source = self.source
         if not isinstance(source, LakeSource):
-            raise ConfigError([Problem("format", "parquet needs gatewaycore[lake]", "pip install 'gatewaycore[lake]'")])
+            raise ConfigError([Problem("format", "parquet needs a lake, or gatewaycore[lake] and no sink beside it", "csv, ndjson")])
         fd, name = mkstemp(suffix=".parquet", dir=self._means.service.data)
         try:
             source.write_parquet(Path(name), columns, wanted)
