@@ -14,6 +14,7 @@ from typing import Any, Final
 from gatewaycore.access import CONSOLE_STATE, Access, Kind
 from gatewaycore.config import Config, LeftOut, MadeRule
 from gatewaycore.errors import ConfigError, GatewayError, words_of
+from gatewaycore.route import package_of
 from gatewaycore.rules import CollectionRule
 from gatewaycore.service import Service
 
@@ -60,7 +61,7 @@ def listed(config: Config) -> Iterator[tuple[Kind, str]]:
     Collections that were made elsewhere are left out: as compiled, they may be called otherwise than who made them has called them.
     """
     for rule in config.packages:
-        name = getattr(rule, "id", None) or getattr(rule, "name", None)
+        name = package_of(rule)
         if name:
             yield "package", name
     # Those that were made come last.

@@ -11,8 +11,8 @@ from gatewaycore.badge_numbers import StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.config import Config
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.exporting import JournalSource, LakeSource, Source
-from gatewaycore.sinks import LakeStorage, Storage
+from gatewaycore.exporting import JournalSource, LakeSource, Source, StoreSource
+from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage, Storage
 from gatewaycore.sinks.lake import is_installed, is_usable
 from gatewaycore.stats import Source as Askable
 from gatewaycore.stats import open_statistics
@@ -33,16 +33,19 @@ def storages(config: Config, data: Path) -> Iterator[tuple[str, Storage]]:
 
 
 def event_source(config: Config, data: Path, seen: Callable[[bytes], int]) -> Source:
-    """Return where events are read from: the first lake that is kept and the journal under `data`, or the journal alone.
+    """Return where events are read from: the first lake that is kept and the journal under `data`; else another sink that can be asked,
+    which has what has left the journal; else the journal alone.
 
     Args:
         config: of the gateway.
         data: the data-dir.
         seen: tells what was read before, where no engine does; see `JournalSource`.
     """
-    lake = next((storage for _, storage in storages(config, data) if isinstance(storage, LakeStorage)), None)
-    if lake is not None or is_installed():
-        return LakeSource(lake, data / "journal")
+    kept = _first(_askable(config, data))
+    if isinstance(kept, PostgresStorage | ClickhouseStorage):
+        return StoreSource(kept)
+    if kept is not None or is_installed():
+        return LakeSource(kept, data / "journal")
     return JournalSource(data / "journal", seen)
 
 

@@ -121,3 +121,8 @@ class Rule(Protocol):
             ConfigError: the settings contradict each other.
         """
         ...
+
+
+def package_of(rule: object) -> str:
+    """Return what events call the package of a rule: its id, else its name; empty where a type of another distribution has neither."""
+    return str(getattr(rule, "id", None) or getattr(rule, "name", None) or "")

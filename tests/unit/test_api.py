@@ -281,6 +281,8 @@ def test_forms_methods_and_paths(small: Office) -> None:
         assert small.ask("GET", "/me", headers={"Accept": accept}).status_code == status
     refused = small.ask("POST", "/packages/cli")
     assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS, PUT")
+    refused = small.ask("POST", "/openapi.json")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert small.ask("OPTIONS", "/packages/cli").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PUT"
     assert small.ask("GET", "/nothing").json()["title"] == "Not Found"
     head = small.ask("HEAD", "/me")
@@ -405,6 +407,7 @@ def test_numbers_that_nobody_has_made_a_package_for_are_nobody_elses(small: Offi
     [
         ("/stats/totals?period=never", "period"),
         ("/stats/totals?tz=Mars", "tz"),
+        ("/stats/totals?compare=never", "compare"),
         ("/stats/totals?only=x", "only"),
         ("/stats/totals?measure=x", "measure"),
         ("/stats/series?week_start=friday", "week_start"),

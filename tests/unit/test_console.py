@@ -155,6 +155,22 @@ def test_the_period_before_is_left_out_when_nobody_wants_it(browser: Browser) ->
     assert "Compared with" not in browser.get("/package?name=cli&compare=none").text
 
 
+def test_a_year_before_is_compared_with_where_somebody_wants_it(console: Console, browser: Browser, tmp_path: Path) -> None:
+    path = "/package?name=cli&period=2026-11-01..2026-11-10&compare=year"
+    text = browser.get(path).text
+    assert "Compared with 2025-11-01 to 2025-11-10" in text
+    assert '<option value="year" selected>' in text
+    # It is in every link of the page, and the terminal compares with the same.
+    assert all("compare=year" in unescape(link) for link in re.findall(r'class="csv" href="([^"]*)"', text))
+    file = write(tmp_path / "gateway.yaml", json.dumps(config(console.service.data.parent)))
+    told = run("report", file, "--period", "2026-11-01..2026-11-10", "--compare", "year", "--package", "cli", "--json")
+    assert told.exit_code == 0, told.output
+    report = json.loads(told.output)
+    assert report["totals"]["period"]["before_since"] == "2025-11-01T00:00:00+00:00"
+    befores = {row["version"]: int(row["before"]) for row in table(browser, path, "version")}
+    assert befores == {one["value"]: one["before"] for one in report["breakdowns"][0]["shares"]}
+
+
 def test_all_time_begins_with_the_first_event(browser: Browser) -> None:
     assert tiles(browser.get("/package?name=cli&period=all").text)["Downloads"] == 240
 

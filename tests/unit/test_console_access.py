@@ -10,14 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gatewaycore.clientip import TrustedProxies
+from gatewaycore.errors import ConfigError
 from gatewaycore.importing.ledger import Ledger
+from gatewaycore.rules import RULES
 from gatewaycore.state import State
 from gatewaycore.testing import simulate
+from gatewaycore_asgi.console.api import document
 from gatewaycore_asgi.console.doors import COOKIE, Throttle
 from gatewaycore_asgi.console.forms import Form
 from gatewaycore_asgi.console.recipes import RECIPES, definition_of, values_of
+from gatewaycore_asgi.console.reference import chapters_of, paragraphs
 from tests.consoles import HOST, NASTY, Browser, House
 from tests.events import make_event
 
@@ -475,6 +480,73 @@ def test_every_page_of_everybody_is_there(unchanged: House) -> None:
             answer = browser.get(path)
             assert answer.status_code == 200, (who, path)
             assert "style=" not in answer.text
+
+
+def test_the_api_is_described_for_people(unchanged: House) -> None:
+    browser = unchanged.browser("ada")
+    text = unescape(browser.get("/api").text)
+    for path, item in document()["paths"].items():
+        assert f"<code>{path}</code>" in text
+        for operation in item.values():
+            assert f'id="{operation["operationId"]}"' in text
+    # Parameters, what they may be, what is sent and what is answered.
+    assert "before, year, none" in text
+    assert '"incoming-path": "/cli/{version}"' in text
+    assert 'href="/api/v1/openapi.json"' in text
+    assert "style=" not in text
+    assert 'href="/api"' in browser.get("/").text
+
+
+def test_below_the_prefix_everything_is_answered_as_the_api_does(unchanged: House) -> None:
+    browser = unchanged.browser("ada")
+    for path in ("/api/v1", "/api/v1/", "/api/v1/nothing"):
+        answer = browser.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_a_reference_takes_what_has_no_tag_and_no_example() -> None:
+    odd = {
+        "tags": [{"name": "a", "description": "Of a."}],
+        "paths": {
+            "/a": {"get": {"operationId": "a", "responses": {"200": {"content": {"text/csv": {"schema": {}}}}, "418": {}}}},
+            "/b": {"parameters": [], "put": {"operationId": "b", "responses": {}, "parameters": [{"name": "x", "in": "query"}]}},
+        },
+    }
+    (others,) = chapters_of(odd, frozenset({"418"}))
+    assert (others.name, [one.method for one in others.ways], others.ways[0].statuses) == ("others", ["GET", "PUT"], (("200", ""),))
+    assert (others.ways[0].answer, others.ways[1].takes[0].kind) == ("", "")
+    assert paragraphs("A.\n\n- **B**: `c`\n- **D** e") == [("", "A."), ("B", ": c"), ("D", " e")]
+
+
+def test_a_page_asks_once_who_looks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = house.browser("ada")
+    asked: list[str] = []
+    session = house.access.people.session
+
+    def counted(cookie: str) -> Any:
+        asked.append(cookie)
+        return session(cookie)
+
+    monkeypatch.setattr(house.access.people, "session", counted)
+    for path in ("/", "/tokens", "/package?name=acme/app"):
+        asked.clear()
+        assert browser.get(path).status_code == 200
+        assert len(asked) == 1
+
+
+def test_there_is_a_form_for_every_type() -> None:
+    assert set(RULES) <= set(RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("tag", "more"),
+    [("file", "incoming-regex: /v.*"), ("file", "routes: [{incoming-path: /a}]"), ("event", "routes: []"), ("python", "index: https://x")],
+)
+def test_what_stands_among_the_other_settings_need_not_stand_in_its_field(tag: str, more: str) -> None:
+    recipe = RECIPES[tag]
+    assert definition_of(recipe, Form({"name": ["a"], "more": [more]})) == {**yaml.safe_load(more), "type": tag, "name": "a"}
+    with pytest.raises(ConfigError, match="is missing"):
+        definition_of(recipe, Form({"name": ["a"]}))
 
 
 @pytest.mark.parametrize("tag", RECIPES)

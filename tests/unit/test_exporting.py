@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import Result
 
+from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, GatewayError, SinkError
 from gatewaycore.event import Event
 from gatewaycore.exporting import (
@@ -24,6 +26,8 @@ from gatewaycore.exporting import (
     LakeSource,
     Output,
     Selection,
+    Source,
+    StoreSource,
     pieces,
     read_columns,
     read_moment,
@@ -31,10 +35,16 @@ from gatewaycore.exporting import (
     write_csv,
     write_ndjson,
 )
+from gatewaycore.exporting import stores as stores_room
 from gatewaycore.exporting.columns import OWN
 from gatewaycore.importing.counters import Counters
+from gatewaycore.keeping import event_source
+from gatewaycore.plugins import rosters
 from gatewaycore.recorder import encode
+from gatewaycore.sinks import ClickhouseStorage, PostgresStorage
 from gatewaycore.sinks.lake import LakeStorage
+from tests.clickhouse import Clickhouse
+from tests.databases import Postgres
 from tests.events import lines_of, make_event, make_events
 from tests.unit.test_cli import run, write
 
@@ -164,7 +174,10 @@ def test_without_the_engine_the_journal_is_read_in_python(here: Path, monkeypatc
     assert (rows[-1]["package"], rows[-1]["pixel"], rows[-1]["variables"]) == ("", "px", "")
     assert (rows[0]["package"], rows[0]["pixel"], json.loads(rows[0]["variables"])) == ("cli", "", events[0].variables)
     refused = run("export", "-o", "x.parquet")
-    assert (refused.exit_code, refused.output) == (2, "parquet needs gatewaycore[lake]: pip install 'gatewaycore[lake]'\n")
+    assert (refused.exit_code, refused.output) == (
+        2,
+        "parquet needs a lake, or no sink and gatewaycore[lake]: pip install 'gatewaycore[lake]'\n",
+    )
 
 
 def test_the_last_events_from_wherever_they_are(here: Path) -> None:
@@ -184,6 +197,52 @@ def test_the_last_events_from_wherever_they_are(here: Path) -> None:
         assert json.loads(bytes(source.latest(columns, Selection(), 1)[0][1])) == events[-1].variables
         assert source.latest(columns, Selection(package=("none",)), 5) == []
     counters.close()
+
+
+STORED = [*various(), make_event(package_type="pixel", package="px", variables={}, bytes=7)]
+
+
+@pytest.fixture(scope="module", params=["postgres", "clickhouse"])
+def stored(request: pytest.FixtureRequest) -> PostgresStorage | ClickhouseStorage:
+    """A database into which events have been shipped, some of them twice."""
+    server: Postgres | Clickhouse = request.getfixturevalue(request.param)
+    url = server.create()
+    storage = PostgresStorage(url=url) if request.param == "postgres" else ClickhouseStorage(url=url)
+    sink = storage.open()
+    sink.write(lines_of(STORED))
+    sink.write(lines_of(STORED[:2]))
+    sink.close()
+    return storage
+
+
+def told(rows: Iterable[Iterable[Any]]) -> list[list[Any]]:
+    return sorted(json.loads(msgspec.json.encode(list(row))) for row in rows)
+
+
+@pytest.mark.parametrize("wanted", SELECTIONS, ids=str)
+def test_a_database_tells_the_same_as_the_journal(
+    here: Path, stored: PostgresStorage | ClickhouseStorage, wanted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores_room, "_ROWS", 2)
+    pytest.importorskip("duckdb")
+    columns, selection = {**read_columns("scarf"), **OWN}, Selection(**wanted)
+    expected = told(LakeSource(None, journal(lines_of(STORED))).rows(columns, selection))
+    assert told(StoreSource(stored).rows(columns, selection)) == expected
+
+
+def test_the_last_events_of_a_database(here: Path, stored: PostgresStorage | ClickhouseStorage) -> None:
+    source: Source = StoreSource(stored)
+    newest = sorted((event.id for event in STORED), reverse=True)
+    assert [row[0] for row in source.latest({"id": "id"}, Selection(), 3)] == newest[:3]
+    assert [row[0] for row in source.latest({"id": "id"}, Selection(), 50, newest[2])] == newest[3:]
+
+
+def test_without_a_lake_a_database_is_asked(here: Path, stored: PostgresStorage | ClickhouseStorage) -> None:
+    kind = "postgres" if isinstance(stored, PostgresStorage) else "clickhouse"
+    write(here / "gateway.yaml", f"{CONFIG}sinks: [{{type: {kind}, url: {json.dumps(stored.url)}}}]\n")
+    assert event_source(read_config(here / "gateway.yaml", rosters=rosters()), here, lambda _: 0) == StoreSource(stored)
+    assert ids(export()) == sorted(event.id for event in STORED)
+    assert "parquet needs a lake" in run("export", "-o", "x.parquet").output
 
 
 @pytest.mark.parametrize("number", [0, 1, 500, 1001])

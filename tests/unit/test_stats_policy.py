@@ -13,7 +13,7 @@ import pytest
 from gatewaycore.errors import ConfigError
 from gatewaycore.event import KINDS
 from gatewaycore.stats import policy
-from gatewaycore.stats.periods import Period, complete_days, midnight, read_period, whole_days, zone_of
+from gatewaycore.stats.periods import Period, against, complete_days, midnight, read_period, whole_days, zone_of
 from gatewaycore.stats.questions import Figures as Numbers
 from gatewaycore.stats.questions import Filter, Totals, plain, read_dimension, read_only
 from tests.events import make_event
@@ -115,6 +115,32 @@ def test_periods_by_name(text: str, since: str, until: str, before_since: str, b
 def test_what_is_no_period_is_refused_with_those_that_are(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is no period .*last-month"):
         read_period(text, NOW, BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "before_since", "before_until"),
+    [
+        ("2026-10", "2025-10-01T00:00+02:00", "2025-11-01T00:00+01:00"),
+        ("30d", "2025-10-28T00:00+01:00", "2025-11-26T03:40+01:00"),
+        ("2025", "2024-01-01T00:00+01:00", "2025-01-01T00:00+01:00"),
+        ("2024-02", "2023-02-01T00:00+01:00", "2023-03-01T00:00+01:00"),
+        ("2024-02-29", "2023-02-28T00:00+01:00", "2023-03-01T00:00+01:00"),
+    ],
+)
+def test_a_period_is_compared_with_the_same_days_a_year_before(text: str, before_since: str, before_until: str) -> None:
+    period = against(read_period(text, NOW, BERLIN), "year")
+    assert (period.before_since, period.before_until) == (at(before_since), at(before_until))
+
+
+@pytest.mark.parametrize("text", ["2023-01-01..2024-12-31", "0001-12-30..0001-12-31", "all"])
+def test_what_has_no_year_before_is_compared_with_nothing(text: str) -> None:
+    assert against(read_period(text, NOW, UTC_ZONE), "year").before is None
+
+
+def test_a_period_is_compared_with_what_is_asked_for() -> None:
+    period = read_period("30d", NOW, BERLIN)
+    assert against(period, "before") == period
+    assert against(period, "none").before is None
 
 
 def test_all_begins_with_the_first_event_and_has_nothing_before() -> None:

@@ -14,8 +14,8 @@ from gatewaycore.cli.output import console, count, show_problems, words, write_j
 from gatewaycore.config import Config, check_outside, read_config
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
+from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
-from gatewaycore.service import rosters
 
 _STRICT = frozenset({"ambiguous", "shadowed"})
 

@@ -14,7 +14,8 @@ from gatewaycore.cli.ship import stop_event
 from gatewaycore.config import read_config
 from gatewaycore.consuming import Consuming
 from gatewaycore.errors import GatewayError
-from gatewaycore.service import rosters, storages
+from gatewaycore.keeping import storages
+from gatewaycore.plugins import rosters
 from gatewaycore.sinks import NatsStorage, Storage
 
 

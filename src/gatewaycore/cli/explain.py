@@ -25,8 +25,8 @@ from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
 from gatewaycore.owntraffic import OwnTraffic
+from gatewaycore.plugins import rosters
 from gatewaycore.request import Request
-from gatewaycore.service import rosters
 from gatewaycore.testing import Seen, make_request, simulate
 
 _SHOWN = 20

@@ -18,7 +18,8 @@ from gatewaycore.errors import GatewayError
 from gatewaycore.event import KINDS
 from gatewaycore.exporting import LakeSource, Output, Selection, Source, read_columns, read_moment, read_where, write_csv, write_ndjson
 from gatewaycore.importing.counters import Counters
-from gatewaycore.service import event_source, rosters
+from gatewaycore.keeping import event_source
+from gatewaycore.plugins import rosters
 
 _FORMS = ("csv", "ndjson", "parquet")
 _ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
@@ -76,7 +77,7 @@ def _write(source: Source, path: Path | None, form: str, columns: Mapping[str, s
             rows = source.rows(columns, selection)
             return write_csv(out.file, columns, rows) if form == "csv" else write_ndjson(out.file, columns, rows)
     if not isinstance(source, LakeSource):
-        raise GatewayError("parquet needs gatewaycore[lake]: pip install 'gatewaycore[lake]'")
+        raise GatewayError("parquet needs a lake, or no sink and gatewaycore[lake]: pip install 'gatewaycore[lake]'")
     if path is None or path.suffix == ".gz":
         raise GatewayError("parquet needs a file, and is packed already: --output events.parquet")
     with Output(path, stdout) as out:

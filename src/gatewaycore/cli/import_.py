@@ -20,7 +20,9 @@ from gatewaycore.config import Config, read_config
 from gatewaycore.errors import GatewayError
 from gatewaycore.importing import PRESETS, Import, ImportOptions, ImportSession, Ledger, Watch, read_map
 from gatewaycore.importing.reading import Source
-from gatewaycore.service import open_import, rosters, storages
+from gatewaycore.intake import open_import
+from gatewaycore.keeping import storages
+from gatewaycore.plugins import rosters
 
 _TELL_S = 10.0
 _SHOWN_ERRORS = 10

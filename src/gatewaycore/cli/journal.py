@@ -14,7 +14,9 @@ from rich.text import Text
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
 from gatewaycore.config import Config, read_config
 from gatewaycore.counting import saved_offsets
-from gatewaycore.service import STATE, rosters, serves_images, storages
+from gatewaycore.keeping import storages
+from gatewaycore.plugins import rosters
+from gatewaycore.service import STATE, serves_images
 from gatewaycore.shipper import cursor
 from gatewaycore.sinks import set_aside
 from gatewaycore.state import State

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
 from gatewaycore.config import Config, read_config
+from gatewaycore.plugins import rosters
 from gatewaycore.route import Rule
-from gatewaycore.service import STATE, rosters
+from gatewaycore.service import STATE
 from gatewaycore.state import PulledPackage, State
 
 _IMAGES = "container"

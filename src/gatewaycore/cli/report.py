@@ -15,8 +15,9 @@ from rich.text import Text
 from gatewaycore.cli.output import console, show_columns, words, write_json
 from gatewaycore.config import read_config
 from gatewaycore.enrich.agent import Agent
-from gatewaycore.service import rosters, statistics_of
-from gatewaycore.stats import Filter, plain, read_dimension, read_only, read_period, zone_of
+from gatewaycore.keeping import statistics_of
+from gatewaycore.plugins import rosters
+from gatewaycore.stats import COMPARISONS, Comparison, Filter, against, plain, read_dimension, read_only, read_period, zone_of
 from gatewaycore.stats.periods import UNITS, WEEK_STARTS, Unit
 from gatewaycore.stats.policy import AGENTS, MEASURES, USES
 from gatewaycore.stats.questions import Breakdown, Companies, Retention, Series
@@ -35,6 +36,9 @@ _BAR, _NAME, _SPARK = 24, 44, 96
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--package", "packages", multiple=True, help="Of this package; may be repeated.")
 @click.option("--period", default="30d", help="today, yesterday, 30d, week, last-week, month, last-month, year, 2026-11, A..B, all.")
+@click.option(
+    "--compare", type=click.Choice(COMPARISONS), default="before", help="With the period before, the same days a year before, or nothing."
+)
 @click.option("--by", multiple=True, help="A column, or variables.NAME; may be repeated. The usual ones without.")
 @click.option("--tz", default="UTC", help="Whose days they are: Europe/Berlin.")
 @click.option("--unit", type=click.Choice(UNITS), help="Into what the period is cut; by its length without.")
@@ -51,6 +55,7 @@ _BAR, _NAME, _SPARK = 24, 44, 96
 def report(
     file: Path,
     period: str,
+    compare: Comparison,
     by: tuple[str, ...],
     tz: str,
     unit: Unit | None,
@@ -63,7 +68,8 @@ def report(
     as_json: bool,
     **choices: tuple[str, ...],
 ) -> None:
-    """Tell what was fetched from the gateway of FILE: how much, of what, by whom, and how that compares with the period before.
+    """Tell what was fetched from the gateway of FILE: how much, of what, by whom, and how that compares with the period before, or with
+    the same one a year before.
 
     A server may run meanwhile. What counts, the counting policy says, whose version each report carries.
     """
@@ -73,7 +79,7 @@ def report(
     zone, now = zone_of(tz), datetime.now(UTC)
     with closing(statistics_of(settings, data, sink)) as stats:
         when = read_period(period, now, zone, _first_event(stats, asked) if period == "all" else None)
-        found = ask(stats, when, asked, dimensions, unit=unit, week_start=WEEK_STARTS[week_start], limit=limit)
+        found = ask(stats, against(when, compare), asked, dimensions, unit=unit, week_start=WEEK_STARTS[week_start], limit=limit)
     if html_file is not None:
         html_file.write_text(draw_page(found, now), encoding="utf-8")
     if png_file is not None:

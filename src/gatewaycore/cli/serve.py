@@ -21,8 +21,8 @@ from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, check_outside, read_config
 from gatewaycore.errors import GatewayError, MissingExtraError
+from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
-from gatewaycore.service import rosters
 
 if TYPE_CHECKING:
     import uvicorn

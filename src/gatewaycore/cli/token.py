@@ -16,8 +16,8 @@ from rich.text import Text
 from gatewaycore.cli.output import console, show_columns, words
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.plugins import rosters
 from gatewaycore.rules.access import hash_token
-from gatewaycore.service import rosters
 
 if TYPE_CHECKING:
     from gatewaycore.access import Access, Scope

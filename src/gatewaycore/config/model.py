@@ -21,7 +21,7 @@ from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
-from gatewaycore.route import Route, Rule
+from gatewaycore.route import Route, Rule, package_of
 from gatewaycore.router import Router
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.rules.container import ImagePattern
@@ -262,7 +262,7 @@ def _packages(rules: Sequence[Rule]) -> Iterator[Package]:
     for rule in rules:
         name = getattr(rule, "name", None)
         if name is not None:
-            yield Package(getattr(rule, "id", None) or name, name, tags.get(type(rule), ""))
+            yield Package(package_of(rule), name, tags.get(type(rule), ""))
 
 
 @define

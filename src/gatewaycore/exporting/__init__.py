@@ -3,7 +3,7 @@
 | room | knows |
 |---|---|
 | `columns`, `selection` | what is wanted: no file, no clock |
-| `sources` | where it is read from |
+| `sources`, `stores` | where it is read from |
 | `writing` | what it is written as |
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 from gatewaycore.exporting.columns import SETS, read_columns
 from gatewaycore.exporting.selection import Selection, read_moment, read_where
 from gatewaycore.exporting.sources import JournalSource, LakeSource, Source
+from gatewaycore.exporting.stores import StoreSource
 from gatewaycore.exporting.writing import Output, no_formula, pieces, write_csv, write_ndjson
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Output",
     "Selection",
     "Source",
+    "StoreSource",
     "no_formula",
     "pieces",
     "read_columns",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from gatewaycore.errors import MissingExtraError
 from gatewaycore.sinks import ClickhouseStorage, LakeStorage, PostgresStorage
-from gatewaycore.stats.periods import Period, complete_days, read_period, zone_of
+from gatewaycore.stats.periods import COMPARISONS, Comparison, Period, against, complete_days, read_period, zone_of
 from gatewaycore.stats.questions import Filter, StoppedError, plain, read_dimension, read_only
 
 if TYPE_CHECKING:
@@ -63,10 +63,13 @@ def open_statistics(source: Source | None, journal: Path, rollups: Path | None =
 
 
 __all__ = [
+    "COMPARISONS",
+    "Comparison",
     "Filter",
     "Period",
     "Source",
     "StoppedError",
+    "against",
     "check_installed",
     "complete_days",
     "open_statistics",

@@ -13,12 +13,16 @@ from functools import lru_cache
 from typing import Final, Literal, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gatewaycore.errors import ConfigError, Problem
 
 Unit: TypeAlias = Literal["hour", "day", "week", "month"]
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+
+Comparison: TypeAlias = Literal["before", "year", "none"]
+"""What a period is compared with: the one before, the same days of the year before, or nothing."""
+COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
 
 WEEK_STARTS: Final[Mapping[str, int]] = {"monday": 0, "sunday": 6, "saturday": 5}
 """The days with which weeks begin somewhere, as `date.weekday` counts them."""
@@ -225,6 +229,36 @@ def read_period(text: str, now: datetime, zone: ZoneInfo, first: datetime | None
         return _dated(text, today, now, zone)
     except (ValueError, OverflowError):
         raise ConfigError([Problem("--period", f"{text[:80]!r} is no period", _HINT)]) from None
+
+
+def against(period: Period, comparison: Comparison) -> Period:
+    """Return a period, compared with another one than that before it.
+
+    What began longer than a year ago has the same days twice, and is then compared with nothing; so is what has nothing before it ("all").
+    """
+    if comparison == "before" or period.before is None:
+        return period
+    try:
+        since, until = _year_before(period) if comparison == "year" else (period.since, period.since)
+    except (ValueError, OverflowError):
+        # Before the first year of the calendar.
+        since = until = period.since
+    if seconds_of(until) > seconds_of(period.since):
+        since = until = period.since
+    return evolve(period, before_since=since, before_until=until)
+
+
+def _year_before(period: Period) -> tuple[datetime, datetime]:
+    zone = period.zone
+    # Only a leap year has a 29th of February.
+    first, last = (
+        day.replace(year=day.year - 1, day=28 if (day.month, day.day) == (2, 29) else day.day)
+        for day in (period.first_day, period.last_day)
+    )
+    if not period.goes_on:
+        return midnight(first, zone), midnight(last + timedelta(days=1), zone)
+    ends = datetime.combine(last, period.until.astimezone(zone).time(), zone)
+    return midnight(first, zone), ends.astimezone(UTC).astimezone(zone)
 
 
 def _dated(text: str, today: date, now: datetime, zone: ZoneInfo) -> Period:

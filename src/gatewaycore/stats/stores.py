@@ -135,6 +135,11 @@ class PostgresStore:
             self._give_up()
 
 
+def events_once(settings: ClickhouseStorage, columns: Sequence[sa.ColumnClause[Any]]) -> sa.FromClause:
+    """Return the table of a sink `clickhouse`, in which each event is there once."""
+    return sa.text(_FINAL.format(table=settings.table)).columns(*columns).subquery("events")
+
+
 class ClickhouseStore:
     """Events of a sink `clickhouse`.
 
@@ -155,8 +160,7 @@ class ClickhouseStore:
         self._dialect = ClickHouseDialect(paramstyle="pyformat")
         self._lock = threading.Lock()
         self._client: Client | None = None
-        once = sa.text(_FINAL.format(table=settings.table)).columns(*event_columns())
-        self.events = relation(once.subquery("events"))
+        self.events = relation(events_once(settings, event_columns()))
 
     def refresh(self) -> None:
         """Do nothing: the database keeps itself."""

@@ -6,6 +6,7 @@
 | `viewing` | who looks, and what they may see: what pages ask of those who know |
 | `catalogue` | which packages there are |
 | `sheets`, `shelves` | the answers that a page is made of |
+| `reference` | the OpenAPI document -> a page |
 | `panels`, `charts`, `world`, `badging` | answers -> tables and CSV, SVG and specifications, a map, badges to copy |
 | `rendering`, `failing`, `assets` | templates, errors, files |
 | `requests`, `cookies`, `forms` | where a request has come from, and what a browser sends with it |

@@ -172,7 +172,7 @@ class Console:
             await self._app(scope, receive, send)  # type: ignore[arg-type]  # types of a mapping that is one
             return
         inner = _inner(scope, caller_of(scope, self.service.trusted))
-        if self.api is not None and inner["path"].startswith(f"{PREFIX}/"):
+        if self.api is not None and f"{inner['path']}/".startswith(f"{PREFIX}/"):
             await self.api(scope, receive, send)
             return
         is_head = scope["method"] == "HEAD"

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.stats import Filter, Period, read_dimension, read_only, read_period, zone_of
+from gatewaycore.stats import COMPARISONS, Comparison, Filter, Period, against, read_dimension, read_only, read_period, zone_of
 from gatewaycore.stats.periods import UNITS, Unit
 from gatewaycore.stats.policy import AGENTS, MEASURES, USES, Measure
 
@@ -34,7 +34,6 @@ PERIODS: Final = (
 """Periods that a page offers; its URL takes any that ``gatewaycore report --period`` does."""
 
 ALL_AGENTS: Final[tuple[str, ...]] = get_args(Agent)
-COMPARISONS: Final = ("before", "none")
 _USUAL: Final = "30d"
 _LONGEST = 500
 _MOST_PAIRS = 20
@@ -59,7 +58,7 @@ class Asked:
         measures, agents: what counts, and who; by the counting policy without.
         only: what it is narrowed by.
         by: one more dimension to tell events apart by.
-        compares: whether the period before is shown beside.
+        compare: what is shown beside.
     """
 
     period: str = _USUAL
@@ -69,14 +68,14 @@ class Asked:
     agents: tuple[str, ...] = AGENTS
     only: tuple[tuple[str, str], ...] = ()
     by: str | None = None
-    compares: bool = True
+    compare: Comparison = "before"
 
     def filter(self, packages: Sequence[str] = (), *also: tuple[str, str]) -> Filter:
         """Return which events it is of."""
         return Filter(packages=tuple(packages), measures=self.measures, agents=self.agents, only=(*self.only, *also))
 
     def moment(self, now: datetime, first: datetime | None = None) -> Period:
-        """Return the period, without the one before where that is not wanted.
+        """Return the period, and what it is compared with.
 
         Args:
             now: what time it is.
@@ -85,8 +84,7 @@ class Asked:
         Raises:
             ConfigError: it is no period.
         """
-        found = read_period(self.period, now, self.zone, first)
-        return found if self.compares else attrs.evolve(found, before_since=found.since, before_until=found.since)
+        return against(read_period(self.period, now, self.zone, first), self.compare)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return it as the pairs of a query; what is as usual is left out."""
@@ -97,7 +95,7 @@ class Asked:
         found += [("agent", one) for one in self.agents] if set(self.agents) != set(AGENTS) else []
         found += [("only", f"{name}={value}") for name, value in self.only]
         found += [("by", self.by)] if self.by else []
-        found += [] if self.compares else [("compare", "none")]
+        found += [("compare", self.compare)] if self.compare != "before" else []
         return found
 
     def query(self, *before: tuple[str, str], **changes: Any) -> str:
@@ -147,7 +145,7 @@ def read_asked(query: Mapping[str, Sequence[str]]) -> tuple[Asked, list[Problem]
     take("agents", "agent", lambda values: _one_of(values, ALL_AGENTS, "agent"))
     take("only", "only", lambda values: tuple(dict.fromkeys(read_only(values, "only"))))
     take("by", "by", lambda values: read_dimension(values[-1], "by"))
-    take("compares", "compare", lambda values: _one_of(values[-1:], COMPARISONS, "compare")[0] == "before")
+    take("compare", "compare", lambda values: _one_of(values[-1:], COMPARISONS, "compare")[0])
     return Asked(**found), problems
 
 

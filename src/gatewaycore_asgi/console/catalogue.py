@@ -12,6 +12,7 @@ from attrs import frozen
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.plugins import rosters
+from gatewaycore.route import package_of
 from gatewaycore.service import Service
 
 _log = logging.getLogger("gatewaycore.console")
@@ -73,7 +74,7 @@ class Catalogue:
         for rule in config.packages:
             name = getattr(rule, "name", None)
             if name is not None:
-                key, domain = getattr(rule, "id", None) or name, getattr(rule, "domain", None) or ""
+                key, domain = package_of(rule), getattr(rule, "domain", None) or ""
                 yield Known(key, name, tags.get(type(rule), ""), domain, _path(rule))
 
     def _pulled(self) -> Iterator[Known]:

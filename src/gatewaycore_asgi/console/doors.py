@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, wraps
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
@@ -32,6 +32,7 @@ COOKIE: Final = "gatewaycore_session"
 
 BEFORE: Final = "gatewaycore_before"
 """The cookie that a form for signing in is held against."""
+_VISIT: Final = "visit"
 
 
 def session_of(request: Asking) -> str | None:
@@ -180,6 +181,20 @@ class Visit:
         return principal
 
 
+def _once_a_request(look: Callable[[Doors, Asking], Visit]) -> Callable[[Doors, Asking], Visit]:
+    """Return what remembers a visit with its request: a handler wants to know whose it is, and so does the page that it shows."""
+
+    @wraps(look)
+    def visit(self: Doors, request: Asking) -> Visit:
+        state = request.scope["state"]
+        if _VISIT not in state:
+            state[_VISIT] = look(self, request)
+        found: Visit = state[_VISIT]
+        return found
+
+    return visit
+
+
 class Doors:
     """Finds out who asks.
 
@@ -199,6 +214,7 @@ class Doors:
         """Whether there is anything to sign in to."""
         return self._access is not None
 
+    @_once_a_request
     def visit(self, request: Asking) -> Visit:
         """Return who asks."""
         if self._access is None:

@@ -16,6 +16,9 @@ from litestar.response import Redirect, Stream
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.stats.report.contents import figures_of
 from gatewaycore_asgi.console import charts
+from gatewaycore_asgi.console.api.app import document
+from gatewaycore_asgi.console.api.describing import ALWAYS, OPENAPI, PREFIX
+from gatewaycore_asgi.console.api.problems import CODES
 from gatewaycore_asgi.console.asking import Asked, read_asked, steady
 from gatewaycore_asgi.console.assets import Assets
 from gatewaycore_asgi.console.badging import snippets
@@ -23,6 +26,7 @@ from gatewaycore_asgi.console.catalogue import Known
 from gatewaycore_asgi.console.failing import error_page, not_found
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.panels import Table, write_csv
+from gatewaycore_asgi.console.reference import chapters_of, paragraphs
 from gatewaycore_asgi.console.rendering import THEMES, Page, environment, streamed
 from gatewaycore_asgi.console.requests import base_of, is_head, last, local, query_of
 from gatewaycore_asgi.console.sheets import SECTIONS, Sheet, tried
@@ -85,6 +89,7 @@ class Pages:
             showing("/company", self._company),
             showing("/organisation", self._organisation),
             showing("/static/{name:str}", self._static),
+            *([] if self._console.access is None else [showing("/api", self._reference)]),
             taking("/theme", self._set_theme),
         ]
 
@@ -158,6 +163,17 @@ class Pages:
         sheet = self._sheet(asked, visible or (), (("company", key),))
         title = self._company_name(asked, visible or (), key)
         return self._answer(request, _View("company.html", "/company", title, sheet, (("name", key),), {"key": key}))
+
+    def _reference(self, request: Asking) -> Answer:
+        found = document()
+        context = {
+            "chapters": chapters_of(found, frozenset(map(str, ALWAYS))),
+            "about": paragraphs(found["info"]["description"]),
+            "version": found["info"]["version"],
+            "document": f"{PREFIX}{OPENAPI}",
+            "troubles": [(status, CODES[status]) for status in ALWAYS],
+        }
+        return self._console.pages.show(request, "reference.html", "/api", "API", context)
 
     def _company_name(self, asked: Asked, packages: Sequence[str], key: str) -> str:
         found = self._console.statistics().companies(self._moment(asked, packages), asked.filter(packages, ("company", key)), 1)

@@ -29,13 +29,15 @@ class Field:
         key: of the configuration.
         label: above it.
         hint: below it.
-        is_needed: whether it may be left empty.
+        is_needed: whether it may not be left empty.
+        unless: keys that stand for it, where one of them is among the other settings.
     """
 
     key: str
     label: str
     hint: str = ""
     is_needed: bool = False
+    unless: tuple[str, ...] = ()
 
 
 @frozen
@@ -54,7 +56,8 @@ class Recipe:
 
 
 _NAME: Final = Field("name", "Name", "What it is called, also in events and in addresses of this console.", True)
-_DOMAIN: Final = Field("domain", "Domain", "Where it is served: get.acme.example.", True)
+_DOMAIN: Final = Field("domain", "Domain", "Where it is served: get.acme.example. Empty for the one that the gateway gives, if it does.")
+_ROUTES: Final = ("routes",)
 COLLECTION: Final = "collection"
 
 RECIPES: Final[Mapping[str, Recipe]] = {
@@ -66,7 +69,13 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             (
                 _NAME,
                 _DOMAIN,
-                Field("incoming-path", "Incoming path", "What is asked for, with variables in braces: /{version}/app.tgz.", True),
+                Field(
+                    "incoming-path",
+                    "Incoming path",
+                    "What is asked for, with variables in braces: /{version}/app.tgz.",
+                    True,
+                    ("incoming-regex", *_ROUTES),
+                ),
                 Field(
                     "outgoing-url", "Outgoing URL", "Where it leads, with the same variables: https://cdn.acme.example/{version}/app.tgz."
                 ),
@@ -92,6 +101,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                     "pip command",
                     "As people type it for the upstream: pip install app --index-url https://index.example/simple.",
                     True,
+                    ("index", "files"),
                 ),
             ),
         ),
@@ -105,7 +115,16 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             ),
         ),
         Recipe("pixel", "Pixel", (_NAME, _DOMAIN, Field("incoming-path", "Path", "/a.png, unless something else is said."))),
-        Recipe("event", "Events", (_NAME, _DOMAIN, Field("incoming-path", "Path", "Where programs report to: /events.", True))),
+        Recipe("event", "Events", (_NAME, _DOMAIN, Field("incoming-path", "Path", "Where programs report to: /events.", True, _ROUTES))),
+        Recipe(
+            "install",
+            "Install reports",
+            (
+                Field("name", "Name", "The package of reports that name none.", True),
+                _DOMAIN,
+                Field("path", "Path", "/package-event/install, unless something else is said; a package may stand behind it."),
+            ),
+        ),
         Recipe(
             "catch-all",
             "Whole domain",
@@ -135,14 +154,7 @@ def definition_of(recipe: Recipe, form: Form) -> dict[str, Any]:
     Raises:
         ConfigError: a field is missing, or what is in `MORE` is no YAML; each problem's place is the field.
     """
-    problems = []
-    found: dict[str, Any] = {} if recipe.tag == COLLECTION else {"type": recipe.tag}
-    for one in recipe.fields:
-        value = form.one(one.key).strip()
-        if value:
-            found[one.key] = value
-        elif one.is_needed:
-            problems.append(Problem(one.key, "is missing", one.hint))
+    problems: list[Problem] = []
     try:
         more = _plain(parse_yaml(form.one(MORE))) if form.one(MORE).strip() else {}
     except SourceError as error:
@@ -150,12 +162,18 @@ def definition_of(recipe: Recipe, form: Form) -> dict[str, Any]:
         more = {}
     if not isinstance(more, dict):
         problems.append(Problem(MORE, "is no list of settings", "write one on each line, such as redirect-status: 307"))
-    else:
-        problems.extend(Problem(MORE, f"{key} has a field of its own", "write it there") for key in found if key in more)
-        found = {**more, **found}
+        more = {}
+    found: dict[str, Any] = {} if recipe.tag == COLLECTION else {"type": recipe.tag}
+    for one in recipe.fields:
+        value = form.one(one.key).strip()
+        if value:
+            found[one.key] = value
+        elif one.is_needed and not any(key in more for key in one.unless):
+            problems.append(Problem(one.key, "is missing", one.hint))
+    problems.extend(Problem(MORE, f"{key} has a field of its own", "write it there") for key in found if key in more)
     if problems:
         raise ConfigError(problems)
-    return found
+    return {**more, **found}
 
 
 def values_of(recipe: Recipe, definition: Mapping[str, Any]) -> dict[str, str]:

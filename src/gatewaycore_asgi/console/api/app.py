@@ -132,7 +132,7 @@ class Api:
         answer.headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
         if standing.is_over:
             raise StatusError(429, f"more than {self._limits.quota.requests} requests in {self._limits.quota.window_s} s")
-        allowed = self._ways.methods(scope["path"])
+        allowed = _SAFE if scope["path"] == _OPENAPI else self._ways.methods(scope["path"])
         if allowed and scope["method"] == "OPTIONS":
             await answer({"type": "http.response.start", "status": 204, "headers": [(b"allow", ", ".join(allowed).encode())]})
             await answer({"type": "http.response.body"})

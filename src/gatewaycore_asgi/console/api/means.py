@@ -13,7 +13,8 @@ from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
 from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
-from gatewaycore.service import Service, statistics_of
+from gatewaycore.keeping import statistics_of
+from gatewaycore.service import Service
 from gatewaycore_asgi.console.api.uploads import Uploads
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from gatewaycore.importing.ledger import Status
 from gatewaycore.importing.reading import Source
 from gatewaycore.intake import open_import
 from gatewaycore.locks import Lock, is_locked
+from gatewaycore.route import package_of
 
 _log = logging.getLogger("gatewaycore.console")
 
@@ -350,5 +351,5 @@ def permitted(config: Config, only: Iterable[str] | None) -> Config:
     if only is None:
         return config
     wanted = frozenset(only)
-    packages = tuple(rule for rule in config.packages if (getattr(rule, "id", None) or getattr(rule, "name", None)) in wanted)
+    packages = tuple(rule for rule in config.packages if package_of(rule) in wanted)
     return attrs.evolve(config, packages=packages, collections=())

@@ -20,7 +20,7 @@ from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.event import Kind
 from gatewaycore.exporting import LakeSource, Selection, Source, pieces, read_columns, read_moment, read_where
 from gatewaycore.importing.counters import Counters
-from gatewaycore.service import event_source
+from gatewaycore.keeping import event_source
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers.stats import Packages, numbers_seen
 from gatewaycore_asgi.console.api.means import Asker, Means, With, is_head
@@ -137,7 +137,7 @@ class _Opened:
         """Iterate over the pieces of a Parquet file, which is made on disk: its end says what is in it."""
         source = self.source
         if not isinstance(source, LakeSource):
-            raise ConfigError([Problem("format", "parquet needs gatewaycore[lake]", "pip install 'gatewaycore[lake]'")])
+            raise ConfigError([Problem("format", "parquet needs a lake, or gatewaycore[lake] and no sink beside it", "csv, ndjson")])
         fd, name = mkstemp(suffix=".parquet", dir=self._means.service.data)
         try:
             source.write_parquet(Path(name), columns, wanted)

@@ -12,7 +12,6 @@ from litestar.params import HeaderParameter
 from gatewaycore.access import Kind, Principal, Seen
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.following import key_of, left_out
-from gatewaycore.route import Rule
 from gatewaycore_asgi.console.api.means import Means, read_key, write_key
 from gatewaycore_asgi.console.api.models.holdings import NewPackage, PackagePage, PackageTold
 from gatewaycore_asgi.console.api.paging import page_of, place_of
@@ -22,11 +21,6 @@ ETAG = [ResponseHeader(name="ETag", description="The version; `If-Match` takes i
 IfMatch: TypeAlias = Annotated[
     str | None, HeaderParameter(name="If-Match", description='The `ETag` that was read, or "*" for whichever version.', max_length=200)
 ]
-
-
-def key_of_rule(rule: Rule) -> str:
-    """Return what events call the package of a rule; empty where it has no name."""
-    return str(getattr(rule, "id", None) or getattr(rule, "name", None) or "")
 
 
 def listed(

@@ -8,14 +8,14 @@ from typing import Any
 from litestar import Request, Response, delete, get, post, put
 from litestar.params import JSONBody
 
-from gatewaycore.route import Rule
+from gatewaycore.route import Rule, package_of
 from gatewaycore.rules.catch_all import CatchAllRule
 from gatewaycore.rules.container import ContainerRule
 from gatewaycore.rules.npm import NpmRule
 from gatewaycore.rules.python import PythonRule
 from gatewaycore_asgi.console.api.describing import problems
 from gatewaycore_asgi.console.api.handlers import holding
-from gatewaycore_asgi.console.api.handlers.holding import ETAG, IfMatch, key_of_rule
+from gatewaycore_asgi.console.api.handlers.holding import ETAG, IfMatch
 from gatewaycore_asgi.console.api.means import Asker, Key, With, read_key
 from gatewaycore_asgi.console.api.models.holdings import (
     NewDefinition,
@@ -107,7 +107,7 @@ def list_routes(
     """List where a package is asked for, and where that leads, as this process serves it now."""
     name = read_key(key)
     means.access.holdings.look(name, by)
-    found = [way for rule in means.service.config.packages if key_of_rule(rule) == name for way in _routes(rule)]
+    found = [way for rule in means.service.config.packages if package_of(rule) == name for way in _routes(rule)]
     return page_of(request, RoutePage, found, lambda one: f"{one.rule} {one.incoming}", lambda one: one, limit, cursor)
 
 

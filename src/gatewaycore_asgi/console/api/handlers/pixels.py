@@ -9,10 +9,9 @@ from typing import Any
 from litestar import Request, Response, get
 
 from gatewaycore.access import Seen
-from gatewaycore.route import Rule
+from gatewaycore.route import Rule, package_of
 from gatewaycore.rules.pixel import PixelRule
 from gatewaycore_asgi.console.api.describing import problems
-from gatewaycore_asgi.console.api.handlers.holding import key_of_rule
 from gatewaycore_asgi.console.api.means import Asker, With
 from gatewaycore_asgi.console.api.models.holdings import PixelPage, PixelTold
 from gatewaycore_asgi.console.api.paging import Cursor, Limit, page_of
@@ -28,7 +27,7 @@ def list_pixels(request: Request[Any, Any, Any], means: With, by: Asker, limit: 
 
 
 def _pixels(rule: Rule, seen: Mapping[str, Seen], names: Mapping[str, str]) -> Iterator[PixelTold]:
-    key = key_of_rule(rule)
+    key = package_of(rule)
     if not isinstance(rule, PixelRule) or key not in seen:
         return
     organisation = names.get(seen[key].holding.organisation_id, "")

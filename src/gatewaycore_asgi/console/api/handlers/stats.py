@@ -13,7 +13,7 @@ from litestar.params import QueryParameter, SkipValidation
 from gatewaycore.access import Principal
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.errors import ConfigError, Problem
-from gatewaycore.stats import Filter, Period, plain, read_dimension, read_only, read_period, zone_of
+from gatewaycore.stats import Comparison, Filter, Period, against, plain, read_dimension, read_only, read_period, zone_of
 from gatewaycore.stats.periods import WEEK_STARTS, Unit
 from gatewaycore.stats.policy import AGENTS, USES, Measure
 from gatewaycore.stats.questions import Breakdown, Companies, Retention, Series, Totals
@@ -69,6 +69,9 @@ def asked_of(
         str,
         QueryParameter(description="today, yesterday, 30d, week, last-week, month, last-month, year, 2026-11, A..B, all.", max_length=100),
     ] = "30d",
+    compare: Annotated[
+        Comparison, QueryParameter(description="What it is compared with: the period before, the same days a year before, or nothing.")
+    ] = "before",
     tz: Annotated[str, QueryParameter(description="Whose days they are: Europe/Berlin.", max_length=100)] = "UTC",
     measure: Annotated[
         list[Measure] | None, QueryParameter(description="What counts; may be repeated. By the counting policy without.")
@@ -86,7 +89,7 @@ def asked_of(
     zone = zone_of(tz, "tz")
     first = means.statistics().first_event(wanted.packages) if period == "all" else None
     try:
-        return Asked(read_period(period, steady(means.now()), zone, first), wanted)
+        return Asked(against(read_period(period, steady(means.now()), zone, first), compare), wanted)
     except ConfigError as error:
         raise ConfigError([Problem("period", one.what, one.hint) for one in error.problems]) from error
 
@@ -100,7 +103,7 @@ def _plain(answer: Any) -> Response[Any]:
 
 @get("/stats/totals", tags=_TAGS, summary="Count a period", responses=problems(404), dependencies=_ASKED, sync_to_thread=True)
 def get_totals(means: With, asked: About) -> Response[Totals]:
-    """Count what was fetched in a period, and in the one before."""
+    """Count what was fetched in a period, and in the one that it is compared with."""
     return _plain(means.statistics().totals(asked.period, asked.filter))
 
 
@@ -126,7 +129,7 @@ def get_breakdown(
     by_dimension: Annotated[str, QueryParameter(name="by", description="A column, or variables.NAME.", max_length=300)] = "version",
     limit: Wanted = 20,
 ) -> Response[Breakdown]:
-    """Count each value of a column or a variable, the most frequent first, and the same values in the period before."""
+    """Count each value of a column or a variable, the most frequent first, and the same values in the period that it is compared with."""
     return _plain(means.statistics().breakdown(asked.period, read_dimension(by_dimension, "by"), asked.filter, limit))
 
 
