@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from gatewaycore.stats import queries
+from gatewaycore.stats import folded, queries
 from gatewaycore.stats.periods import Period, Unit
 from gatewaycore.stats.queries import UNIQUES
 from gatewaycore.stats.questions import (
@@ -51,7 +51,7 @@ class Statistics:
             asked: which events.
             uniques: what is told apart, of `UNIQUES`: each takes its time.
         """
-        rows = self._store.ask(lambda events: queries.totals(events, asked, period, uniques), _columns(asked))
+        rows = self._store.ask(lambda events: folded.totals(events, asked, period, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         before = None if period.before is None else found.get(0, Figures())
         return Totals(period=period, filter=asked, now=found.get(1, Figures()), before=before)
@@ -69,7 +69,7 @@ class Statistics:
             week_start: the first day of the week: 0 is Monday, 6 Sunday.
         """
         unit = unit or period.unit()
-        rows = self._store.ask(lambda events: queries.series(events, asked, period, unit, week_start, uniques), _columns(asked))
+        rows = self._store.ask(lambda events: folded.series(events, asked, period, unit, week_start, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         pairs = zip(period.keys(unit, week_start), period.starts(unit, week_start), strict=True)
         points = tuple(Point(start, found.get(key, Figures())) for key, start in pairs)
@@ -84,7 +84,7 @@ class Statistics:
             asked: which events.
             limit: how many values; all without.
         """
-        rows = self._store.ask(lambda events: queries.breakdown(events, asked, period, by, limit), _columns(asked, by))
+        rows = self._store.ask(lambda events: folded.breakdown(events, asked, period, by, limit), _columns(asked, by))
         was = period.before is not None
         shares = tuple(Share(value or None, int(n), int(sources), int(before) if was else None) for value, n, sources, before, *_ in rows)
         number, total = rows[0][4:] if rows else (0, 0)
@@ -92,7 +92,7 @@ class Statistics:
 
     def companies(self, period: Period, asked: Filter = ALL, limit: int | None = 20) -> Companies:
         """Tell the companies of a period, the most frequent first."""
-        rows = self._store.ask(lambda events: queries.companies(events, asked, period, limit), _columns(asked))
+        rows = self._store.ask(lambda events: folded.companies(events, asked, period, limit), _columns(asked))
         found = tuple(
             Company(
                 key=key,
@@ -126,7 +126,7 @@ class Statistics:
         """Return the counts of each package for each day of a period, the oldest first: one question for all of them."""
         place = {key: number for number, key in enumerate(period.keys("day"))}
         found: dict[str, list[int]] = {}
-        for package, key, count in self._store.ask(lambda events: queries.of_each_day(events, asked, period), _columns(asked)):
+        for package, key, count in self._store.ask(lambda events: folded.of_each_day(events, asked, period), _columns(asked)):
             if package:
                 found.setdefault(package, [0] * len(place))[place[int(key)]] = int(count)
         return found
