@@ -7,7 +7,7 @@ more than packages, or that names measures or agents, goes to the rows altogethe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -81,7 +81,14 @@ def _plan(events: Relation, asked: Filter, names: Iterable[str], pieces: Iterabl
         pieces: of time, none of which a week may reach out of.
         length: of what lies in a piece: a week, or a day of one.
     """
-    if events.folds is None or asked.only or set(asked.measures) != set(USES) or set(asked.agents) != set(policy.AGENTS):
+    # Events without a package have an empty one here, and may have none in a store.
+    if (
+        events.folds is None
+        or asked.only
+        or "" in asked.packages
+        or set(asked.measures) != set(USES)
+        or set(asked.agents) != set(policy.AGENTS)
+    ):
         return None
     weeks = frozenset.intersection(*(_folded(events.folds, name) for name in names))
     plan = _Plan(events, asked, events.folds)
@@ -104,6 +111,7 @@ def _folded(folds: Folds, name: str) -> frozenset[int]:
 
 
 def _absent(folds: Folds, name: str) -> frozenset[int]:
+    """Return the weeks in which no event has a variable."""
     nothing: frozenset[int] = frozenset()
     return folds.weeks - folds.by_dimension.get(name, nothing) - folds.refused.get(name, nothing) - folds.refused.get(OTHERS, nothing)
 
@@ -157,9 +165,7 @@ def totals(events: Relation, asked: Filter, period: Period, uniques: Collection[
     return _figures(plan, lambda seconds: queries.is_now(seconds, period), uniques)
 
 
-def series(
-    events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Collection[str] = UNIQUES
-) -> Query:
+def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Collection[str] = UNIQUES) -> Query:
     """Ask for what `queries.series` does."""
     pieces = _pieces(period, unit, week_start)
     plan = None
@@ -203,7 +209,9 @@ def _figures(plan: _Plan, key: Callable[[Column], Column], uniques: Collection[s
     )
     once = {kind: sa.func.sum(sa.case((merged.c.dimension == names[0], merged.c[kind]), else_=0)) for kind in USES}
     different = {
-        name: sa.func.sum(sa.case((merged.c.dimension == CALLERS[name], merged.c.different), else_=0)) for name in UNIQUES if name in uniques
+        name: sa.func.sum(sa.case((merged.c.dimension == CALLERS[name], merged.c.different), else_=0))
+        for name in UNIQUES
+        if name in uniques
     }
     return sa.select(merged.c.key, *_named(once, different)).group_by(merged.c.key)
 
@@ -215,10 +223,10 @@ def _figures_of_rows(rows: Subquery, name: str, number: Column) -> Query:
     return sa.select(*columns).group_by(rows.c.key, chunk)
 
 
-def _named(once: dict[str, Column], different: dict[str, Column]) -> list[Column]:
+def _named(once: Mapping[Any, Column], different: Mapping[str, Column]) -> list[Column]:
     """Return figures in the order in which `queries` has them."""
     download, pull, view = (once[kind] for kind in USES)
-    nothing = sa.literal_column("0")
+    nothing: Column = sa.literal_column("0")
     return [download + pull + view, download, pull, view, nothing, nothing, *different.values()]
 
 
@@ -269,11 +277,11 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
     rows = plan.rows(key=key(events.seconds), value=queries.dimension(events, by, asked.confidence))
     if rows is not None:
         chunk, bits = _bits(rows.c.source)
-        columns = (rows.c.key, rows.c.value, chunk.label("chunk"), bits.label("bits"), sa.func.sum(rows.c.n).label("n"))
-        parts.append(sa.select(*columns).group_by(rows.c.key, rows.c.value, chunk))
+        columns = (chunk.label("chunk"), bits.label("bits"), sa.func.sum(rows.c.n).label("n"))
+        parts.append(sa.select(rows.c.key, rows.c.value, *columns).group_by(rows.c.key, rows.c.value, chunk))
     part = sa.union_all(*parts).subquery("parts")
-    columns = (part.c.key, part.c.value, _different(part).label("different"), sa.func.sum(part.c.n).label("n"))
-    merged = sa.select(*columns).group_by(part.c.key, part.c.value, part.c.chunk).subquery("merged")
+    figures = (_different(part).label("different"), sa.func.sum(part.c.n).label("n"))
+    merged = sa.select(part.c.key, part.c.value, *figures).group_by(part.c.key, part.c.value, part.c.chunk).subquery("merged")
     is_now = merged.c.key == 1
     each = (
         sa.select(
@@ -301,7 +309,7 @@ def _values(plan: _Plan, by: str, key: Callable[[Column], Column]) -> list[Query
 
     if is_package:
         return [of(_ANY, table.c.package)]
-    absent = _absent(plan.folds, by) if variable_of(by) is not None else frozenset()
+    absent = _absent(plan.folds, by) if variable_of(by) is not None else ()
     nothing = of(_ANY, sa.literal_column("''")).where(table.c.week.in_([whole(week) for week in sorted(absent)]))
     return [of(by, table.c.value), *([nothing] if absent else [])]
 
@@ -324,8 +332,8 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
     part = sa.union_all(*parts).subquery("parts")
     merged = sa.select(part.c.value, _different(part).label("different")).group_by(part.c.value, part.c.chunk).subquery("merged")
     sources = sa.select(merged.c.value, sa.func.sum(merged.c.different).label("sources")).group_by(merged.c.value).subquery("of_each")
-    columns = (top.c.key, top.c.name, top.c.sure, top.c.n, sources.c.sources, top.c.packages, top.c.first, top.c.last, top.c.number)
-    query = sa.select(*columns).select_from(top.join(sources, sources.c.value == top.c.key))
+    first, last = (top.c.key, top.c.name, top.c.sure, top.c.n), (top.c.packages, top.c.first, top.c.last, top.c.number)
+    query = sa.select(*first, sources.c.sources, *last).select_from(top.join(sources, sources.c.value == top.c.key))
     return query.order_by(top.c.n.desc(), Bytewise(top.c.key))
 
 
@@ -338,7 +346,14 @@ def _top_companies(plan: _Plan, limit: int | None) -> Any:
     rows = plan.rows(name=events.table.c.company, sure=events.table.c.confidence, package=events.table.c.package, **more)
     if rows is not None:
         name, package = queries.text_of(rows.c.name), queries.text_of(rows.c.package)
-        figures = (sa.func.max(name), sa.func.max(rows.c.sure), package, sa.func.sum(rows.c.n), sa.func.min(rows.c.at), sa.func.max(rows.c.at))
+        figures = (
+            sa.func.max(name),
+            sa.func.max(rows.c.sure),
+            package,
+            sa.func.sum(rows.c.n),
+            sa.func.min(rows.c.at),
+            sa.func.max(rows.c.at),
+        )
         parts.append(sa.select(rows.c.text, *figures).where(rows.c.text != "").group_by(rows.c.text, package))
     part = sa.union_all(*parts).subquery("seen")
     count = sa.func.sum(part.c.n)
@@ -353,5 +368,3 @@ def _top_companies(plan: _Plan, limit: int | None) -> Any:
         sa.func.count().over().label("number"),
     )
     return query.group_by(part.c.key).order_by(count.desc(), Bytewise(part.c.key)).limit(limit).cte("top")
-
-

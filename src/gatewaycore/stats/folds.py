@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from attrs import frozen
@@ -39,7 +39,9 @@ _MOST_GROUPS: Final = 8192
 _MOST_NAMES: Final = 16
 _COUNTS: Final = ", ".join(f"count(*) FILTER (kind = '{kind}') AS {kind}" for kind in policy.USES)
 _SUMS: Final = ", ".join(f"sum({kind})::BIGINT AS {kind}" for kind in policy.USES)
-_FOLD: Final = f"week BIGINT, package VARCHAR, dimension VARCHAR, value VARCHAR, chunk INTEGER, bits BIT, {' BIGINT, '.join(policy.USES)} BIGINT"
+_FOLD: Final = (
+    f"week BIGINT, package VARCHAR, dimension VARCHAR, value VARCHAR, chunk INTEGER, bits BIT, {' BIGINT, '.join(policy.USES)} BIGINT"
+)
 TABLES: Final = {
     "folded_all": _FOLD,
     "folded_each": _FOLD,
@@ -48,6 +50,14 @@ TABLES: Final = {
     "folded_weeks": "week BIGINT, dimension VARCHAR, is_folded BOOLEAN",
 }
 """Tables of the file: of all packages together (there `package` is NULL), of each, of days; and which dimensions were folded."""
+_SQL_TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
+    "BIGINT": sa.BigInteger(),
+    "INTEGER": sa.Integer(),
+    "VARCHAR": sa.Text(),
+    "DOUBLE": sa.Float(),
+    "BOOLEAN": sa.Boolean(),
+    "BIT": sa.types.NullType(),
+}
 WHOLE: Final = "*"
 OTHERS: Final = "variables."
 """The dimensions under which it is noted that a week is done, and that it has variables that were not looked at."""
@@ -74,8 +84,7 @@ class Folds:
     def table(self, name: str) -> sa.TableClause:
         """Return one of `TABLES`."""
         columns = (part.split() for part in TABLES[name].split(", "))
-        types = {"BIGINT": sa.BigInteger(), "INTEGER": sa.Integer(), "VARCHAR": sa.Text(), "DOUBLE": sa.Float()}
-        return sa.table(name, *(sa.column(column, types.get(type_)) for column, type_ in columns), schema=self.schema)
+        return sa.table(name, *(sa.column(column, _SQL_TYPES[type_]) for column, type_ in columns), schema=self.schema)
 
 
 def monday_of(day: date) -> date:
@@ -129,10 +138,9 @@ class Folder:
             self._note(second, OTHERS, is_folded=False)
         for name in names[:_MOST_NAMES]:
             quoted = name.replace("'", "''")
-            self._connection.execute(
-                "CREATE OR REPLACE TEMP TABLE folding_values AS SELECT number, "
-                f"coalesce(text['{quoted}'], '') AS value FROM {self._schema}.variable_sets WHERE number IN (SELECT variable_set FROM folding)"
-            )
+            used = "number IN (SELECT variable_set FROM folding)"
+            values = f"SELECT number, coalesce(text['{quoted}'], '') AS value FROM {self._schema}.variable_sets WHERE {used}"
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE folding_values AS {values}")
             joined = "folding LEFT JOIN folding_values ON number = variable_set"
             self._fold(second, f"variables.{name}", "coalesce(value, '')", "origin_id", joined)
         self._days(second)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,6 +30,8 @@ from gatewaycore.stats.questions import (
 )
 from gatewaycore.stats.stores import Store
 
+# Where the last events are looked for first: a store need not look at a year for twenty of them.
+_LAST_DAYS = (1, 8)
 _NAMES = ("count", "downloads", "pulls", "views", "installs", "events")
 
 
@@ -132,8 +134,12 @@ class Statistics:
         return found
 
     def latest(self, period: Period, asked: Filter = ALL, limit: int = 20) -> Latest:
-        """Tell the last events of a period that count, the newest first."""
-        rows = self._store.ask(lambda events: queries.latest(events, asked, period, limit), _columns(asked, "id", "variables"))
+        """Tell the last events of a period that count, the newest first: those of its last day, if they are enough."""
+        rows: Sequence[Sequence[Any]] = ()
+        for part in _ends(period):
+            rows = self._store.ask(lambda events, part=part: queries.latest(events, asked, part, limit), _columns(asked, "id", "variables"))  # type: ignore[misc]
+            if len(rows) >= limit:
+                break
         return Latest(period=period, filter=asked, events=tuple(_seen(row, period.zone) for row in rows))
 
     def first_event(self, packages: Sequence[str] = ()) -> datetime | None:
@@ -152,6 +158,15 @@ class Statistics:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+
+def _ends(period: Period) -> Iterator[Period]:
+    """Yield the ends of a period, each longer than the one before it, and all of it last."""
+    for days in _LAST_DAYS:
+        since = period.until - timedelta(days=days)
+        if since > period.since:
+            yield attrs.evolve(period, since=since)
+    yield period
 
 
 def _seen(row: Sequence[Any], zone: ZoneInfo) -> Seen:
