@@ -112,14 +112,15 @@ def _until(last: date, days: int) -> Period:
 def _measure(store: LakeStore, what: str, ask: Callable[[], object], rounds: int) -> Iterator[Figure]:
     """Measure a panel that nobody has asked for since something changed, and one that somebody has."""
     cold = _ms(ask, store.forget)
+    busy = time.process_time()
     first = [_ms(ask, store.forget) for _ in range(rounds)]
+    busy = (time.process_time() - busy) * 1000 / rounds
     again = [_ms(ask) for _ in range(rounds)]
-    for name, took, note in (
-        ("first asked", first, f"{cold:,.0f} ms in a process that has asked nothing of the kind"),
-        ("asked again", again, ""),
-    ):
+    # On a busy machine the processor's time says more than the clock's; two threads share it.
+    note = f"{busy:,.0f} ms of processor time; the very first time {cold:,.0f} ms"
+    for name, took, told in (("first asked", first, note), ("asked again", again, "")):
         median = statistics.median(took)
-        yield Figure(GROUP, f"{what}, {name}", median, "ms", min(took), max(took), f"{_BUDGET_MS} ms", median < _BUDGET_MS, note)
+        yield Figure(GROUP, f"{what}, {name}", median, "ms", min(took), max(took), f"{_BUDGET_MS} ms", median < _BUDGET_MS, told)
 
 
 def _ms(ask: Callable[[], object], before: Callable[[], None] = lambda: None) -> float:

@@ -85,7 +85,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Statistics,
     plain_ones.close()
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(16))
 def test_folded_weeks_answer_as_the_events_do(both: tuple[Statistics, Statistics], seed: int) -> None:
     rng = random.Random(seed)
     first = date(2026, 9, 20) + timedelta(days=rng.randrange(40))
@@ -103,7 +103,7 @@ def test_every_dimension(both: tuple[Statistics, Statistics], by: str, asked: Fi
     period = whole_days(date(2026, 10, 3), date(2026, 11, 13), ZoneInfo("UTC"), "test")
     ours, theirs = (one.breakdown(period, by, asked, None) for one in both)
     assert ours == theirs
-    assert ours.total > 50
+    assert ours.total > 30
 
 
 def test_a_period_of_whole_weeks_needs_no_rows(both: tuple[Statistics, Statistics]) -> None:

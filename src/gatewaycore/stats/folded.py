@@ -44,9 +44,9 @@ class _Plan:
     weeks: list[_Stretch] = field(factory=list)
     rest: list[_Stretch] = field(factory=list)
 
-    def table(self, is_of_each: bool = False) -> sa.TableClause:
-        """Return the table of weeks: of all packages together where that is enough."""
-        return self.folds.table("folded_each" if is_of_each or self.asked.packages else "folded_all")
+    def table(self, of: str, is_of_each: bool = False) -> sa.TableClause:
+        """Return a table of weeks, of callers or of what is folded: of all packages together where that is enough."""
+        return self.folds.table(f"{of}_each" if is_of_each or self.asked.packages else f"{of}_all")
 
     def chosen(self, table: sa.TableClause) -> Column:
         """Return the condition that a row of a table of weeks is asked for."""
@@ -192,12 +192,14 @@ def _callers(asked: Filter, uniques: Collection[str]) -> list[str]:
 
 def _figures(plan: _Plan, key: Callable[[Column], Column], uniques: Collection[str]) -> Query:
     names = _callers(plan.asked, uniques)
-    table = plan.table()
+    table = plan.table("callers")
     counts = [table.c[kind] for kind in USES]
     of_weeks = sa.select(key(table.c.week).label("key"), table.c.dimension, table.c.chunk, table.c.bits, *counts)
     parts = [of_weeks.where(table.c.dimension.in_(names), plan.chosen(table))]
-    rows = plan.rows(key=key(plan.events.seconds))
-    if rows is not None:
+    beside = plan.rows(key=key(plan.events.seconds))
+    if beside is not None:
+        # Read once, and not for each of the callers.
+        rows = sa.select(beside).cte("beside")
         numbers = {"origin_id": rows.c.source, "endpoint_id": rows.c.endpoint, "company_key": rows.c.company}
         parts += [_figures_of_rows(rows, name, numbers[name]) for name in names]
     part = sa.union_all(*parts).subquery("parts")
@@ -216,7 +218,7 @@ def _figures(plan: _Plan, key: Callable[[Column], Column], uniques: Collection[s
     return sa.select(merged.c.key, *_named(once, different)).group_by(merged.c.key)
 
 
-def _figures_of_rows(rows: Subquery, name: str, number: Column) -> Query:
+def _figures_of_rows(rows: sa.CTE, name: str, number: Column) -> Query:
     chunk, bits = _bits(number)
     counts = [sa.func.sum(sa.case((rows.c.kind == kind, rows.c.n), else_=0)).label(kind) for kind in USES]
     columns = [rows.c.key, sa.literal(name, sa.Text()).label("dimension"), chunk.label("chunk"), bits.label("bits"), *counts]
@@ -298,20 +300,22 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
 
 def _values(plan: _Plan, by: str, key: Callable[[Column], Column]) -> list[Query]:
     """Return the queries for what is folded of a dimension."""
-    is_package = by == "package"
-    table = plan.table(is_package)
-    count = table.c.download + table.c.pull + table.c.view
-    chosen = plan.chosen(table)
 
-    def of(name: str, value: Column) -> Query:
+    def of(table: sa.TableClause, name: str, value: Column) -> Query:
+        count = table.c.download + table.c.pull + table.c.view
         columns = (key(table.c.week).label("key"), value.label("value"), table.c.chunk, table.c.bits, count.label("n"))
-        return sa.select(*columns).where(table.c.dimension == sa.literal(name, sa.Text()), chosen)
+        return sa.select(*columns).where(table.c.dimension == sa.literal(name, sa.Text()), plan.chosen(table))
 
-    if is_package:
-        return [of(_ANY, table.c.package)]
-    absent = _absent(plan.folds, by) if variable_of(by) is not None else ()
-    nothing = of(_ANY, sa.literal_column("''")).where(table.c.week.in_([whole(week) for week in sorted(absent)]))
-    return [of(by, table.c.value), *([nothing] if absent else [])]
+    if by == "package":
+        table = plan.table("callers", is_of_each=True)
+        return [of(table, _ANY, table.c.package)]
+    table = plan.table("folded")
+    found = [of(table, by, table.c.value)]
+    if variable_of(by) is not None and (absent := _absent(plan.folds, by)):
+        everything = plan.table("callers")
+        without = everything.c.week.in_([whole(week) for week in sorted(absent)])
+        found.append(of(everything, _ANY, sa.literal_column("''")).where(without))
+    return found
 
 
 def companies(events: Relation, asked: Filter, period: Period, limit: int | None) -> Query:
@@ -320,7 +324,7 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
     if plan is None:
         return queries.companies(events, asked, period, limit)
     top = _top_companies(plan, limit)
-    table = plan.table()
+    table = plan.table("folded")
     wanted = sa.select(top.c.key)
     of_weeks = sa.select(table.c.value, table.c.chunk, table.c.bits)
     parts = [of_weeks.where(table.c.dimension == "company", plan.chosen(table), table.c.value.in_(wanted))]

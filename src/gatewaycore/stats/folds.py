@@ -43,13 +43,16 @@ _FOLD: Final = (
     f"week BIGINT, package VARCHAR, dimension VARCHAR, value VARCHAR, chunk INTEGER, bits BIT, {' BIGINT, '.join(policy.USES)} BIGINT"
 )
 TABLES: Final = {
+    "callers_all": _FOLD,
+    "callers_each": _FOLD,
     "folded_all": _FOLD,
     "folded_each": _FOLD,
     "folded_days": f"week BIGINT, day BIGINT, package VARCHAR, {' BIGINT, '.join((*policy.USES, *CALLERS))} BIGINT",
     "folded_companies": "week BIGINT, package VARCHAR, key VARCHAR, name VARCHAR, confidence DOUBLE, n BIGINT, first BIGINT, last BIGINT",
     "folded_weeks": "week BIGINT, dimension VARCHAR, is_folded BOOLEAN",
 }
-"""Tables of the file: of all packages together (there `package` is NULL), of each, of days; and which dimensions were folded."""
+"""Tables of the file: of all packages together (there `package` is NULL) and of each; of days; and which dimensions were folded."""
+_OF_BITS: Final = tuple(name for name, columns in TABLES.items() if columns == _FOLD)
 _SQL_TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
     "BIGINT": sa.BigInteger(),
     "INTEGER": sa.Integer(),
@@ -125,8 +128,18 @@ class Folder:
         ).fetchall()
         return [week for (week,) in rows]
 
-    def fold(self, monday: date) -> None:
-        """Fold a week; within a transaction."""
+    def fold(self, mondays: Iterable[date]) -> None:
+        """Fold weeks; within a transaction."""
+        for table in _OF_BITS:
+            self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {table}_new ({_FOLD})")
+        for monday in mondays:
+            self._fold_week(monday)
+        for table in _OF_BITS:
+            # What is asked of one package lies together: bits are unpacked by some thousand rows.
+            self._connection.execute(f"INSERT INTO {self._schema}.{table} FROM {table}_new ORDER BY package, dimension, week, value, chunk")
+            self._connection.execute(f"DROP TABLE {table}_new")
+
+    def _fold_week(self, monday: date) -> None:
         second, last = second_of(monday), monday + timedelta(days=6)
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE folding AS {self._rows(monday, last)}")
         for caller in CALLERS.values():
@@ -177,14 +190,13 @@ class Folder:
             bits = f"bitstring_agg({caller} & {CHUNK - 1}, 0, {CHUNK - 1})"
             chosen = f"SELECT package, {value} AS value, {caller} >> {CHUNK_BITS} AS chunk, {bits} AS bits, {_COUNTS} FROM {source}"
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE fold AS {chosen} GROUP BY ALL")
+            table = "callers" if dimension in CALLERS.values() else "folded"
+            counts = ", ".join(policy.USES)
             self._connection.execute(
-                f"INSERT INTO {self._schema}.folded_each SELECT {week}, package, '{quoted}', value, chunk, bits, "
-                f"{', '.join(policy.USES)} FROM fold ORDER BY package, value, chunk"
+                f"INSERT INTO {table}_each_new SELECT {week}, package, '{quoted}', value, chunk, bits, {counts} FROM fold"
             )
-            self._connection.execute(
-                f"INSERT INTO {self._schema}.folded_all SELECT {week}, NULL, '{quoted}', value, chunk, bit_or(bits), {_SUMS} "
-                "FROM fold GROUP BY value, chunk ORDER BY value, chunk"
-            )
+            together = f"SELECT {week}, NULL, '{quoted}', value, chunk, bit_or(bits), {_SUMS} FROM fold GROUP BY value, chunk"
+            self._connection.execute(f"INSERT INTO {table}_all_new {together}")
             self._connection.execute("DROP TABLE fold")
         self._note(week, dimension, is_folded=is_folded)
 

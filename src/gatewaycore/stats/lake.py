@@ -49,8 +49,8 @@ _MOST_ANSWERS, _MOST_ROWS = 256, 10_000
 _LIVE_DAYS = 3
 # Days that are read in one go, while questions wait.
 _DAYS_AT_ONCE = 8
-# Weeks that are folded in one go: each takes a part of a second.
-_WEEKS_AT_ONCE = 1
+# Weeks that are folded in one go, likewise.
+_WEEKS_AT_ONCE = 4
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
 
 

@@ -145,8 +145,7 @@ class Rollups:
             weeks: by their first days.
         """
         with _transaction(self._connection):
-            for week in weeks:
-                self._folder.fold(week)
+            self._folder.fold(weeks)
 
     def tidy(self) -> None:
         """Free the file of what has left the lake: days, and identifiers that no row has any more.
