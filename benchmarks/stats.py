@@ -1,4 +1,7 @@
-"""Statistics: what each panel of a dashboard costs over ten million events, with what is remembered of answers and without.
+"""Statistics: what each panel of a dashboard costs over ten million events, the first time that it is asked for, and again.
+
+First asked is a panel that no answer is remembered of, in a process that has its files open. Asked again is one whose answer is remembered,
+because nothing has changed since.
 
 ``--full`` asks ten million, and one million or a hundred thousand without. They are made once: with ``GATEWAYCORE_BENCH_LAKE`` naming a
 folder they are kept there for the next time.
@@ -29,7 +32,7 @@ from gatewaycore.synthetic import Scene
 GROUP = "stats"
 FOLDER = "GATEWAYCORE_BENCH_LAKE"
 _BUDGET_MS = 200
-_BY = ("version", "platform", "arch", "client", "agent", "country", "cloud", "page", "variables.channel")
+_BY = ("version", "platform", "arch", "client", "agent", "cloud", "page", "variables.channel")
 _ONE = Filter(packages=("acme/tool-0",))
 
 
@@ -57,42 +60,67 @@ def _panels(folder: Path, scene: Scene, rounds: int) -> Iterator[Figure]:
     yield Figure(GROUP, "reading the lake into rollups", time.perf_counter() - begin, "s", note=note)
     settle()
     last = scene.first + timedelta(days=scene.days - 1)
-    for name, asked in (("all packages", Filter()), ("one package", _ONE)):
-        for what, ask in _asked(asks, asked, scene.first, last).items():
-            yield _measure(store, f"{what}, {name}", ask, rounds)
+    for name, days in (("30 days", 30), ("a year", scene.days)):
+        period = _until(last, days)
+        for what, ask in _home(asks, period).items():
+            yield from _measure(store, f"home, {name}: {what}", ask, rounds)
+        for what, ask in _package(asks, period).items():
+            yield from _measure(store, f"a package, {name}: {what}", ask, rounds)
     asks.close()
     yield _badge()
 
 
-def _asked(asks: Statistics, asked: Filter, first: date, last: date) -> dict[str, Callable[[], object]]:
-    """Return the panels of a dashboard by name."""
-    periods = {name: _until(last, days) for name, days in (("30 days", 30), ("a year", (last - first).days + 1))}
-    week, month, year = _until(last, 7), *periods.values()
-    panels: dict[str, Callable[[], object]] = {}
-    for name, period in periods.items():
-        panels[f"totals of {name}"] = lambda period=period: asks.totals(period, asked)  # type: ignore[misc]
-        for by in _BY:
-            panels[f"by {by}, {name}"] = lambda period=period, by=by: asks.breakdown(period, by, asked)  # type: ignore[misc]
-        panels[f"companies of {name}"] = lambda period=period: asks.companies(period, asked)  # type: ignore[misc]
-        panels[f"who moved on, {name}"] = lambda period=period: asks.retention(period, "acme/tool-0", asked)  # type: ignore[misc]
-    panels["a year by day"] = lambda: asks.series(year, "day", asked)
-    panels["a week by hour"] = lambda: asks.series(week, "hour", asked)
-    panels["packages with 30 days of each"] = lambda: (asks.breakdown(month, "package", asked), asks.each_day(month, asked))
-    return panels
+def _home(asks: Statistics, period: Period) -> dict[str, Callable[[], object]]:
+    """Return the panels of the page of all packages, by name."""
+    return {
+        **_common(asks, period, Filter()),
+        "packages, with each one's days": lambda: (asks.breakdown(period, "package", limit=None), asks.each_day(period)),
+        **_breakdowns(asks, period, Filter()),
+    }
+
+
+def _package(asks: Statistics, period: Period) -> dict[str, Callable[[], object]]:
+    """Return the panels of the page of one package, the one of most events, by name."""
+    return {
+        **_common(asks, period, _ONE),
+        "who moved on": lambda: asks.retention(period, "acme/tool-0", _ONE, limit=None),
+        **_breakdowns(asks, period, _ONE),
+    }
+
+
+def _common(asks: Statistics, period: Period, asked: Filter) -> dict[str, Callable[[], object]]:
+    before = period.before
+    return {
+        "figures, and those before": lambda: asks.totals(period, asked),
+        "the chart": lambda: asks.series(period, asked=asked, uniques=("sources",)),
+        "the chart, before": lambda: before and asks.series(before, period.unit(), asked, ()),
+        "by day": lambda: asks.series(period, "day", asked),
+        "by country": lambda: asks.breakdown(period, "country", asked, None),
+        "companies": lambda: asks.companies(period, asked, 10),
+        "the last events": lambda: asks.latest(period, asked, 200),
+    }
+
+
+def _breakdowns(asks: Statistics, period: Period, asked: Filter) -> dict[str, Callable[[], object]]:
+    return {f"by {by}": lambda by=by: asks.breakdown(period, by, asked, 10) for by in _BY}  # type: ignore[misc]
 
 
 def _until(last: date, days: int) -> Period:
     return whole_days(last - timedelta(days=days - 1), last, zone_of("UTC"), f"{days} days")
 
 
-def _measure(store: LakeStore, what: str, ask: Callable[[], object], rounds: int) -> Figure:
-    store.forget()
-    cold = _ms(ask)
-    again = [_ms(ask, store.forget) for _ in range(rounds)]
-    remembered = statistics.median(_ms(ask) for _ in range(rounds))
-    warm = statistics.median(again)
-    note = f"the first time {cold:,.0f} ms; {remembered:.1f} ms as long as nothing has changed"
-    return Figure(GROUP, what, warm, "ms", min(again), max(again), f"{_BUDGET_MS} ms", warm < _BUDGET_MS, note)
+def _measure(store: LakeStore, what: str, ask: Callable[[], object], rounds: int) -> Iterator[Figure]:
+    """Measure a panel that nobody has asked for since something changed, and one that somebody has."""
+    cold = _ms(ask, store.forget)
+    busy = time.process_time()
+    first = [_ms(ask, store.forget) for _ in range(rounds)]
+    busy = (time.process_time() - busy) * 1000 / rounds
+    again = [_ms(ask) for _ in range(rounds)]
+    # On a busy machine the processor's time says more than the clock's; two threads share it.
+    note = f"{busy:,.0f} ms of processor time; the very first time {cold:,.0f} ms"
+    for name, took, told in (("first asked", first, note), ("asked again", again, "")):
+        median = statistics.median(took)
+        yield Figure(GROUP, f"{what}, {name}", median, "ms", min(took), max(took), f"{_BUDGET_MS} ms", median < _BUDGET_MS, told)
 
 
 def _ms(ask: Callable[[], object], before: Callable[[], None] = lambda: None) -> float:

@@ -26,8 +26,7 @@ from gatewaycore.stats.dialects import DuckDBDialect, Moment
 from gatewaycore.stats.periods import DAY_S
 from gatewaycore.stats.queries import Query, Relation, event_columns, relation
 from gatewaycore.stats.questions import StoppedError
-from gatewaycore.stats.rollups import COLUMNS as ROLLED
-from gatewaycore.stats.rollups import Rollups, days_of
+from gatewaycore.stats.rollups import Rollups, days_of, has, with_variables
 from gatewaycore.stats.stores import Rows
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ _MOST_ANSWERS, _MOST_ROWS = 256, 10_000
 _LIVE_DAYS = 3
 # Days that are read in one go, while questions wait.
 _DAYS_AT_ONCE = 8
+# Weeks that are folded in one go, likewise.
+_WEEKS_AT_ONCE = 4
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
 
 
@@ -89,6 +90,7 @@ class LakeStore:
         self._state: _State | None = None
         self._rollups: Rollups | None = None
         self._rolled: Relation | None = None
+        self._folds_wait = False
         self._looked_at = 0.0
         self._answers: dict[tuple[Any, ...], Rows] = {}
         self._is_stopped = False
@@ -110,7 +112,7 @@ class LakeStore:
             return self._trying(lambda connection: self._answer(connection, build, columns))
 
     def _answer(self, connection: DuckDBPyConnection, build: Callable[[Relation], Query], columns: Collection[str]) -> Rows:
-        query = build(self._rolled if self._rolled is not None and set(ROLLED) >= set(columns) else self._events)
+        query = build(self._events if self._rolled is None or not has(columns) else with_variables(self._rolled, columns))
         found = query.compile(dialect=self._dialect, compile_kwargs={"render_postcompile": True})
         key = (str(found), *(found.params[name] for name in found.positiontup or ()))
         rows = self._answers.pop(key, None)
@@ -167,11 +169,19 @@ class LakeStore:
             # Until it is shown anew: numbers that callers have for now may be those of others afterwards.
             self._rolled = None
             self._rollups.read({day: files.get(day, ()) for day in stale[:_DAYS_AT_ONCE]})
-        if len(stale) <= _DAYS_AT_ONCE:
-            self._rollups.tidy()
-            if stale or self._rolled is None:
-                self._show()
-        return len(stale) > _DAYS_AT_ONCE
+        elif weeks := self._rollups.unfolded():
+            _log.info("rollups: %d weeks are to be folded", len(weeks))
+            # What is shown stays true: of these weeks it has the rows.
+            self._rollups.fold(weeks[:_WEEKS_AT_ONCE])
+            self._folds_wait = True
+            return True
+        if len(stale) > _DAYS_AT_ONCE:
+            _log.info("rollups: %d days are to be read", len(stale) - _DAYS_AT_ONCE)
+            return True
+        self._rollups.tidy()
+        if stale or self._rolled is None or self._folds_wait:
+            self._show()
+        return bool(stale)
 
     def _trying(self, act: Callable[[DuckDBPyConnection], T]) -> T:
         import duckdb
@@ -258,7 +268,7 @@ class LakeStore:
     def _show(self) -> None:
         """Let questions go to the rollups, unless there are more days to be read anew than should be read for a question."""
         self._answers.clear()
-        self._rolled = None
+        self._rolled, self._folds_wait = None, False
         if self._rollups is not None and self._state is not None:
             stale = self._rollups.stale(days_of(list(self._state.files)))
             if len(stale) <= _LIVE_DAYS:

@@ -17,6 +17,7 @@ from sqlalchemy.sql.selectable import FromClause, Select, Subquery
 
 from gatewaycore.stats import policy
 from gatewaycore.stats.dialects import Bytewise, Distinct, DistinctNumbers, Moment, Quotient, Seconds, Variable
+from gatewaycore.stats.folds import Folds
 from gatewaycore.stats.periods import DAY_S, HOUR_S, Period, Unit
 from gatewaycore.stats.questions import Filter, variable_of
 
@@ -33,12 +34,13 @@ COLUMNS: Final = (*TEXTS, *_NUMBERS, "time", "confidence", "variables")
 """What a table of events may be asked for."""
 
 
-def _whole(number: int) -> Column:
+def whole(number: int) -> Column:
+    """Return a whole number, of as many bytes as there may be."""
     return sa.literal(number, sa.BigInteger())
 
 
 def _within(table: FromClause, since: int, until: int) -> Column:
-    return sa.and_(table.c.time >= Moment(_whole(since)), table.c.time < Moment(_whole(until)))
+    return sa.and_(table.c.time >= Moment(whole(since)), table.c.time < Moment(whole(until)))
 
 
 @frozen(eq=False)
@@ -54,6 +56,7 @@ class Relation:
         usual: whether an event counts where a question names neither measures nor agents; None where that is not kept.
         company: a number for what a company is told from others by; None where there is none, and its text is compared.
         numbers: the highest of the numbers that callers and companies have; 0 where they have none.
+        folds: weeks of the same that were folded before; None where there are none.
     """
 
     table: FromClause
@@ -64,6 +67,7 @@ class Relation:
     usual: Column | None = None
     company: Column | None = None
     numbers: int = 0
+    folds: Folds | None = None
 
 
 def relation(table: FromClause) -> Relation:
@@ -79,7 +83,8 @@ def event_columns() -> list[sa.ColumnClause[Any]]:
 # --- the parts of a question -----------------------------------------------------------------------------------------------
 
 
-def _text(column: Column) -> Column:
+def text_of(column: Column) -> Column:
+    """Return a text that is never NULL."""
     return sa.func.coalesce(column, "")
 
 
@@ -87,24 +92,26 @@ def _is_sure(events: Relation, confidence: float) -> Column:
     return sa.or_(events.table.c.confidence.is_(None), events.table.c.confidence >= confidence)
 
 
-def _company(events: Relation, confidence: float) -> Column:
+def company_of(events: Relation, confidence: float) -> Column:
+    """Return the text by which companies are told apart; empty where there is none."""
     table = events.table
-    known = _text(sa.func.coalesce(sa.func.nullif(table.c.company_domain, ""), table.c.company))
+    known = text_of(sa.func.coalesce(sa.func.nullif(table.c.company_domain, ""), table.c.company))
     return sa.case((_is_sure(events, confidence), known), else_="")
 
 
-def _which_company(events: Relation, confidence: float) -> Column:
+def _whichcompany_of(events: Relation, confidence: float) -> Column:
     """Return what tells companies apart, and is NULL where there is none: a number where there is one, for there are fewer bytes to it."""
     if events.company is None:
-        return sa.func.nullif(_company(events, confidence), "")
+        return sa.func.nullif(company_of(events, confidence), "")
     return sa.case((_is_sure(events, confidence), events.company), else_=sa.null())
 
 
-def _dimension(events: Relation, name: str, confidence: float) -> Column:
+def dimension(events: Relation, name: str, confidence: float) -> Column:
+    """Return the value of a column or a variable; never NULL."""
     variable = variable_of(name)
-    if variable is not None:
-        return _text(Variable(events.table.c.variables, sa.literal(variable, sa.Text())))
-    return _company(events, confidence) if name == "company" else _text(events.table.c[name])
+    if variable is not None and name not in events.table.c:
+        return text_of(Variable(events.table.c.variables, sa.literal(variable, sa.Text())))
+    return company_of(events, confidence) if name == "company" else text_of(events.table.c[name])
 
 
 def _when(events: Relation, period: Period, before: Period | None) -> Column:
@@ -114,20 +121,19 @@ def _when(events: Relation, period: Period, before: Period | None) -> Column:
         return events.within(events.table, since, until)
     stretch = events.within(events.table, before.seconds[0], until)
     end = before.seconds[1]
-    return stretch if end == since else sa.and_(stretch, sa.or_(events.seconds < _whole(end), events.seconds >= _whole(since)))
+    return stretch if end == since else sa.and_(stretch, sa.or_(events.seconds < whole(end), events.seconds >= whole(since)))
 
 
-def counts(events: Relation, asked: Filter, period: Period, before: Period | None = None) -> Column:
+def counts(events: Relation, asked: Filter, when: Column) -> Column:
     """Return the condition that an event counts: `policy.measure_of`, in SQL, and what the filter narrows it by.
 
     Args:
         events: of which.
         asked: what they are narrowed by.
-        period: when.
-        before: when else.
+        when: the condition that it is of the time that is asked for.
     """
     table = events.table
-    conditions = [_when(events, period, before)]
+    conditions = [when]
     if events.usual is not None and set(asked.measures) == set(policy.USES) and set(asked.agents) == set(policy.AGENTS):
         conditions.append(events.usual)
     else:
@@ -143,11 +149,11 @@ def counts(events: Relation, asked: Filter, period: Period, before: Period | Non
     by_name: dict[str, list[str]] = {}
     for name, value in asked.only:
         by_name.setdefault(name, []).append(value)
-    conditions += [_dimension(events, name, asked.confidence).in_(values) for name, values in by_name.items()]
+    conditions += [dimension(events, name, asked.confidence).in_(values) for name, values in by_name.items()]
     return sa.and_(*conditions)
 
 
-def _counted(events: Relation, asked: Filter, period: Period, before: Period | None = None, **more: Column) -> Subquery:
+def counted_when(events: Relation, asked: Filter, when: Column, **more: Column) -> Subquery:
     """Return the events that count: what of them is counted, and `more`, under these names."""
     table = events.table
     columns = {
@@ -155,34 +161,38 @@ def _counted(events: Relation, asked: Filter, period: Period, before: Period | N
         "n": events.amount,
         "source": _known(table.c.origin_id),
         "endpoint": _known(table.c.endpoint_id),
-        "company": _which_company(events, asked.confidence),
+        "company": _whichcompany_of(events, asked.confidence),
         **more,
     }
     chosen = [column.label(name) for name, column in columns.items()]
-    return sa.select(*chosen).where(counts(events, asked, period, before)).subquery("counted")
+    return sa.select(*chosen).where(counts(events, asked, when)).subquery("counted")
+
+
+def _counted(events: Relation, asked: Filter, period: Period, before: Period | None = None, **more: Column) -> Subquery:
+    return counted_when(events, asked, _when(events, period, before), **more)
 
 
 def _known(column: Column) -> Column:
     return column if isinstance(column.type, sa.Integer) else sa.func.nullif(column, "")
 
 
-def _key(events: Relation, period: Period, unit: Unit, week_start: int) -> Column:
-    """Return which piece of a period an event is in, as `Period.keys` has them."""
+def piece_of(seconds: Column, period: Period, unit: Unit, week_start: int) -> Column:
+    """Return which piece of a period a moment is in, as `Period.keys` has them."""
     (_, first), *later = period.offsets()
-    offset: Column = _whole(first)
+    offset: Column = whole(first)
     if later:
-        whens = [(events.seconds < second, before) for (second, _), before in zip(later, [first, *(one for _, one in later)], strict=False)]
-        offset = sa.case(*((when, _whole(value)) for when, value in whens), else_=later[-1][1])
-    local = events.seconds + offset
+        whens = [(seconds < second, before) for (second, _), before in zip(later, [first, *(one for _, one in later)], strict=False)]
+        offset = sa.case(*((when, whole(value)) for when, value in whens), else_=later[-1][1])
+    local = seconds + offset
     if unit == "hour":
-        return Quotient(local, _whole(HOUR_S)) * HOUR_S - offset
-    day: Column = Quotient(local, _whole(DAY_S))
+        return Quotient(local, whole(HOUR_S)) * HOUR_S - offset
+    day: Column = Quotient(local, whole(DAY_S))
     if unit == "day":
         return day
     keys = period.keys(unit, week_start)
     if len(keys) < 2:
-        return _whole(keys[0] if keys else 0)
-    return sa.case(*((day < after, _whole(key)) for key, after in pairwise(keys)), else_=keys[-1])
+        return whole(keys[0] if keys else 0)
+    return sa.case(*((day < after, whole(key)) for key, after in pairwise(keys)), else_=keys[-1])
 
 
 UNIQUES: Final = ("sources", "endpoints", "companies")
@@ -205,7 +215,7 @@ _MOST_BITS: Final = 512 * 1024 * 1024
 def _exactly(events: Relation, groups: int) -> Callable[[Column], Column]:
     """Return what counts different values in each of so many groups: numbers by a bit for each, if memory has room for them."""
     if 0 < events.numbers * groups <= _MOST_BITS:
-        return lambda column: DistinctNumbers(column, _whole(events.numbers))
+        return lambda column: DistinctNumbers(column, whole(events.numbers))
     return Distinct
 
 
@@ -214,17 +224,27 @@ def _exactly(events: Relation, groups: int) -> Callable[[Column], Column]:
 
 def totals(events: Relation, asked: Filter, period: Period, uniques: Iterable[str] = UNIQUES) -> Query:
     """Ask for figures of a period, and of the one before: rows with 1 and 0 as their `key`, if there was anything."""
-    counted = _counted(events, asked, period, period.before, key=_is_now(events, period))
+    counted = _counted(events, asked, period, period.before, key=is_now(events.seconds, period))
     return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, _exactly(events, 2))).group_by(counted.c.key)
 
 
-def _is_now(events: Relation, period: Period) -> Column:
-    return sa.case((events.seconds >= _whole(period.seconds[0]), _whole(1)), else_=_whole(0))
+def is_now(seconds: Column, period: Period) -> Column:
+    """Return 1 for what is in a period, and 0 for what is in the one before."""
+    return sa.case((seconds >= whole(period.seconds[0]), whole(1)), else_=whole(0))
 
 
-def series(events: Relation, asked: Filter, period: Period, unit: Unit, week_start: int = 0, uniques: Iterable[str] = UNIQUES) -> Query:
-    """Ask for figures of each piece of a period in which there was anything, with its `key`."""
-    counted = _counted(events, asked, period, key=_key(events, period, unit, week_start))
+def series(
+    events: Relation,
+    asked: Filter,
+    period: Period,
+    unit: Unit,
+    week_start: int = 0,
+    uniques: Iterable[str] = UNIQUES,
+    when: Column | None = None,
+) -> Query:
+    """Ask for figures of each piece of a period in which there was anything, with its `key`; of a part of it where it is said when."""
+    when = _when(events, period, None) if when is None else when
+    counted = counted_when(events, asked, when, key=piece_of(events.seconds, period, unit, week_start))
     distinct = _exactly(events, len(period.keys(unit, week_start)))
     return sa.select(counted.c.key.label("key"), *_figures(counted, uniques, distinct)).group_by(counted.c.key)
 
@@ -234,20 +254,25 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
 
     Each row has the value's events, its sources, its events in the period before; how many values there are, and events of all of them.
     """
-    value = _dimension(events, by, asked.confidence)
-    counted = _counted(events, asked, period, period.before, key=_is_now(events, period), value=value)
-    is_now = counted.c.key == 1
+    value = dimension(events, by, asked.confidence)
+    counted = _counted(events, asked, period, period.before, key=is_now(events.seconds, period), value=value)
+    now = counted.c.key == 1
     each = (
         sa.select(
             counted.c.value.label("value"),
-            sa.func.sum(sa.case((is_now, counted.c.n), else_=0)).label("n"),
+            sa.func.sum(sa.case((now, counted.c.n), else_=0)).label("n"),
             # How many values there are is not known: by a bit for each caller, they might need more memory than there is.
-            Distinct(sa.case((is_now, counted.c.source), else_=sa.null())).label("sources"),
-            sa.func.sum(sa.case((is_now, 0), else_=counted.c.n)).label("before"),
+            Distinct(sa.case((now, counted.c.source), else_=sa.null())).label("sources"),
+            sa.func.sum(sa.case((now, 0), else_=counted.c.n)).label("before"),
         )
         .group_by(counted.c.value)
         .subquery("each_value")
     )
+    return most_frequent(each, limit)
+
+
+def most_frequent(each: Subquery, limit: int | None) -> Query:
+    """Return the rows of a breakdown, of what was counted of each value."""
     number, total = sa.func.count().over().label("number"), sa.func.sum(each.c.n).over().label("total")
     query = sa.select(each.c.value, each.c.n, each.c.sources, each.c.before, number, total).where(each.c.n > 0)
     return query.order_by(each.c.n.desc(), Bytewise(each.c.value)).limit(limit)
@@ -255,13 +280,14 @@ def breakdown(events: Relation, asked: Filter, period: Period, by: str, limit: i
 
 def each_package(events: Relation, asked: Filter, period: Period, uniques: Iterable[str]) -> Query:
     """Ask for figures of each package that has any, with its name as `value`."""
-    counted = _counted(events, asked, period, value=_text(events.table.c.package))
+    counted = _counted(events, asked, period, value=text_of(events.table.c.package))
     return sa.select(counted.c.value.label("value"), *_figures(counted, uniques, Distinct)).group_by(counted.c.value)
 
 
-def of_each_day(events: Relation, asked: Filter, period: Period) -> Query:
-    """Ask for the counts of each package on each day on which it had any."""
-    counted = _counted(events, asked, period, key=_key(events, period, "day", 0), value=_text(events.table.c.package))
+def of_each_day(events: Relation, asked: Filter, period: Period, when: Column | None = None) -> Query:
+    """Ask for the counts of each package on each day on which it had any; of a part of the period where it is said when."""
+    when = _when(events, period, None) if when is None else when
+    counted = counted_when(events, asked, when, key=piece_of(events.seconds, period, "day", 0), value=text_of(events.table.c.package))
     columns = (counted.c.value.label("value"), counted.c.key.label("key"), sa.func.sum(counted.c.n).label("n"))
     return sa.select(*columns).group_by(counted.c.value, counted.c.key)
 
@@ -271,8 +297,8 @@ def companies(events: Relation, asked: Filter, period: Period, limit: int | None
     table = events.table
     package = sa.func.nullif(table.c.package, "")
     more = {
-        "text": sa.func.nullif(_company(events, asked.confidence), ""),
-        "name": _text(table.c.company),
+        "text": sa.func.nullif(company_of(events, asked.confidence), ""),
+        "name": text_of(table.c.company),
         "sure": table.c.confidence,
         "at": events.seconds,
         "package": package,
@@ -298,7 +324,7 @@ def retention(events: Relation, asked: Filter, period: Period, limit: int | None
 
     Of two versions in the same second, the one whose text is greater is the later.
     """
-    counted = _counted(events, asked, period, version=_text(events.table.c.version), at=events.seconds)
+    counted = _counted(events, asked, period, version=text_of(events.table.c.version), at=events.seconds)
     last = sa.func.max(counted.c.at).label("at")
     pair = sa.select(counted.c.endpoint, counted.c.version, last).where(counted.c.endpoint.is_not(None))
     fetched = pair.group_by(counted.c.endpoint, counted.c.version).subquery("fetched")
@@ -316,10 +342,10 @@ SEEN: Final = ("package", "version", "platform", "arch", "country", "company", "
 def latest(events: Relation, asked: Filter, period: Period, limit: int) -> Query:
     """Ask for the last events of a period that count."""
     table = events.table
-    columns = [_dimension(events, name, asked.confidence).label(f"shown_{name}") for name in SEEN]
+    columns = [dimension(events, name, asked.confidence).label(f"shown_{name}") for name in SEEN]
     query = sa.select(table.c.id, events.seconds.label("at"), table.c.kind, *columns, table.c.variables)
     order = table.c.time.desc(), Bytewise(sa.cast(table.c.id, sa.Text())).desc()
-    return query.where(counts(events, asked, period)).order_by(*order).limit(limit)
+    return query.where(counts(events, asked, _when(events, period, None))).order_by(*order).limit(limit)
 
 
 def packages(events: Relation) -> Query:

@@ -5,15 +5,16 @@ they are others (late events, compaction, retention), the day is read anew. So r
 be deleted at any time. What has left the lake leaves the file too: its rows at once, and with the next `tidy` the identifiers that no row
 has any more, and whatever lies there unused.
 
-Rows are not folded: of ten million events, folding by quarters of an hour and by all columns would save one in two hundred. What makes it
-fast is that a row has few columns, callers as numbers, and no file to be opened for each day.
+Rows are as many as events: of ten million, folding by quarters of an hour and by all columns would save one in two hundred. A row has few
+columns, callers and variables as numbers, and no file to be opened for each day. Weeks that are over are folded besides, by one dimension
+at a time, which saves nearly all of it: see `folds`.
 
 One process has the file. Others ask the lake, which is slower and gives the same answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from hashlib import blake2b
@@ -23,13 +24,16 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from gatewaycore.sinks.lake.schema import DAY
-from gatewaycore.stats import policy
+from gatewaycore.stats import folds, policy
+from gatewaycore.stats.dialects import Variable
+from gatewaycore.stats.folds import Folder, Folds
 from gatewaycore.stats.queries import Relation
+from gatewaycore.stats.questions import variable_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """Raised when rows of a day look different; with the policy's version it says whether a file can be used."""
 
 COLUMNS: Final = (
@@ -42,18 +46,22 @@ _NUMBERED: Final = {
     "origin_id": "nullif(origin_id, '')",
     "endpoint_id": "nullif(endpoint_id, '')",
     "company_key": "nullif(coalesce(nullif(company_domain, ''), company), '')",
+    "variable_set": "CASE WHEN cardinality(variables) > 0 THEN variables END",
 }
-"""Texts that have a number in the file, of what there is in an event: callers, and what companies are told from others by."""
+"""What has a number in the file, of what there is in an event: callers, what companies are told from others by, and variables together."""
+_TYPES: Final = {**dict.fromkeys(_NUMBERED, "VARCHAR"), "variable_set": "MAP(VARCHAR, VARCHAR)"}
+_COUNTED_BY_BIT: Final = ("origin_id", "endpoint_id", "company_key")
 
 _NAME: Final = "rollups"
 _FRESH: Final = "fresh"
-_TABLES: Final = ("made_by", "days", *(f"{name}s" for name in _NUMBERED), "counted")
+_TABLES: Final = ("made_by", "days", *(f"{name}s" for name in _NUMBERED), "counted", *folds.TABLES)
 # What is noted of a day that has left the lake, until the file is free of it.
 _GONE: Final = "gone"
 _SCHEMA: Final = f"""
     CREATE TABLE IF NOT EXISTS {_NAME}.made_by (format INTEGER, policy INTEGER);
     CREATE TABLE IF NOT EXISTS {_NAME}.days (day DATE, files VARCHAR);
-    {"".join(f"CREATE TABLE IF NOT EXISTS {_NAME}.{name}s (text VARCHAR, number INTEGER);" for name in _NUMBERED)}
+    {"".join(f"CREATE TABLE IF NOT EXISTS {_NAME}.{name}s (text {type_}, number INTEGER);" for name, type_ in _TYPES.items())}
+    {"".join(f"CREATE TABLE IF NOT EXISTS {_NAME}.{name} ({columns});" for name, columns in folds.TABLES.items())}
     CREATE TABLE IF NOT EXISTS {_NAME}.counted AS
         SELECT day, 0::BIGINT AS seconds, true AS usual, {", ".join(COLUMNS)}, {", ".join(f"0::INTEGER AS {name}" for name in _NUMBERED)}
         FROM events WHERE false;
@@ -87,6 +95,7 @@ class Rollups:
     def __init__(self, connection: DuckDBPyConnection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._folder = Folder(connection, _NAME)
         connection.execute(f"ATTACH '{_quoted(path)}' AS {_NAME}")
         connection.execute(_SCHEMA)
         made_by = connection.execute(f"SELECT format, policy FROM {_NAME}.made_by").fetchall()
@@ -117,12 +126,26 @@ class Rollups:
         with _transaction(self._connection):
             self._connection.execute(f"DELETE FROM {_NAME}.counted WHERE {condition}")
             self._connection.execute(f"DELETE FROM {_NAME}.days WHERE {condition}")
+            self._folder.forget(days)
             for name in _NUMBERED:
                 self._connection.execute(f"INSERT INTO {_NAME}.{name}s {_numbers(name, source)}")
             # Those of a package beside each other: what is asked of one package then reads few of them.
             self._connection.execute(f"INSERT INTO {_NAME}.counted {_rows(source)} ORDER BY package, seconds")
             for day, names in days.items():
                 self._connection.execute(f"INSERT INTO {_NAME}.days VALUES (?, ?)", [day, _fingerprint(names) if names else _GONE])
+
+    def unfolded(self) -> list[date]:
+        """Return the weeks that are over, and not folded."""
+        return self._folder.missing()
+
+    def fold(self, weeks: Iterable[date]) -> None:
+        """Fold weeks: all or none of them.
+
+        Args:
+            weeks: by their first days.
+        """
+        with _transaction(self._connection):
+            self._folder.fold(weeks)
 
     def tidy(self) -> None:
         """Free the file of what has left the lake: days, and identifiers that no row has any more.
@@ -162,26 +185,57 @@ class Rollups:
         for name in _NUMBERED:
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE live_{name}s AS {_numbers(name, live)}")
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE live AS {_rows(live, beside='live_')}")
-        rolled = f"SELECT * FROM {_NAME}.counted WHERE NOT ({beside})"
-        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW rolled AS {rolled} UNION ALL SELECT * FROM live")
+        rolled = f"SELECT *, false AS is_live FROM {_NAME}.counted WHERE NOT ({beside})"
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW rolled AS {rolled} UNION ALL SELECT *, true FROM live")
+        beside_sets = f"SELECT * FROM {_NAME}.variable_sets UNION ALL SELECT * FROM live_variable_sets"
+        self._connection.execute(f"CREATE OR REPLACE TEMP VIEW known_sets AS {beside_sets}")
+        live_days = [day for (day,) in self._connection.execute(f"SELECT DISTINCT {DAY} FROM live").fetchall()]
         columns: list[sa.ColumnClause[object]] = [sa.column(name) for name in COLUMNS]
         numbers = [sa.column(name, sa.BigInteger()) for name in ("seconds", *_NUMBERED)]
-        table = sa.table("rolled", *columns, *numbers, sa.column("usual", sa.Boolean()))
-        return Relation(
-            table,
-            table.c.seconds,
-            within=_within,
-            is_counted=True,
-            usual=table.c.usual,
-            company=table.c.company_key,
-            numbers=self._highest(),
-        )
+        table = sa.table("rolled", *columns, *numbers, *(sa.column(name, sa.Boolean()) for name in ("usual", "is_live")))
+        return _relation(table, self._highest(), self._folder.show(days, live_days))
 
     def _highest(self) -> int:
-        tables = (f"{beside}{name}s" for name in _NUMBERED for beside in (f"{_NAME}.", "live_"))
+        tables = (f"{beside}{name}s" for name in _COUNTED_BY_BIT for beside in (f"{_NAME}.", "live_"))
         each = " UNION ALL ".join(f"SELECT max(number) AS number FROM {table}" for table in tables)
         (highest,) = self._connection.execute(f"SELECT coalesce(max(number), 0) FROM ({each})").fetchall()[0]
         return int(highest)
+
+
+def _relation(table: sa.FromClause, highest: int, found: Folds | None) -> Relation:
+    return Relation(
+        table,
+        table.c.seconds,
+        within=_within,
+        is_counted=True,
+        usual=table.c.usual,
+        company=table.c.company_key,
+        numbers=highest,
+        folds=found,
+    )
+
+
+def has(columns: Collection[str]) -> bool:
+    """Tell whether rows have these columns, or what makes them."""
+    return all(name in COLUMNS or variable_of(name) is not None for name in columns)
+
+
+def with_variables(events: Relation, columns: Collection[str]) -> Relation:
+    """Return the relation with those variables that are among `columns`, each as a column of its name.
+
+    A value is looked up once for each set of variables that there is, not for each event.
+    """
+    source = table = events.table
+    chosen = list(table.c)
+    for number, name in enumerate(sorted({name for name in columns if variable_of(name) is not None})):
+        sets = sa.table("known_sets", sa.column("text"), sa.column("number", sa.BigInteger())).alias(f"sets_{number}")
+        value = sa.func.coalesce(Variable(sets.c.text, sa.literal(variable_of(name), sa.Text())), "").label("value")
+        values = sa.select(sets.c.number, value).subquery(f"values_{number}")
+        source = source.outerjoin(values, values.c.number == table.c.variable_set)
+        chosen.append(values.c.value.label(name))
+    if source is table:
+        return events
+    return _relation(sa.select(*chosen).select_from(source).subquery("rolled_with"), events.numbers, events.folds)
 
 
 def _among(days: Iterable[date]) -> str:

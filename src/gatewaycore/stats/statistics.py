@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import attrs
 
-from gatewaycore.stats import queries
+from gatewaycore.stats import folded, queries
 from gatewaycore.stats.periods import Period, Unit
 from gatewaycore.stats.queries import UNIQUES
 from gatewaycore.stats.questions import (
@@ -30,6 +30,8 @@ from gatewaycore.stats.questions import (
 )
 from gatewaycore.stats.stores import Store
 
+# Where the last events are looked for first: a store need not look at a year for twenty of them.
+_LAST_DAYS = (1, 8)
 _NAMES = ("count", "downloads", "pulls", "views", "installs", "events")
 
 
@@ -51,7 +53,7 @@ class Statistics:
             asked: which events.
             uniques: what is told apart, of `UNIQUES`: each takes its time.
         """
-        rows = self._store.ask(lambda events: queries.totals(events, asked, period, uniques), _columns(asked))
+        rows = self._store.ask(lambda events: folded.totals(events, asked, period, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         before = None if period.before is None else found.get(0, Figures())
         return Totals(period=period, filter=asked, now=found.get(1, Figures()), before=before)
@@ -69,7 +71,7 @@ class Statistics:
             week_start: the first day of the week: 0 is Monday, 6 Sunday.
         """
         unit = unit or period.unit()
-        rows = self._store.ask(lambda events: queries.series(events, asked, period, unit, week_start, uniques), _columns(asked))
+        rows = self._store.ask(lambda events: folded.series(events, asked, period, unit, week_start, uniques), _columns(asked))
         found = {int(row[0]): _figures(row[1:], uniques) for row in rows}
         pairs = zip(period.keys(unit, week_start), period.starts(unit, week_start), strict=True)
         points = tuple(Point(start, found.get(key, Figures())) for key, start in pairs)
@@ -84,7 +86,7 @@ class Statistics:
             asked: which events.
             limit: how many values; all without.
         """
-        rows = self._store.ask(lambda events: queries.breakdown(events, asked, period, by, limit), _columns(asked, by))
+        rows = self._store.ask(lambda events: folded.breakdown(events, asked, period, by, limit), _columns(asked, by))
         was = period.before is not None
         shares = tuple(Share(value or None, int(n), int(sources), int(before) if was else None) for value, n, sources, before, *_ in rows)
         number, total = rows[0][4:] if rows else (0, 0)
@@ -92,7 +94,7 @@ class Statistics:
 
     def companies(self, period: Period, asked: Filter = ALL, limit: int | None = 20) -> Companies:
         """Tell the companies of a period, the most frequent first."""
-        rows = self._store.ask(lambda events: queries.companies(events, asked, period, limit), _columns(asked))
+        rows = self._store.ask(lambda events: folded.companies(events, asked, period, limit), _columns(asked))
         found = tuple(
             Company(
                 key=key,
@@ -126,14 +128,18 @@ class Statistics:
         """Return the counts of each package for each day of a period, the oldest first: one question for all of them."""
         place = {key: number for number, key in enumerate(period.keys("day"))}
         found: dict[str, list[int]] = {}
-        for package, key, count in self._store.ask(lambda events: queries.of_each_day(events, asked, period), _columns(asked)):
+        for package, key, count in self._store.ask(lambda events: folded.of_each_day(events, asked, period), _columns(asked)):
             if package:
                 found.setdefault(package, [0] * len(place))[place[int(key)]] = int(count)
         return found
 
     def latest(self, period: Period, asked: Filter = ALL, limit: int = 20) -> Latest:
-        """Tell the last events of a period that count, the newest first."""
-        rows = self._store.ask(lambda events: queries.latest(events, asked, period, limit), _columns(asked, "id", "variables"))
+        """Tell the last events of a period that count, the newest first: those of its last day, if they are enough."""
+        rows: Sequence[Sequence[Any]] = ()
+        for part in _ends(period):
+            rows = self._store.ask(lambda events, part=part: queries.latest(events, asked, part, limit), _columns(asked, "id", "variables"))  # type: ignore[misc]
+            if len(rows) >= limit:
+                break
         return Latest(period=period, filter=asked, events=tuple(_seen(row, period.zone) for row in rows))
 
     def first_event(self, packages: Sequence[str] = ()) -> datetime | None:
@@ -156,6 +162,15 @@ class Statistics:
     def close(self) -> None:
         """Close the store."""
         self._store.close()
+
+
+def _ends(period: Period) -> Iterator[Period]:
+    """Yield the ends of a period, each longer than the one before it, and all of it last."""
+    for days in _LAST_DAYS:
+        since = period.until - timedelta(days=days)
+        if since > period.since:
+            yield attrs.evolve(period, since=since)
+    yield period
 
 
 def _seen(row: Sequence[Any], zone: ZoneInfo) -> Seen:
