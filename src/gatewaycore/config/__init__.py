@@ -1,9 +1,9 @@
 """The configuration: YAML, JSON, a mapping or a Scarf manifest -> `Config`.
 
 From the ground up: `faults` (what is wrong), `places` (where), `yaml_source` and `json_source` (text -> plain data), `structure` (plain
-data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `entries` (rules as they were written), `environment`
-(secrets that stand in no file), `sections` (plain data -> Config), `manifest` (Scarf's rules), `reading` (files, and everything together),
-`sifting` (of what was made elsewhere, what can be served), `opening` (what a Config names outside of itself).
+data -> settings classes), `vocabulary` (domains, statuses, tokens), `model` (Config), `sections` (plain data -> Config), `manifest`
+(Scarf's rules), `reading` (files, and everything together), `sifting` (of what was made elsewhere, what can be served), `opening` (what a
+Config names outside of itself).
 """
 
 from __future__ import annotations

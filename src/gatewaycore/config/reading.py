@@ -14,13 +14,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from gatewaycore.config.entries import Entry
 from gatewaycore.config.faults import Fault, Made, Path, show, show_path
 from gatewaycore.config.json_source import json_lines, parse_json
 from gatewaycore.config.manifest import REDIRECT_STATUS, convert, is_manifest, scarf_rules
 from gatewaycore.config.model import Config, GatewaySettings, MadeRule, Rosters
 from gatewaycore.config.places import Place, SourceError
-from gatewaycore.config.sections import Builder
+from gatewaycore.config.sections import Builder, Entry
 from gatewaycore.config.yaml_source import parse_yaml, yaml_lines
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.route import Rule

@@ -5,23 +5,22 @@ Every fault is collected, and the rest is read on: whoever mends a configuration
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from attrs import NOTHING, define, field, fields
+from attrs import NOTHING, define, field, fields, frozen
 from cattrs import Converter
 from cattrs.errors import BaseValidationError
 
 from gatewaycore.badges import BadgeSettings
 from gatewaycore.config import vocabulary
-from gatewaycore.config.entries import Entry, refused, together
-from gatewaycore.config.environment import from_environment
-from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, show, suggest, unknown_key
+from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
 from gatewaycore.config.model import INHERITED, REFUSED, Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
 from gatewaycore.console_limits import ConsoleLimits
-from gatewaycore.errors import ConfigError
+from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.route import Rule
@@ -38,6 +37,34 @@ _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 # What the file lets its own packages reach. Those that are made elsewhere say so themselves, and not everybody may.
 _FOR_FILES = frozenset({"allow-private-backends", "allowed-realms"})
 _ENTRY_HINT = "an entry begins with - and has a type"
+
+
+@frozen
+class Entry:
+    """One rule as written.
+
+    Attributes:
+        raw: its keys.
+        path: where it stands.
+        names: what its keys are called there, where that is not what they are called in `raw`.
+        members: where the items of its `files` stand, when each is a rule of its own there.
+        is_made: whether it stands in no file: whoever made it must not get at the environment.
+    """
+
+    raw: Any
+    path: Path
+    names: Mapping[str, str] = MappingProxyType({})
+    members: Sequence[Path] = ()
+    is_made: bool = False
+
+    def place(self, path: Path) -> Path:
+        """Return where something of `raw` stands."""
+        base = self.path
+        if self.members and len(path) > 1 and path[0] == "files" and isinstance(path[1], int):
+            base, path = self.members[path[1]], path[2:]
+        if path and isinstance(path[0], str):
+            path = (self.names.get(path[0], path[0]), *path[1:])
+        return base + path
 
 
 @lru_cache(maxsize=8)
@@ -124,7 +151,7 @@ class Builder:
         if compiled.failed:
             entries = {id(rule): entry for entry, rule in written}
             for number, refusal in compiled.failed:
-                self.faults += refused(entries[id(rules[number])], refusal)
+                self.faults += _refused(entries[id(rules[number])], refusal)
         if self.faults:
             return
         try:
@@ -135,7 +162,7 @@ class Builder:
                 maker = compiled.maker(problem.about)
                 entry = None if maker is None else entries.get(id(rules[maker]))
                 # Some rules nobody wrote.
-                self.faults.append(Fault((), str(problem)) if entry is None else together(entry, problem))
+                self.faults.append(Fault((), str(problem)) if entry is None else _together(entry, problem))
 
     def _apart(self, console: ConsoleSettings, written: Sequence[tuple[Entry, Rule]]) -> None:
         """Refuse packages on the console's domain: nobody would ever get there."""
@@ -163,7 +190,7 @@ class Builder:
 
     def _gateway(self, raw: Any) -> GatewaySettings:
         if isinstance(raw, Mapping) and isinstance(raw.get("shared-salts"), Mapping):
-            found = self._secrets(raw["shared-salts"], keys_of(SharedSalts), ("gateway", "shared-salts"))
+            found = self._from_environment(raw["shared-salts"], keys_of(SharedSalts), ("gateway", "shared-salts"))
             raw = {**raw, "shared-salts": found}
         settings = self._structure(GatewaySettings, {} if raw is None else raw, lambda path: ("gateway", *path))
         if settings is None:
@@ -176,7 +203,7 @@ class Builder:
         if raw is None:
             return None
         if isinstance(raw, Mapping):
-            raw = self._secrets(raw, keys_of(ConsoleSettings), ("console",))
+            raw = self._from_environment(raw, keys_of(ConsoleSettings), ("console",))
         return self._structure(ConsoleSettings, raw, partial(_under, ("console",)))
 
     def _domains(self, raw: Any) -> dict[str, DomainDefaults]:
@@ -217,7 +244,7 @@ class Builder:
                 own["domain"] = supplied
         if "credentials" in known and isinstance(own.get("credentials"), Mapping):
             environ = {} if entry.is_made else self.environ
-            own["credentials"] = self._secrets(own["credentials"], keys_of(Credentials), entry.place(("credentials",)), environ)
+            own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)), environ)
         above = self._above_of(own.get("domain"))
         if entry.is_made:
             above = {key: value for key, value in above.items() if key not in _FOR_FILES}
@@ -239,7 +266,7 @@ class Builder:
         try:
             _converters(self.rosters)[0].structure({key: value for key, value in own.items() if key not in wrong}, cls).compile()
         except (*REFUSALS, *REFUSED, BaseValidationError) as error:
-            self.faults += refused(entry, error)
+            self.faults += _refused(entry, error)
 
     def _above_of(self, written: Any) -> Mapping[str, Any]:
         """Return what packages on a domain inherit."""
@@ -283,16 +310,41 @@ class Builder:
 
     def _with_secrets(self, entry: Mapping[Any, Any], known: frozenset[str], path: Path) -> dict[Any, Any]:
         """Return the entry of a list without its type, and with the values that stand in the environment, those of mappings in it too."""
-        found = self._secrets({key: value for key, value in entry.items() if key != "type"}, known, path)
+        found = self._from_environment({key: value for key, value in entry.items() if key != "type"}, known, path)
         for key, value in found.items():
             if isinstance(value, Mapping):
-                found[key] = self._secrets(value, None, (*path, key))
+                found[key] = self._from_environment(value, None, (*path, key))
         return found
 
-    def _secrets(
+    def _from_environment(
         self, entry: Mapping[Any, Any], known: frozenset[str] | None, path: Path, environ: Mapping[str, str] | None = None
     ) -> dict[Any, Any]:
-        return from_environment(entry, known, path, self.environ if environ is None else environ, self.faults)
+        """Return the entry with the values that stand in the environment: ``url-env: EVENTS_URL`` for ``url``.
+
+        Args:
+            entry: as written.
+            known: the keys that there are; None where any key may be.
+            path: where it stands.
+            environ: where to look, if not where everything else does.
+        """
+        found, environ = dict(entry), self.environ if environ is None else environ
+        for key, name in entry.items():
+            wanted = key.removesuffix("-env") if isinstance(key, str) else key
+            if wanted == key or (known is not None and (key in known or wanted not in known)):
+                continue
+            del found[key]
+            if entry.get(wanted) is not None:
+                self.faults.append(Fault((*path, key), f"stands beside {wanted}", "keep one of the two"))
+            elif not isinstance(name, str) or not name:
+                self.faults.append(Fault((*path, key), f"expected the name of an environment variable, found {show(name)}"))
+            elif name in environ:
+                found[wanted] = environ[name]
+                continue
+            else:
+                self.faults.append(Fault((*path, key), f"the environment has no {name[:80]}", f"set it, or write {wanted}: instead"))
+            # Something stands there, so that nothing is said to be missing as well.
+            found.setdefault(wanted, "")
+        return found
 
     def _list(self, raw: Any, path: Path) -> Sequence[Any] | None:
         if raw is None or isinstance(raw, list | tuple):
@@ -323,6 +375,18 @@ class Builder:
             return None
 
 
+def _refused(entry: Entry, error: Exception) -> Iterator[Fault]:
+    """Iterate over what is wrong with an entry that cannot be compiled."""
+    for fault in faults_of(error):
+        path = (_find(entry.raw, error.source) if isinstance(error, TemplateError) else None) or fault.path
+        yield Fault(entry.place(path), fault.what, fault.hint)
+
+
+def _together(entry: Entry, problem: Problem) -> Fault:
+    """Return what is wrong with an entry beside another one."""
+    return Fault(entry.place(parse_path(problem.where)), problem.what, problem.hint)
+
+
 def _hint(fault: Fault) -> str:
     return _NO_DOMAIN if fault == missing(("domain",)) else fault.hint
 
@@ -348,3 +412,17 @@ def _supplied(gateway: GatewaySettings, cls: type) -> str | None:
     if gateway.base_domain is None or gateway.username is None:
         return None
     return f"{gateway.username}.{'docker' if cls in _CONTAINERS else 'gateway'}.{gateway.base_domain}"
+
+
+def _find(raw: Any, text: str) -> Path | None:
+    """Return the path of the value `text` in the keys of a rule."""
+    open_: list[tuple[Path, Any]] = [((), raw)]
+    while open_:
+        path, value = open_.pop()
+        if isinstance(value, str):
+            if value == text and path:
+                return path
+        elif len(path) < 4 and isinstance(value, Mapping | list | tuple):
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            open_ += [((*path, key), item) for key, item in items if isinstance(key, str | int)][::-1]
+    return None
