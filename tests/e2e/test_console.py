@@ -72,6 +72,7 @@ PAGES = {
     "people": "/people",
     "imports": "/imports",
     "audit": "/audit",
+    "api": "/api",
     "missing": "/nowhere",
 }
 

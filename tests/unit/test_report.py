@@ -208,6 +208,7 @@ def test_a_picture(here: Path) -> None:
     period = whole_days(date(2026, 10, 1), date(2026, 10, 31), ZoneInfo("UTC"), "test")
     with_companies = draw_picture(ask(stats(), period, Filter()))
     assert "Acme Ltd" in "".join(ElementTree.fromstring(with_companies).itertext())
+    assert "Compared with" in with_companies
     assert "Acme" not in draw_picture(ask(stats(), period, Filter(packages=("cli",))))
     empty = draw_picture(ask(stats(), whole_days(date(2026, 1, 1), date(2026, 1, 1), ZoneInfo("UTC"), "x"), Filter()))
     assert "Nothing counts" in "".join(ElementTree.fromstring(empty).itertext())

@@ -179,6 +179,11 @@ def span_of(period: Period) -> str:
     return f"{days}{goes_on and f', until{goes_on}'}, {period.zone.key}"
 
 
+def compared_of(period: Period) -> str:
+    """Return what a period is compared with, as the end of the line that says when it is; nothing where it is compared with nothing."""
+    return "" if period.before is None else f". Compared with {span_of(period.before)}."
+
+
 def start_of(start: datetime, unit: Unit) -> str:
     """Return when a piece of a period begins, as short as it can be told."""
     if unit == "hour":

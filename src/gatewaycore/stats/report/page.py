@@ -8,7 +8,18 @@ from typing import Final
 
 from gatewaycore.stats.questions import Breakdown, Companies, Retention
 from gatewaycore.stats.report.charts import COLORS, draw_series
-from gatewaycore.stats.report.contents import MEASURE_NAMES, NOT_KNOWN, Report, change, figures_of, heading_of, marked, measures_of, span_of
+from gatewaycore.stats.report.contents import (
+    MEASURE_NAMES,
+    NOT_KNOWN,
+    Report,
+    change,
+    compared_of,
+    figures_of,
+    heading_of,
+    marked,
+    measures_of,
+    span_of,
+)
 
 _WIDTH, _HEIGHT = 960, 260
 
@@ -59,7 +70,7 @@ def draw_page(report: Report, made_at: datetime) -> str:
     parts = [
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<meta name="generator" content="gatewaycore"><title>{title}</title><style>{_STYLE}</style></head><body><main>',
-        f'<h1>{title}</h1><p class="soft">{marked(span_of(totals.period))}{_compared(report)}</p>',
+        f'<h1>{title}</h1><p class="soft">{marked(span_of(totals.period) + compared_of(totals.period))}</p>',
     ]
     if report.is_empty:
         parts.append(f"<p>{marked(report.empty)}</p>")
@@ -70,11 +81,6 @@ def draw_page(report: Report, made_at: datetime) -> str:
     made = f"{made_at.astimezone(totals.period.zone):%Y-%m-%d %H:%M}"
     parts.append(f"<footer>Counting policy {totals.policy}. Made by gatewaycore, {made}.</footer></main></body></html>\n")
     return "".join(parts)
-
-
-def _compared(report: Report) -> str:
-    before = report.totals.period.before
-    return "" if before is None else f". Compared with {marked(span_of(before))}."
 
 
 def _mood(text: str) -> str:

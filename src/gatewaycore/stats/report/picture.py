@@ -8,7 +8,18 @@ from typing import Final
 from gatewaycore.errors import GatewayError
 from gatewaycore.stats.questions import Breakdown, Companies, Share
 from gatewaycore.stats.report.charts import COLORS, draw_series
-from gatewaycore.stats.report.contents import MEASURE_NAMES, NOT_KNOWN, Report, change, figures_of, heading_of, marked, measures_of, span_of
+from gatewaycore.stats.report.contents import (
+    MEASURE_NAMES,
+    NOT_KNOWN,
+    Report,
+    change,
+    compared_of,
+    figures_of,
+    heading_of,
+    marked,
+    measures_of,
+    span_of,
+)
 
 _WIDTH, _EDGE, _GAP = 1200, 40, 32
 _INNER = _WIDTH - 2 * _EDGE
@@ -29,9 +40,10 @@ text { font-family: "Liberation Sans", "Segoe UI", Helvetica, Arial, sans-serif;
 
 def draw_picture(report: Report) -> str:
     """Return a report as SVG, with nothing from elsewhere."""
+    told = span_of(report.totals.period) + compared_of(report.totals.period)
     parts = [
         f'<text class="title" x="{_EDGE}" y="58">{marked(_cut(report.title, _INNER, 28))}</text>',
-        f'<text class="soft" x="{_EDGE}" y="84">{marked(span_of(report.totals.period))}</text>',
+        f'<text class="soft" x="{_EDGE}" y="84">{marked(told)}</text>',
     ]
     y = 112.0
     if report.is_empty:
