@@ -159,6 +159,20 @@ def test_the_week_that_goes_on_is_not_folded(opened: Callable[..., tuple[LakeSto
     assert stats.totals(OCTOBER).now.count == 3
 
 
+def test_of_a_whole_week_no_row_is_read(opened: Callable[..., tuple[LakeStore, Statistics]]) -> None:
+    acme = {"company_domain": "acme.example", "confidence": 0.9}
+    store, stats = opened([at(6, version="1", origin_id="a" * 32, **acme), at(7, version="2", origin_id="b" * 32, **acme), at(14)])
+    stats.refresh()
+    week = whole_days(date(2026, 10, 5), date(2026, 10, 11), ZoneInfo("UTC"), "test")
+    assert store._connection is not None
+    store._connection.execute("DELETE FROM rollups.counted")
+    assert (stats.totals(week).now.count, stats.totals(week).now.sources) == (2, 2)
+    assert [point.figures.count for point in stats.series(week, "day").points] == [0, 1, 1, 0, 0, 0, 0]
+    assert {share.value: share.sources for share in stats.breakdown(week, "version").shares} == {"1": 1, "2": 1}
+    assert [(one.key, one.count, one.sources) for one in stats.companies(week).companies] == [("acme.example", 2, 2)]
+    assert stats.series(attrs.evolve(week, until=week.since), "week").points == ()
+
+
 def test_late_events_are_folded_with_their_week(opened: Callable[..., tuple[LakeStore, Statistics]], tmp_path: Path) -> None:
     store, stats = opened([at(6, version="1"), at(14), at(21)])
     stats.refresh()

@@ -8,6 +8,7 @@
 | `dialects`, `queries` | the questions in SQL, written once |
 | `stores`, `lake` | where events are: PostgreSQL, ClickHouse, the lake with the journal's tail |
 | `rollups` | what counts of each day of the lake, read once |
+| `folds`, `folded` | its weeks, folded to bits; the questions, of these |
 | `statistics` | asks them |
 
 The first three need nothing that is not in the base install; `open_statistics` needs the extra ``stats``.
