@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.counted import make_counted
 from tests.events import lines_of, make_event
 
 EVENTS = make_counted(900, seed=11)
+WORTH = 60
 ZONES = ("UTC", "UTC", "Europe/Berlin", "Asia/Kathmandu")
 FILTERS = (
     Filter(),
@@ -69,32 +71,60 @@ def asked_of(stats: Statistics, period: Period, asked: Filter, rng: random.Rando
     ]
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Statistics, Statistics]]:
-    """What asks events with folded weeks, and what asks the lake; a part of the events is in the journal only."""
-    folder = tmp_path_factory.mktemp("folds")
+@contextmanager
+def asking(folder: Path, fewest_rows: int) -> Iterator[tuple[Statistics, Statistics]]:
+    """Give what asks events with folded weeks, and what asks the lake; a part of the events is in the journal only."""
     lake = LakeStorage(str(folder / "lake"))
     write(lake, EVENTS[:-60])
     (folder / "journal").mkdir()
     (folder / "journal" / "n-1-1.jsonl").write_bytes(b"".join(lines_of(EVENTS[-60:])))
     rolled = Statistics(LakeStore(lake, folder / "journal", folder / "rollups.duckdb"))
-    rolled.refresh()
     plain_ones = Statistics(LakeStore(lake, folder / "journal"))
-    yield rolled, plain_ones
-    rolled.close()
-    plain_ones.close()
+    with pytest.MonkeyPatch.context() as patch, closing(rolled), closing(plain_ones):
+        patch.setattr(folds, "_FEWEST_ROWS", fewest_rows)
+        rolled.refresh()
+        yield rolled, plain_ones
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Statistics, Statistics]]:
+    with asking(tmp_path_factory.mktemp("folds"), 1) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Statistics, Statistics]]:
+    """Only weeks that are worth it are folded."""
+    with asking(tmp_path_factory.mktemp("some"), WORTH) as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def any_week(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the weeks of the other tests be folded, however few their rows."""
+    monkeypatch.setattr(folds, "_FEWEST_ROWS", 1)
 
 
 @pytest.mark.parametrize("seed", range(16))
-def test_folded_weeks_answer_as_the_events_do(both: tuple[Statistics, Statistics], seed: int) -> None:
+def test_folded_weeks_answer_as_the_events_do(both: tuple[Statistics, Statistics], some: tuple[Statistics, Statistics], seed: int) -> None:
     rng = random.Random(seed)
     first = date(2026, 9, 20) + timedelta(days=rng.randrange(40))
     period = whole_days(first, first + timedelta(days=rng.randrange(1, 60)), ZoneInfo(rng.choice(ZONES)), "test")
     if seed % 4 == 0:
         period = attrs.evolve(period, until=period.until - timedelta(hours=7, minutes=11))
     asked = rng.choice(FILTERS)
-    answers = [asked_of(one, period, asked, random.Random(seed)) for one in both]
-    assert plain(answers[0]) == plain(answers[1])
+    answers = [asked_of(one, period, asked, random.Random(seed)) for one in (*both, some[0])]
+    assert plain(answers[0]) == plain(answers[1]) == plain(answers[2])
+
+
+def test_weeks_of_few_rows_are_left_as_they_are(some: tuple[Statistics, Statistics], both: tuple[Statistics, Statistics]) -> None:
+    assert 0 < folded(some[0]) < folded(both[0])
+
+
+def folded(stats: Statistics) -> int:
+    assert isinstance(stats._store, LakeStore)
+    ((number,),) = stats._store._opened().execute("SELECT count(DISTINCT week) FROM rollups.folded_weeks").fetchall()
+    return int(number)
 
 
 @pytest.mark.parametrize("by", DIMENSIONS)

@@ -2,7 +2,8 @@
 
 Callers have numbers, so those of a week are a text of bits, in pieces of `CHUNK`. Different callers of a year are the bits of its weeks
 together: exactly as many as counting its rows finds, and read from a thousandth of the bytes. Only what counts by the policy where a
-question names neither measures nor agents is folded; weeks begin on Monday (UTC), and the one that still goes on is left as it is.
+question names neither measures nor agents is folded; weeks begin on Monday (UTC), and the one that still goes on is left as it is, as
+are those of few rows.
 
 A dimension that has too many values in a week (every page its own, every build its own number) is not folded in that week: its rows are
 counted, as before. So a file is bounded by its rows, and no answer leaves out a value.
@@ -34,6 +35,8 @@ CALLERS: Final = {"sources": "origin_id", "endpoints": "endpoint_id", "companies
 DIMENSIONS: Final = ("version", "platform", "arch", "page", "client", "agent", "country", "cloud", "company")
 """What is folded besides, with the variables."""
 
+# Rows of fewer are counted as soon as bits, and folding them would take longer than counting them ever does.
+_FEWEST_ROWS: Final = 10_000
 _MOST_GROUPS: Final = 8192
 # Names of variables that are folded in a week, those that most events have.
 _MOST_NAMES: Final = 16
@@ -119,12 +122,16 @@ class Folder:
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE week IN ({', '.join(map(str, weeks)) or 'NULL'})")
 
     def missing(self) -> list[date]:
-        """Return the weeks that are over and not folded, the newest first; over are those before the last day that there is."""
-        weeks = f"SELECT DISTINCT date_trunc('week', day)::DATE AS week FROM {self._schema}.days WHERE files <> 'gone'"
+        """Return the weeks that are over and not folded though they are worth it, the newest first.
+
+        Over are those before the last day that there is.
+        """
+        last = f"(SELECT max(date_trunc('week', day)) FROM {self._schema}.days WHERE files <> 'gone')"
         done = f"SELECT week FROM {self._schema}.folded_weeks WHERE dimension = '{WHOLE}'"
-        last = f"(SELECT max(week) FROM ({weeks}))"
+        weeks = f"SELECT date_trunc('week', day)::DATE AS week, count(*) AS size FROM {self._schema}.counted GROUP BY 1"
         rows = self._connection.execute(
-            f"SELECT week FROM ({weeks}) WHERE week < {last} AND epoch(week)::BIGINT NOT IN ({done}) ORDER BY week DESC"
+            f"SELECT week FROM ({weeks}) WHERE size >= {_FEWEST_ROWS} AND week < {last} AND epoch(week)::BIGINT NOT IN ({done}) "
+            "ORDER BY week DESC"
         ).fetchall()
         return [week for (week,) in rows]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from attrs import field, frozen
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.segments import sizes
-from gatewaycore.sinks.lake import LakeStorage, open_lake
+from gatewaycore.sinks.lake import LakeStorage, house, open_lake
 from gatewaycore.sinks.lake.place import connect, open_table, place_of
 from gatewaycore.sinks.lake.schema import COLUMNS, DAY, events_in
 from gatewaycore.stats.dialects import DuckDBDialect, Moment
@@ -47,8 +48,10 @@ _TRIES = 3
 _MOST_ANSWERS, _MOST_ROWS = 256, 10_000
 # Days that are read out of the lake for the sake of questions, where rollups do not have them as they are now.
 _LIVE_DAYS = 3
-# Days that are read in one go, while questions wait.
-_DAYS_AT_ONCE = 8
+# What is read in one go, while questions wait: as many days as are that large together, and one at least. A reading has its price,
+# however little there is to be read.
+_BYTES_AT_ONCE = 12 << 20
+_DAYS_AT_ONCE = 366
 # Weeks that are folded in one go, likewise.
 _WEEKS_AT_ONCE = 4
 _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMNS)
@@ -56,11 +59,19 @@ _NONE = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in COLUMN
 
 @frozen
 class _State:
-    """What an answer depends on: the version of the table, None where there is none, with its files, and what the journal holds."""
+    """What an answer depends on: the version of the table, None where there is none, with its files, and what the journal holds.
+
+    Attributes:
+        version: of the table.
+        segments: of the journal, with their sizes.
+        files: of the table.
+        sizes: of the table's days, in bytes.
+    """
 
     version: int | None
     segments: tuple[tuple[str, int], ...]
     files: tuple[str, ...] = field(default=(), eq=False)
+    sizes: Mapping[date, int] = field(factory=dict, eq=False)
 
 
 class LakeStore:
@@ -165,18 +176,19 @@ class LakeStore:
             return False
         files = days_of(list(self._state.files))
         stale = self._rollups.stale(files)
+        chosen = _chosen(stale, self._state.sizes)
         if stale:
             # Until it is shown anew: numbers that callers have for now may be those of others afterwards.
             self._rolled = None
-            self._rollups.read({day: files.get(day, ()) for day in stale[:_DAYS_AT_ONCE]})
+            self._rollups.read({day: files.get(day, ()) for day in chosen})
         elif weeks := self._rollups.unfolded():
             _log.info("rollups: %d weeks are to be folded", len(weeks))
             # What is shown stays true: of these weeks it has the rows.
             self._rollups.fold(weeks[:_WEEKS_AT_ONCE])
             self._folds_wait = True
             return True
-        if len(stale) > _DAYS_AT_ONCE:
-            _log.info("rollups: %d days are to be read", len(stale) - _DAYS_AT_ONCE)
+        if len(stale) > len(chosen):
+            _log.info("rollups: %d days are to be read", len(stale) - len(chosen))
             return True
         self._rollups.tidy()
         if stale or self._rolled is None or self._folds_wait:
@@ -226,6 +238,7 @@ class LakeStore:
 
         version: int | None = None
         files: tuple[str, ...] = ()
+        sized: Mapping[date, int] = {}
         if self._lake is not None:
             try:
                 table = open_table(place_of(self._lake.path, self._lake.storage_options))
@@ -233,12 +246,14 @@ class LakeStore:
                 raise GatewayError(f"the lake cannot be reached: {type(error).__name__}") from None
             if table is not None:
                 version = table.version()
-                files = tuple(table.file_uris()) if self._path is not None else ()
+                if self._path is not None:
+                    files = tuple(table.file_uris())
+                    sized = {day.day: sum(day.sizes) for day in house.days_of(table)}
         try:
             held = tuple(sorted((name, size) for name, size in sizes(self._journal) if size))
         except FileNotFoundError:
             held = ()
-        return _State(version, held, files)
+        return _State(version, held, files, sized)
 
     def _connect(self, state: _State) -> tuple[DuckDBPyConnection, _State]:
         """Return a connection with the view `events`, and the state that it is of: of a table that does not change meanwhile."""
@@ -284,6 +299,16 @@ class LakeStore:
         """Close the files."""
         with self._lock:
             self._give_up()
+
+
+def _chosen(days: Sequence[date], sizes: Mapping[date, int]) -> Sequence[date]:
+    """Return the first of some days: those that are read in one go."""
+    together = 0
+    for number, day in enumerate(days[:_DAYS_AT_ONCE]):
+        together += sizes.get(day, 0)
+        if number and together > _BYTES_AT_ONCE:
+            return days[:number]
+    return days[:_DAYS_AT_ONCE]
 
 
 def _tail(names: list[str]) -> str:
