@@ -51,7 +51,7 @@ class Served:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
-            if line.lstrip().startswith("journal"):
+            if line.lstrip().startswith("journal") or '"message": "serving"' in line:
                 self._banner.set()
         self._banner.set()
 

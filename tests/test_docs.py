@@ -44,6 +44,7 @@ from gatewaycore.badges import CHARTS, PERIODS, STYLES, BadgeSettings
 from gatewaycore.badges.options import PARAMETERS
 from gatewaycore.badges.routes import FORMS
 from gatewaycore.cli.commands import commands
+from gatewaycore.cli.logs import FIELDS as LOG_FIELDS
 from gatewaycore.config import ConsoleSettings, DomainDefaults, GatewaySettings
 from gatewaycore.config.sections import SECTIONS
 from gatewaycore.console_limits import ConsoleLimits
@@ -56,6 +57,10 @@ from gatewaycore.exporting import SETS
 from gatewaycore.gateway import Gateway
 from gatewaycore.importing.names import GIVEN_NAMES, PRESETS, RESERVED
 from gatewaycore.journal import JournalSettings
+from gatewaycore.operations import OperationsSettings, TracesSettings
+from gatewaycore.operations.exposing import LOOKED_AT
+from gatewaycore.operations.exposing import PREFIX as METRIC
+from gatewaycore.operations.meters import METERS
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES, CollectionRule
@@ -91,6 +96,8 @@ SETTINGS: Mapping[str, type] = {
         BadgeSettings,
         ConsoleLimits,
         ConsoleSettings,
+        OperationsSettings,
+        TracesSettings,
         Limits,
         *RULES.values(),
         RouteSettings,
@@ -320,6 +327,18 @@ def test_every_operation_and_every_problem_of_the_api_has_its_row() -> None:
     }
     assert found <= rows
     assert {(str(status), words) for status, words in CODES.items()} <= rows
+
+
+def test_every_metric_and_every_field_of_the_log_has_its_row() -> None:
+    head, *rows = next(block.rows for block in BLOCKS if block.page.name == "operations.md" and block.note == "metrics")
+    assert head == ["Metric", "Kind", "Labels", "Says"]
+    endings = {"counter": "_total"}
+    assert rows == [
+        [f"`{METRIC}{name}{endings.get(one.kind, '')}`", one.kind, ", ".join(f"`{label}`" for label in one.labels) or "none", one.help]
+        for name, one in {**METERS, **LOOKED_AT}.items()
+    ]
+    fields_told = next(block.rows for block in BLOCKS if block.page.name == "operations.md" and block.rows[0] == ["Field", "Holds"])
+    assert [row[0] for row in fields_told[1:]] == [f"`{name}`" for name in LOG_FIELDS]
 
 
 def test_what_is_recorded_at_most_is_told() -> None:

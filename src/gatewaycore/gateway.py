@@ -37,6 +37,7 @@ class Settled:
         match: the route that won.
         columns, names_arch, suspect: the recorder's note: what all events of this answer have in common, encoded; whether an architecture
             is part of it; and whether something in it looks like an address.
+        counted: where it is counted, as whoever counts has noted.
     """
 
     decision: Redirect
@@ -44,6 +45,7 @@ class Settled:
     columns: bytes | None = None
     names_arch: bool = False
     suspect: bool = False
+    counted: int | None = None
 
 
 @define(slots=True)
@@ -55,12 +57,14 @@ class Outcome:
         decision: what to answer.
         match: which route won, with its variables; None when none did.
         settled: the answer as the gateway keeps it, where it does.
+        trace: whoever traces this request has noted here what it needs.
     """
 
     request: Request
     decision: Decision
     match: Match | None
     settled: Settled | None = None
+    trace: object = None
 
     @property
     def rule(self) -> str | None:

@@ -90,6 +90,11 @@ class Journal:
         ours = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _forget(ours))
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last event could not be appended."""
+        return self._failing
+
     def _share(self) -> None:
         self._since_ns = time.time_ns()
         self._lock = threading.Lock()

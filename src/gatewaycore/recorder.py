@@ -145,10 +145,14 @@ class Recorder:
         """How often something went wrong: an event that was not recorded, or an enricher that raised something."""
         return self._failed + self._callers.failed
 
-    def record(self, outcome: Outcome, sent: Sent) -> None:
-        """Append the events of one answered request. Never raises: what goes wrong is counted in `failed`, and its type logged."""
+    def record(self, outcome: Outcome, sent: Sent) -> bool:
+        """Append the events of one answered request. Never raises: what goes wrong is counted in `failed`, and its type logged.
+
+        Returns:
+            False for those who opted out, of whom nobody is to take note.
+        """
         if opted_out(outcome.request.headers):
-            return
+            return False
         try:
             lines = self._lines(outcome, sent)
             if len(lines) == 1:
@@ -157,17 +161,18 @@ class Recorder:
                 self._append_all(lines)
         except Exception as error:  # noqa: BLE001 - an event must never cost an answer
             self._fail(error)
+        return True
 
     def _one_by_one(self, lines: Sequence[bytes]) -> None:
         for line in lines:
             self._append(line)
 
-    def record_settled(self, outcome: Outcome, settled: Settled) -> None:
+    def record_settled(self, outcome: Outcome, settled: Settled) -> bool:
         """Do the same for a redirect that the gateway keeps: what was asked for is encoded already."""
         request = outcome.request
         headers = request.headers
         if opted_out(headers):
-            return
+            return False
         try:
             now_ns = time.time_ns()
             # `_caller` and `_line`, written out: most requests end here, and a call of either costs as much as what it does.
@@ -182,26 +187,31 @@ class Recorder:
             if asked is None:
                 what = self._what(outcome, Sent(settled.decision.status))
                 if what is None:
-                    return
+                    return True
                 asked = _encode(what)[1:-1]
                 # Nothing of it is cut: the gateway keeps no answer to a long request.
                 if seems_to_hold_ipv6(asked) or may_hide_address(asked):
                     # An address in one of many spellings: looked at anew for every caller.
-                    self.record(outcome, Sent(settled.decision.status))
-                    return
+                    return self.record(outcome, Sent(settled.decision.status))
                 settled.names_arch = what.arch is not None
                 settled.suspect = _LIKE_IPV4.search(asked) is not None
                 settled.columns = asked
             # Where nothing looks like an address, no address is searched for (0.17 µs), unless it does not look like one either.
             if (settled.suspect or who.is_odd) and (needle(address).encode() or b"\n") in asked:
                 # A variable holds this client's own address: redacted in its event, and in nobody else's.
-                self.record(outcome, Sent(settled.decision.status))
-                return
+                return self.record(outcome, Sent(settled.decision.status))
             by = who.without_arch if settled.names_arch else who.columns
             number, received_at = self._ids.make(now_ns), _encode(request.received_at)
             self._append(b"".join((b'{"id":"', number, b'","time":', received_at, b",", asked, b",", by, b"}\n")))
         except Exception as error:  # noqa: BLE001 - an event must never cost an answer
             self._fail(error)
+        return True
+
+    def refused(self, status: int) -> None:
+        """Take note of an answer that is no event: its request could not be read. Kept is nothing."""
+
+    def broken(self) -> None:
+        """Take note that an upstream ended in the middle of its answer."""
 
     def _fail(self, error: Exception) -> None:
         # The error's text might quote what must not be kept.
@@ -330,15 +340,17 @@ class _Selective(Recorder):
         super().__init__(other._append, (), other._salts, other._append_all)
         self._own = own
 
-    def record(self, outcome: Outcome, sent: Sent) -> None:
+    def record(self, outcome: Outcome, sent: Sent) -> bool:
         request = outcome.request
-        if not self._own.sent(request.client_ip, request.headers):
-            super().record(outcome, sent)
+        if self._own.sent(request.client_ip, request.headers):
+            return not opted_out(request.headers)
+        return super().record(outcome, sent)
 
-    def record_settled(self, outcome: Outcome, settled: Settled) -> None:
+    def record_settled(self, outcome: Outcome, settled: Settled) -> bool:
         request = outcome.request
-        if not self._own.sent(request.client_ip, request.headers):
-            super().record_settled(outcome, settled)
+        if self._own.sent(request.client_ip, request.headers):
+            return not opted_out(request.headers)
+        return super().record_settled(outcome, settled)
 
     def events(self, outcome: Outcome, sent: Sent) -> list[Event]:
         request = outcome.request

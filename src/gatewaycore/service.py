@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from gatewaycore.badge_numbers import StoreNumbers
@@ -18,11 +18,17 @@ from gatewaycore.badges.figures import StillAskingError
 from gatewaycore.clientip import TrustedProxies
 from gatewaycore.config import Config, LeftOut, MadeRule, close_enrichers, open_enrichers, read_config, sift, words_of
 from gatewaycore.counting import PullCounter
+from gatewaycore.decision import Failure, Upstream
 from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.gateway import Gateway
+from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.intake import open_import
 from gatewaycore.journal import Journal
 from gatewaycore.keeping import NUMBERS, event_source, numbers_of, statistics_of, storages
+from gatewaycore.operations.desk import METRICS, Desk
+from gatewaycore.operations.health import Health
+from gatewaycore.operations.metering import MeteredRecorder, count_asked
+from gatewaycore.operations.meters import Meters
+from gatewaycore.operations.tracing import TracedRecorder, Tracer, open_tracer
 from gatewaycore.plugins import rosters
 from gatewaycore.recorder import Recorder
 from gatewaycore.rules import CollectionRule, ContainerRule
@@ -32,6 +38,9 @@ from gatewaycore.sinks import JsonlStorage, Sink
 from gatewaycore.sinks.set_aside import SET_ASIDE
 from gatewaycore.state import PulledPackage, State
 from gatewaycore.stats import StoppedError
+
+if TYPE_CHECKING:
+    import httpx
 
 _log = logging.getLogger("gatewaycore.service")
 _HOUSE_S = 60.0
@@ -65,6 +74,11 @@ class Service:
         counter: counts pulls, as a lane of the shipper; None when there is no image to pull.
         shipper: feeds the sinks and the counter; None when there are none.
         numbers: count for badges; None when there are none.
+        meters: count requests, for whoever runs this; None when nobody asks.
+        tracer: traces some of them; None when nobody asks.
+
+    Attributes:
+        is_draining: whether this process is about to end.
     """
 
     def __init__(
@@ -77,6 +91,8 @@ class Service:
         counter: PullCounter | None = None,
         shipper: Shipper | None = None,
         numbers: Numbers | None = None,
+        meters: Meters | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self.config = config
         self.gateway = gateway
@@ -95,6 +111,13 @@ class Service:
         self.made: tuple[MadeRule, ...] = ()
         self.left_out: tuple[LeftOut, ...] = ()
         self._swapping = threading.Lock()
+        self.is_draining = False
+        self.tracer = tracer
+        self._reload_failed = False
+        self.desk: Desk | None = None
+        if meters is not None and config.operations is not None:
+            sinks = [name for name, _ in storages(config, self.data)]
+            self.desk = Desk(config.operations, self.data, sinks, meters, self.health)
 
     @classmethod
     def open(cls, config: Config, data_dir: str | Path | None = None, numbers: Numbers | None = None, *, lenient: bool = False) -> Self:
@@ -137,9 +160,17 @@ class Service:
                 shipper = Shipper(*folders, sinks, lanes, settings.journal) if shipping else None
             opened.pop_all()
         recorder = Recorder(journal.append, enrichers, salts, journal.append_all).leaving_out(own)
+        meters = None
+        if config.operations is not None:
+            meters = Meters(data / METRICS, journal.node)
+            recorder = MeteredRecorder(recorder, meters, packages=config.operations.packages)
+        tracer = None
+        if config.traces is not None:
+            tracer = open_tracer(config.traces)
+            recorder = TracedRecorder(recorder, tracer)
         if numbers is None and config.badges is not None:
             numbers = numbers_of(config, data, config.badges.max_age_s)
-        return cls(config, gateway, recorder, journal, state, counter, shipper, numbers)
+        return cls(config, gateway, recorder, journal, state, counter, shipper, numbers, meters, tracer)
 
     @classmethod
     def from_file(
@@ -173,9 +204,17 @@ class Service:
                 self._swap(config)
             except ConfigError as error:
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
+                self._note_reload(failed=True)
                 return False
             self._leave_out(left_out)
+            self._note_reload(failed=False)
         return True
+
+    def _note_reload(self, *, failed: bool) -> None:
+        self._reload_failed = failed
+        if self.desk is not None:
+            self.desk.meters.count("reloads", "refused" if failed else "done")
+            self.desk.wake()
 
     def check_rules(self, made: Sequence[MadeRule]) -> Config:
         """Find out whether the file can be served together with packages and collections that were made elsewhere.
@@ -247,6 +286,37 @@ class Service:
         gateway.inherit(self.gateway)
         self.gateway = gateway
 
+    def health(self) -> Health:
+        """Return how this process is."""
+        shipper = self.shipper
+        taken = {} if shipper is None else {name.removeprefix("sink "): numbers for name, numbers in shipper.taken.items()}
+        return Health(
+            routes=self.gateway.router.count,
+            is_draining=self.is_draining,
+            is_reload_failed=self._reload_failed,
+            is_losing=self.journal.is_failing,
+            appended=self.journal.tally.appended,
+            lost=self.journal.tally.lost,
+            failures=self.recorder.failed,
+            shipped={name: shipped for name, (shipped, _) in taken.items()},
+            set_aside={name: count for name, (_, count) in taken.items()},
+            failing=frozenset(name.removeprefix("sink ") for name in (() if shipper is None else shipper.failing)),
+        )
+
+    def watch(self, outcome: Outcome, upstream: Upstream, began_ns: int, answer: httpx.Response | Failure) -> None:
+        """Take note of a request to an upstream; see `gatewaycore.upstreams.Watch`."""
+        if self.desk is not None:
+            count_asked(self.desk.meters, began_ns, answer)
+        if self.tracer is not None:
+            self.tracer.asked(outcome, upstream, began_ns, answer)
+
+    def drain(self) -> int:
+        """Say from now on that this process is about to end; return for how many seconds it is still to take requests."""
+        self.is_draining = True
+        if self.desk is not None:
+            self.desk.wake()
+        return 0 if self.config.operations is None else self.config.operations.drain_s
+
     @property
     def data(self) -> Path:
         """The data-dir."""
@@ -273,6 +343,8 @@ class Service:
             self._threads.append(ask)
         for thread in self._threads:
             thread.start()
+        if self.desk is not None:
+            self.desk.start()
 
     def keep_house(self, now_ns: int) -> None:
         """Do what is due about once a minute: take the salt of a new period, look at files, forget. No part of answering a request."""
@@ -320,6 +392,11 @@ class Service:
             self.shipper.close()
         # Not before: pulls that are complete by now have been appended to it.
         self.journal.close()
+        if self.desk is not None:
+            # Whoever asks is answered to the end.
+            self.desk.close()
+        if self.tracer is not None:
+            self.tracer.close()
 
     def __enter__(self) -> Self:
         self.start()

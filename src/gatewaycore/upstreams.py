@@ -28,6 +28,7 @@ from gatewaycore.decision import (
     onward,
     without_body,
 )
+from gatewaycore.gateway import Outcome
 from gatewaycore.headers import Headers, end_to_end, length
 
 _log = logging.getLogger("gatewaycore.upstreams")
@@ -35,9 +36,17 @@ _log = logging.getLogger("gatewaycore.upstreams")
 Trace: TypeAlias = Callable[[str, Any], Awaitable[None] | None]
 """What httpx calls as a request makes its way; a function for a `Client`, a coroutine function for an `AsyncClient`."""
 
+Watch: TypeAlias = Callable[[Outcome, Upstream, int, httpx.Response | Failure], None]
+"""Is told of each request to an upstream, when the head of its answer is there: for whom it was, when it was sent (`time.time_ns`), and
+what came of it."""
+
 UNANSWERED = (httpx.HTTPError, httpx.InvalidURL)
 """What httpx raises where there is no answer; a URL longer than it takes is none of its `HTTPError`s."""
 _HUNG_UP = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+
+
+def unwatched(_: Outcome, __: Upstream, ___: int, ____: httpx.Response | Failure) -> None:
+    """Watch nothing."""
 
 
 class UpstreamBrokenError(Exception):

@@ -33,7 +33,7 @@ class GatewayApp:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._proxy = ProxyClient()
+        self._proxy = ProxyClient(service.watch)
         self._started = False
 
     @classmethod
@@ -56,9 +56,11 @@ class GatewayApp:
         try:
             request = read_request(scope, service.trusted)
         except RequestError as error:
+            service.recorder.refused(error.status)
             await _respond(Respond(error.status, TEXT, b"the Host field names no host\n"), scope["method"], send)
             return
-        outcome = service.gateway.decide(request)
+        tracer = service.tracer
+        outcome = service.gateway.decide(request) if tracer is None else tracer.decide(service.gateway, request)
         decision = outcome.decision
         if isinstance(decision, Redirect):
             # Before the head, which servers send at once: a redirect has no body, and the client has it whole with its head.
@@ -91,6 +93,7 @@ class GatewayApp:
         except ClientGoneError:
             return
         if body is None:
+            self.service.recorder.refused(decision.too_large.status)
             await _respond(decision.too_large, outcome.request.method, send)
             return
         reception = decision.receive(body)
@@ -121,6 +124,10 @@ class GatewayApp:
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    def drain(self) -> int:
+        """Say from now on that this process is about to end; see `Service.drain`."""
+        return self.service.drain()
 
     def _start(self) -> None:
         self._started = True

@@ -37,6 +37,10 @@ class Beside:
         else:
             await self._gateway(scope, receive, send)
 
+    def drain(self) -> int:
+        """Say from now on that this process is about to end; see `Service.drain`."""
+        return self._gateway.drain()
+
     def _is_others(self, scope: Scope) -> bool:
         try:
             request = read_request(scope, self._gateway.service.trusted)

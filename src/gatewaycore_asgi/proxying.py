@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, suppress
 
@@ -39,6 +40,7 @@ from gatewaycore.upstreams import (
     Landed,
     Measure,
     UpstreamBrokenError,
+    Watch,
     conclude,
     ends_with_head,
     failure,
@@ -46,6 +48,7 @@ from gatewaycore.upstreams import (
     likeness,
     resume,
     tell,
+    unwatched,
 )
 from gatewaycore_asgi.types import Message, Receive, Send
 
@@ -68,9 +71,14 @@ class _Flight:
 
 
 class ProxyClient:
-    """Talks to upstreams for one app. Connections are kept and shared; a client is made with the first request, in its event loop."""
+    """Talks to upstreams for one app. Connections are kept and shared; a client is made with the first request, in its event loop.
 
-    def __init__(self) -> None:
+    Args:
+        watch: is told of each request to an upstream.
+    """
+
+    def __init__(self, watch: Watch = unwatched) -> None:
+        self._watch = watch
         self._clients: dict[bool, httpx.AsyncClient] = {}
         self._flights: dict[Hashable, _Flight] = {}
 
@@ -115,9 +123,9 @@ class ProxyClient:
                 continue
             last = asked.url
             if asked.shared:
-                step = await self._look_up(asked, conversation, deadline)
+                step = await self._look_up(outcome, asked, conversation, deadline)
                 continue
-            async with self._ask(asked, deadline) as answer:
+            async with self._ask(outcome, asked, deadline) as answer:
                 step = tell(conversation, hear(answer))
                 if isinstance(answer, httpx.Response):
                     if isinstance(step, Read):
@@ -131,23 +139,25 @@ class ProxyClient:
         await send({"type": "http.response.start", "status": final.status, "headers": wire_headers(final)})
         await send({"type": "http.response.body", "body": body})
 
-    async def _look_up(self, upstream: Upstream, conversation: Conversation, deadline: Deadline) -> Upstream | Respond | Redirect:
+    async def _look_up(
+        self, outcome: Outcome, upstream: Upstream, conversation: Conversation, deadline: Deadline
+    ) -> Upstream | Respond | Redirect:
         """Ask once for everybody who wants to know meanwhile."""
         key = likeness(upstream)
         while True:
             flight = self._flights.get(key)
             if flight is None:
-                return await self._fly(key, upstream, conversation, deadline)
+                return await self._fly(key, outcome, upstream, conversation, deadline)
             await flight.done.wait()
             if flight.answer is not None:
                 return flight.answer.tell(conversation)
 
     async def _fly(
-        self, key: Hashable, upstream: Upstream, conversation: Conversation, deadline: Deadline
+        self, key: Hashable, outcome: Outcome, upstream: Upstream, conversation: Conversation, deadline: Deadline
     ) -> Upstream | Respond | Redirect:
         flight = self._flights[key] = _Flight()
         try:
-            async with self._ask(upstream, deadline) as answer:
+            async with self._ask(outcome, upstream, deadline) as answer:
                 heard, body = hear(answer), None
                 step = tell(conversation, heard)
                 if isinstance(step, Read) and isinstance(answer, httpx.Response):
@@ -160,12 +170,14 @@ class ProxyClient:
             flight.done.set()
 
     @asynccontextmanager
-    async def _ask(self, upstream: Upstream, deadline: Deadline) -> AsyncIterator[httpx.Response | Failure]:
+    async def _ask(self, outcome: Outcome, upstream: Upstream, deadline: Deadline) -> AsyncIterator[httpx.Response | Failure]:
         answer: httpx.Response | Failure = "timeout"
+        began_ns = time.time_ns()
         with anyio.move_on_after(deadline.left) as limit:
             answer = await self._send(upstream)
         if limit.cancelled_caught:
             _log.warning("an upstream gave no answer: its head takes too long")
+        self._watch(outcome, upstream, began_ns, answer)
         try:
             yield answer
         finally:
@@ -262,6 +274,7 @@ async def _relay(outcome: Outcome, relay: Relay, answer: httpx.Response, recorde
         await send({"type": "http.response.body", "body": held})
     except (httpx.HTTPError, UpstreamBrokenError) as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
+        recorder.broken()
         raise UpstreamBrokenError from None
     finally:
         if not recorded:

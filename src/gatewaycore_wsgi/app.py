@@ -32,7 +32,7 @@ class GatewayApp:
 
     def __init__(self, service: Service) -> None:
         self.service = service
-        self._proxy = ProxyClient()
+        self._proxy = ProxyClient(service.watch)
         self._started = False
         self._lock = threading.Lock()
 
@@ -53,9 +53,11 @@ class GatewayApp:
         try:
             request = read_request(environ, service.trusted)
         except RequestError as error:
+            service.recorder.refused(error.status)
             answer = Respond(error.status, TEXT, b"the Host field names no host\n")
             return _respond(answer, environ["REQUEST_METHOD"].upper(), start_response)
-        outcome = service.gateway.decide(request)
+        tracer = service.tracer
+        outcome = service.gateway.decide(request) if tracer is None else tracer.decide(service.gateway, request)
         decision = outcome.decision
         if isinstance(decision, Redirect):
             # Nothing leaves before the body is handed over, the head neither (PEP 3333 §"The start_response() Callable").
@@ -89,8 +91,10 @@ class GatewayApp:
             # Nobody is there to read it; a server must be answered all the same.
             return _respond(_CUT_SHORT, method, start_response)
         except LengthUnknownError:
+            self.service.recorder.refused(_NO_LENGTH.status)
             return _respond(_NO_LENGTH, method, start_response)
         if body is None:
+            self.service.recorder.refused(decision.too_large.status)
             return _respond(decision.too_large, method, start_response)
         reception = decision.receive(body)
         answer = reception.decision

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, suppress
@@ -41,6 +42,7 @@ from gatewaycore.upstreams import (
     Landed,
     Measure,
     UpstreamBrokenError,
+    Watch,
     conclude,
     ends_with_head,
     failure,
@@ -48,6 +50,7 @@ from gatewaycore.upstreams import (
     likeness,
     resume,
     tell,
+    unwatched,
 )
 from gatewaycore_wsgi.answering import begin
 from gatewaycore_wsgi.types import StartResponse
@@ -70,9 +73,13 @@ class ProxyClient:
     """Talks to upstreams for one app, from any thread. Connections are kept and shared; a client is made with the first request.
 
     Servers fork before that, as a rule; a child that is forked later begins without any: no two processes share a connection.
+
+    Args:
+        watch: is told of each request to an upstream.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch = unwatched) -> None:
+        self._watch = watch
         self._begin()
         ours = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _begin_anew(ours))
@@ -101,9 +108,9 @@ class ProxyClient:
                 continue
             last = asked.url
             if asked.shared:
-                step = self._look_up(asked, conversation, deadline)
+                step = self._look_up(outcome, asked, conversation, deadline)
                 continue
-            answer = self._ask(asked, deadline)
+            answer = self._ask(outcome, asked, deadline)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.callback(_leave, answer)
@@ -133,7 +140,9 @@ class ProxyClient:
         recorder.record(outcome, Sent.concluding(final, len(text), last))
         return iter([text])
 
-    def _look_up(self, upstream: Upstream, conversation: Conversation, deadline: Deadline) -> Upstream | Respond | Redirect:
+    def _look_up(
+        self, outcome: Outcome, upstream: Upstream, conversation: Conversation, deadline: Deadline
+    ) -> Upstream | Respond | Redirect:
         """Ask once for everybody who wants to know meanwhile."""
         key = likeness(upstream)
         while True:
@@ -143,16 +152,16 @@ class ProxyClient:
                 if flight is None:
                     flight = self._flights[key] = _Flight()
             if mine:
-                return self._fly(key, upstream, flight, conversation, deadline)
+                return self._fly(key, outcome, upstream, flight, conversation, deadline)
             flight.done.wait()
             if flight.answer is not None:
                 return flight.answer.tell(conversation)
 
     def _fly(
-        self, key: Hashable, upstream: Upstream, flight: _Flight, conversation: Conversation, deadline: Deadline
+        self, key: Hashable, outcome: Outcome, upstream: Upstream, flight: _Flight, conversation: Conversation, deadline: Deadline
     ) -> Upstream | Respond | Redirect:
         try:
-            answer = self._ask(upstream, deadline)
+            answer = self._ask(outcome, upstream, deadline)
             with ExitStack() as left:
                 if isinstance(answer, httpx.Response):
                     left.callback(_leave, answer)
@@ -168,7 +177,13 @@ class ProxyClient:
                 del self._flights[key]
             flight.done.set()
 
-    def _ask(self, upstream: Upstream, deadline: Deadline) -> httpx.Response | Failure:
+    def _ask(self, outcome: Outcome, upstream: Upstream, deadline: Deadline) -> httpx.Response | Failure:
+        began_ns = time.time_ns()
+        answer = self._answer(upstream, deadline)
+        self._watch(outcome, upstream, began_ns, answer)
+        return answer
+
+    def _answer(self, upstream: Upstream, deadline: Deadline) -> httpx.Response | Failure:
         attempt = Attempt(upstream)
         while True:
             try:
@@ -265,6 +280,7 @@ def _relay(
                 sent += len(piece)
     except _CUT_SHORT as error:
         _log.warning("an upstream ended in the middle of its answer: %s", type(error).__name__)
+        recorder.broken()
         raise UpstreamBrokenError from None
     finally:
         if not recorded:

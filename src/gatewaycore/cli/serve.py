@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
 import socket
 import ssl
 import sys
 from contextlib import closing
+from logging.config import dictConfig
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from attrs import frozen
 from rich.text import Text
 
 from gatewaycore._version import __version__
+from gatewaycore.cli.logs import log_config
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, check_outside, read_config
 from gatewaycore.errors import GatewayError, MissingExtraError
@@ -28,7 +31,9 @@ if TYPE_CHECKING:
     import uvicorn
 
 _GRACE_S = 30
-"""How long answers that are on their way may take after SIGTERM."""
+"""How long answers that are on their way may take after SIGTERM, where the section `operations` does not say."""
+
+_log = logging.getLogger("gatewaycore.serve")
 
 _NAMED_DOMAINS = 8
 
@@ -48,6 +53,8 @@ class ServeSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_level: str = "info"
+    log_format: str = "text"
+    grace_s: int = _GRACE_S
 
 
 @click.command()
@@ -59,13 +66,22 @@ class ServeSettings:
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM, unless it is in the same file.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
+@click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]), help="json: one object a line.")
 def serve(
-    file: Path, host: str, port: int, workers: int, tls_cert: Path | None, tls_key: Path | None, data_dir: Path | None, log_level: str
+    file: Path,
+    host: str,
+    port: int,
+    workers: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    data_dir: Path | None,
+    log_level: str,
+    log_format: str,
 ) -> None:
     """Serve the gateway that FILE describes.
 
-    SIGTERM and SIGINT let answers that are on their way finish; SIGHUP reads the rules again, in every worker, and keeps the old ones when
-    the new ones cannot be used. There is no access log: it would hold addresses.
+    SIGTERM and SIGINT let answers that are on their way finish, and a second one ends at once. SIGHUP reads the rules again, in every
+    worker, and keeps the old ones when the new ones cannot be used. There is no access log: it would hold addresses.
     """
     config = read_config(file, rosters=rosters())
     router = config.compile().router
@@ -80,6 +96,8 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         log_level=log_level,
+        log_format=log_format,
+        grace_s=_GRACE_S if config.operations is None else config.operations.grace_s,
     )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
@@ -167,6 +185,10 @@ def _banner(settings: ServeSettings, config: Config, router: Router, port: int, 
         lines["console"] = f"{'https' if settings.tls_cert else 'http'}://{config.console.domain}:{port}"
     if nobody:
         lines["sign in"] = f"gatewaycore token create {settings.file} --user NAME --operator"
+    if settings.log_format == "json":
+        dictConfig(log_config(settings.log_level, "json"))
+        _log.info("serving", extra={"fields": {"version": __version__, "file": str(settings.file), **lines}})
+        return
     # The last line: whoever starts a server waits for it.
     lines["journal"] = lines.pop("journal")
     out = console(stderr=True)
@@ -188,6 +210,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
     import uvicorn
 
     from gatewaycore.cli import serving
+    from gatewaycore.cli.draining import DrainingServer
 
     os.environ[serving.CONFIG] = str(settings.file)
     os.environ[serving.DATA_DIR] = str(settings.data_dir)
@@ -197,7 +220,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
         workers=settings.workers,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
-        log_config=serving.log_config(settings.log_level),
+        log_config=log_config(settings.log_level, settings.log_format),
         # An access log holds addresses, and uvicorn's websockets log them whatever is asked for.
         access_log=False,
         ws="none",
@@ -205,7 +228,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         lifespan="on",
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=settings.grace_s,
         timeout_keep_alive=30,
     )
     if settings.workers > 1:
@@ -215,7 +238,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, end)
     try:
         with serving.patient():
-            uvicorn.Server(config).run([listener])
+            DrainingServer(config).run([listener])
     except SystemExit as error:
         if error.code != serving.STARTUP_FAILURE:
             raise

@@ -1,4 +1,4 @@
-"""What runs in each serving process: the application, the log, and SIGHUP. No line of the log holds an address."""
+"""What runs in each serving process: the application, and SIGHUP."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 from gatewaycore.errors import GatewayError
 from gatewaycore.service import Service
-from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp
 from gatewaycore_asgi.beside import Beside
 from gatewaycore_asgi.types import App
@@ -26,46 +24,6 @@ STARTUP_FAILURE = 3
 """The status of a worker that cannot start; what uvicorn takes for a failure that starting it again would not mend."""
 
 _log = logging.getLogger("gatewaycore.serve")
-
-
-_REFUSED = ("Unsupported upgrade request", "No supported WebSocket library", "Invalid HTTP request received")
-
-
-class Refusals(logging.Filter):
-    """Drops what uvicorn says of requests for a websocket, of what is no HTTP (container clients try TLS first), and of upstreams that
-    broke off, of which the adapter has told already: no trouble of ours, and anybody could fill the disk with it."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether the record is kept."""
-        raised = record.exc_info[0] if record.exc_info else None
-        if raised is not None and issubclass(raised, UpstreamBrokenError):
-            return False
-        return not record.getMessage().startswith(_REFUSED)
-
-
-def log_config(level: str) -> dict[str, Any]:
-    """Return the configuration of `logging` for every process.
-
-    Args:
-        level: "debug", "info", "warning" or "error".
-    """
-    # At "info", uvicorn tells of each of its steps; the banner has said what matters of them.
-    servers = "WARNING" if level == "info" else level.upper()
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-        "filters": {"refusals": {"()": "gatewaycore.cli.serving.Refusals"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["refusals"]}},
-        "root": {"level": "WARNING", "handlers": ["stderr"]},
-        "loggers": {
-            "gatewaycore": {"level": level.upper()},
-            "uvicorn": {"level": servers},
-            "uvicorn.error": {"level": servers},
-            # It writes whole URLs at "info", and in those of token servers stands who asks.
-            "httpx": {"level": "WARNING"},
-        },
-    }
 
 
 def make_app() -> App:

@@ -8,15 +8,28 @@ import signal
 import time
 from socket import socket
 
-from uvicorn import Config
+from uvicorn import Config, Server
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from gatewaycore.cli.draining import DrainingServer
 from gatewaycore.cli.serving import STARTUP_FAILURE, patient
 
+_JOIN_S = 0.1
 _AGAIN_S = 5.0
 """How long after a worker could not start another one is tried."""
 
 _log = logging.getLogger("gatewaycore.serve")
+
+
+class Worker(Process):
+    """A process that serves, and ends in good order."""
+
+    @property
+    def server(self) -> Server:
+        """What serves in it."""
+        if self._server is None:
+            self._server = DrainingServer(self.config, is_worker=True)
+        return self._server
 
 
 class Supervisor(Multiprocess):
@@ -41,7 +54,27 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         """Start all workers."""
         with patient():
-            super().init_processes()
+            for _ in range(self.processes_num):
+                self.processes.append(self._begin())
+
+    def _begin(self) -> Process:
+        process = Worker(self.config, self.sockets)
+        process.start()
+        return process
+
+    def join_all(self) -> None:
+        """Wait until all have ended; a second signal ends them at once."""
+        for process in self.processes:
+            while process.process.is_alive():
+                process.process.join(_JOIN_S)
+                if signal.SIGTERM in self.signal_queue or signal.SIGINT in self.signal_queue:
+                    self.signal_queue.clear()
+                    self._end_at_once()
+
+    def _end_at_once(self) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.process.is_alive():
+                os.kill(process.pid, signal.SIGTERM)
 
     def keep_subprocess_alive(self) -> None:
         """Start others in the place of those that have died or hang."""
@@ -59,8 +92,7 @@ class Supervisor(Multiprocess):
             elif self._could_not_start(process):
                 continue
             with patient():
-                self.processes[position] = Process(self.config, self.sockets)
-                self.processes[position].start()
+                self.processes[position] = self._begin()
 
     def _could_not_start(self, process: Process) -> bool:
         """Bury a worker, and tell whether it ended before it served: then it is tried again in a while, or all is over."""

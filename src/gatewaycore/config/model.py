@@ -20,6 +20,7 @@ from gatewaycore.enrich import ENRICHMENTS, Enrichment
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
+from gatewaycore.operations import OperationsSettings, TracesSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.route import Route, Rule, package_of
 from gatewaycore.router import Router
@@ -166,6 +167,8 @@ class Config:
         enrich: settings of enrichments, in the order in which they are asked.
         badges: where badges are served, and of which packages; None where nowhere.
         console: where the dashboard and the API are served; None where nowhere.
+        operations: where liveness, readiness and metrics are told; None where nowhere.
+        traces: where traces are sent; None where nowhere.
         figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
         made_collections: how many of the collections stand in no file, but were made elsewhere: the last ones.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
@@ -181,6 +184,8 @@ class Config:
     badges: BadgeSettings | None = None
     console: ConsoleSettings | None = None
     made_collections: int = field(default=0, eq=False)
+    operations: OperationsSettings | None = None
+    traces: TracesSettings | None = None
     file: str = field(default="", eq=False)
     figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)

@@ -22,6 +22,7 @@ from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_con
 from gatewaycore.console_limits import ConsoleLimits
 from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
+from gatewaycore.operations import OperationsSettings, TracesSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
@@ -31,7 +32,7 @@ from gatewaycore.shared_salts import SharedSalts
 
 T = TypeVar("T")
 
-SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console"})
+SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console", "operations", "traces"})
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 # What the file lets its own packages reach. Those that are made elsewhere say so themselves, and not everybody may.
@@ -75,6 +76,8 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         BadgeSettings: vocabulary.BADGES,
         ConsoleSettings: vocabulary.CONSOLE,
         ConsoleLimits: vocabulary.CONSOLE_LIMITS,
+        OperationsSettings: vocabulary.OPERATIONS,
+        TracesSettings: vocabulary.TRACES,
         DomainDefaults: vocabulary.DEFAULTS,
         Limits: vocabulary.LIMITS,
         JournalSettings: vocabulary.JOURNAL,
@@ -121,6 +124,8 @@ class Builder:
         enrich = self._tagged(data.get("enrich"), ("enrich",), self.rosters.enrichments)
         badges = None if data.get("badges") is None else self._structure(BadgeSettings, data["badges"], partial(_under, ("badges",)))
         console = self._console(data.get("console"))
+        operations = self._section("operations", OperationsSettings, data.get("operations"))
+        traces = self._section("traces", TracesSettings, data.get("traces"))
         tags = {cls: tag for tag, cls in self.rosters.sinks.items()}
         written = [(entry, rule) for entry, rule in zip(entries, made, strict=True) if rule is not None]
         config = Config(
@@ -134,6 +139,8 @@ class Builder:
             badges=badges,
             console=console,
             made_collections=sum(entry.is_made for entry, rule in written if isinstance(rule, CollectionRule)),
+            operations=operations,
+            traces=traces,
             **({} if enrich is None else {"enrich": enrich}),
         )
         self._compile(config, written)
@@ -205,6 +212,14 @@ class Builder:
         if isinstance(raw, Mapping):
             raw = self._from_environment(raw, keys_of(ConsoleSettings), ("console",))
         return self._structure(ConsoleSettings, raw, partial(_under, ("console",)))
+
+    def _section(self, name: str, cls: type[T], raw: Any) -> T | None:
+        """Read a section of settings, with what it takes from the environment."""
+        if raw is None:
+            return None
+        if isinstance(raw, Mapping):
+            raw = self._with_secrets(raw, keys_of(cls), (name,))
+        return self._structure(cls, raw, partial(_under, (name,)))
 
     def _domains(self, raw: Any) -> dict[str, DomainDefaults]:
         found: dict[str, DomainDefaults] = {}

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gatewaycore.config.faults import invalid, one_of, show
-from gatewaycore.config.structure import Vocabulary, listed, text, whole
+from gatewaycore.config.structure import Vocabulary, decimal, listed, text, whole
 from gatewaycore.decision import STATUSES
 from gatewaycore.errors import ConfigError, RequestError
 from gatewaycore.outgoing import authority
@@ -149,6 +149,34 @@ def natural(raw: Any) -> int:
     return number
 
 
+def port(raw: Any) -> int:
+    """Read the number of a port."""
+    number = natural(raw)
+    if number > 65535:
+        raise invalid(f"{show(number)} is no port", "a whole number up to 65535; 0 takes any free one")
+    return number
+
+
+def share(raw: Any) -> float:
+    """Read a number from 0 to 1."""
+    number = decimal(raw)
+    if not 0 <= number <= 1:
+        raise invalid(f"{show(number)} is no share", "a number from 0 to 1")
+    return number
+
+
+def endpoint(raw: Any) -> str:
+    """Read the URL of a collector."""
+    written = text(raw)
+    try:
+        parts = urlsplit(written)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.path.strip("/") and parts.username is None:
+            return written
+    except ValueError:
+        pass
+    raise invalid("is no URL with a path", "such as http://localhost:4318/v1/traces; credentials stand in headers")
+
+
 RULE: Vocabulary = {
     "domain": domain,
     "redirect_status": status,
@@ -184,6 +212,8 @@ CONSOLE_LIMITS: Vocabulary = {
     "members": positive,
     "tokens": positive,
 }
+OPERATIONS: Vocabulary = {"port": port, "drain_s": natural, "grace_s": natural}
+TRACES: Vocabulary = {"endpoint": endpoint, "share": share, "timeout_s": positive}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}

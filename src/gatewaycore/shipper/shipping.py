@@ -67,6 +67,11 @@ class Shipper:
         return {driver.lane.name: driver.failure for driver in (*self._first, *self._fed) if driver.failure}
 
     @property
+    def taken(self) -> Mapping[str, tuple[int, int]]:
+        """How many lines each sink took since this began, and how many were set aside, by the name of its lane."""
+        return {lane.name: (lane.shipped, lane.set_aside.count) for lane in self._sinks}
+
+    @property
     def shipped(self) -> int:
         """How many lines the sinks took since this began."""
         return sum(lane.shipped for lane in self._sinks)
