@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from gatewaycore.badge_numbers import StillAskingError, StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, MadeRule, close_enrichers, open_enrichers, read_config
+from gatewaycore.config import Config, MadeRule, Reader, close_enrichers, open_enrichers, read_config
 from gatewaycore.counting import PullCounter
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
@@ -90,7 +90,7 @@ class Service:
         self.own_traffic = config.gateway.own_traffic
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._source: str | Path | None = None
+        self._reader: Reader | None = None
         self.made: tuple[MadeRule, ...] = ()
         self._swapping = threading.Lock()
 
@@ -154,8 +154,9 @@ class Service:
         Raises:
             ConfigError: with every problem found.
         """
-        service = cls.open(read_config(path, rosters=rosters()), data_dir, numbers, lenient=lenient)
-        service._source = path
+        reader = Reader(path, rosters=rosters())
+        service = cls.open(reader.read(), data_dir, numbers, lenient=lenient)
+        service._reader = reader
         return service
 
     def reload(self) -> bool:
@@ -163,7 +164,7 @@ class Service:
 
         Sinks, enrichments and the data-dir take effect at the next start.
         """
-        if self._source is None:
+        if self._reader is None:
             return False
         with self._swapping:
             try:
@@ -185,9 +186,9 @@ class Service:
         Raises:
             ConfigError: with every problem found; or the service was not opened from a file.
         """
-        if self._source is None:
+        if self._reader is None:
             raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
-        return read_config(self._source, rosters=rosters(), made=made)
+        return self._reader.read(made)
 
     def take_rules(self, made: Sequence[MadeRule]) -> bool:
         """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
