@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+from weakref import ref
 
 from gatewaycore.access import STATE, Access, Kind
 from gatewaycore.config import Config, MadeRule
@@ -86,7 +87,8 @@ class Follower:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._adopted: Config | None = None
+        # No more than that: whoever held the whole would let go of it at one go.
+        self._adopted: ref[Config] | None = None
 
     def check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
         """Find out whether definitions can be served beside the file.
@@ -103,10 +105,12 @@ class Follower:
             GatewayError: the state database cannot be reached: what was served before stays.
         """
         with self._lock:
-            if self._service.config is not self._adopted:
+            config = self._service.config
+            if self._adopted is None or config is not self._adopted():
                 # Read for the first time, or anew.
-                self._adopted = self._service.config
-                self._access.holdings.adopt(listed(self._adopted, self._service.made))
+                self._adopted = ref(config)
+                self._access.holdings.adopt(listed(config, self._service.made))
+            del config
             if self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
             version, definitions = self._access.holdings.definitions()
@@ -114,7 +118,7 @@ class Follower:
                 # Told once, and not every two seconds.
                 self._refused = version
                 return False
-            self._version, self._adopted = version, self._service.config
+            self._version, self._adopted = version, ref(self._service.config)
             return True
 
     def start(self) -> None:

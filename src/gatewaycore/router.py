@@ -19,7 +19,7 @@ from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Everything, Match, Regex, Route
 from gatewaycore.template import Matcher, normalise
 from gatewaycore.template.escapes import unescape
-from gatewaycore.trie import Node, first, rank, standing, walk
+from gatewaycore.trie import Node, first, nodes, rank, standing, walk
 
 DEFAULT_DOMAIN = "*"
 
@@ -170,6 +170,15 @@ class Router:
             host = self._hosts.get(name)
             if host is not None:
                 yield from host.ordered()
+
+    def pieces(self, kept: Router) -> Iterator[object]:
+        """Iterate over what it is made of, those that hold others before what they hold, but for what `kept` shares with it."""
+        for name, host in self._hosts.items():
+            if kept._hosts.get(name) is not host:
+                yield host
+                yield from nodes(host.templates)
+                yield from host.exact.values()
+                yield from host.routes
 
     def tried(self, request: Request) -> Iterator[tuple[Route, str]]:
         """Iterate over the host's routes in the order in which they could win, each with the reason why it lost; "" is the winner.

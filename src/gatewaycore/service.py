@@ -19,6 +19,7 @@ from gatewaycore.config import Config, MadeRule, Reader, close_enrichers, open_e
 from gatewaycore.counting import PullCounter
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
+from gatewaycore.gently import let_go
 from gatewaycore.intake import open_import
 from gatewaycore.journal import Journal
 from gatewaycore.keeping import NUMBERS, event_source, numbers_of, statistics_of, storages
@@ -216,9 +217,11 @@ class Service:
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
-        self.config = config
         gateway.inherit(self.gateway)
+        pieces: list[object] = [] if config is self.config else [*self.gateway.router.pieces(gateway.router), *self.config.rules]
+        self.config = config
         self.gateway = gateway
+        let_go(pieces)
 
     @property
     def data(self) -> Path:

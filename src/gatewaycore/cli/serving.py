@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from gatewaycore.errors import GatewayError
+from gatewaycore.gently import gently
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp
@@ -140,7 +141,8 @@ class _Reloader:
             # Cleared first: what is asked for while rules are being read is done after them.
             self._asked.clear()
             try:
-                read = self._service.reload()
+                with gently():
+                    read = self._service.reload()
             except Exception as error:  # noqa: BLE001 - the next one must still be heard; logged by its type, for a rule may hold a secret
                 _log.error("the rules could not be read again: %s", type(error).__name__)
                 continue

@@ -25,11 +25,13 @@ from gatewaycore.config.rereading import JSON, YAML, Sheet
 from gatewaycore.config.sections import Builder, Inherited, OtherwiseError
 from gatewaycore.config.yaml_source import yaml_lines
 from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.gently import let_go
 from gatewaycore.route import Rule
 
 ROSTERS = Rosters()
 _MAPPING = "configuration"
 _SECTIONS = ("packages", "collections")
+_BLOCK = 1024 * 1024
 
 
 @frozen
@@ -152,18 +154,21 @@ class Reader:
         Raises:
             ConfigError: it cannot be read or used; `problems` holds everything that is wrong.
         """
-        before = self._before
+        spare: list[Any] = []
+        try:
+            found = self._read(made, beside, self._before, spare)
+        except OtherwiseError:
+            found = self._read(made, beside, None, spare)
+        # By now nobody else holds the plain data of a hundred thousand entries, nor what was known of them before.
+        let_go(spare)
+        if isinstance(found, Config):
+            return found
+        raise ConfigError(found)
+
+    def _read(self, made: Sequence[MadeRule], beside: Sequence[Beside], before: _Before | None, spare: list[Any]) -> Config | list[Problem]:
+        """Read, and return the configuration or all that is wrong; what is not needed any more is in `spare` afterwards."""
         document = _open(self._source, before)
         others = [_parse(one.name, one.text, before) for one in beside]
-        try:
-            return self._build(document, others, made, beside, before)
-        except OtherwiseError:
-            document = _open(self._source)
-            return self._build(document, [_parse(one.name, one.text) for one in beside], made, beside, None)
-
-    def _build(
-        self, document: _Document, others: list[_Document], made: Sequence[MadeRule], beside: Sequence[Beside], before: _Before | None
-    ) -> Config:
         builder = Builder(self._rosters, self._environ, document.name)
         lists, data = self._lists(builder, document, others, beside, made, {} if before is None else before.made)
 
@@ -173,8 +178,13 @@ class Reader:
         documents = {one.name: one for one in (document, *others)}
         known = None if before is None else (before.inherited, before.config)
         config = builder.build(data, lists, extra, partial(_left_out, documents, document), known)
+        for listed in lists:
+            spare += [one for one in listed.entries if isinstance(one, Entry)]
+            spare += [one.raw for one in listed.entries if isinstance(one, Entry)]
         if builder.faults:
-            raise ConfigError(_problems(documents, document, builder.faults))
+            return _problems(documents, document, builder.faults)
+        if before is not None:
+            spare += [one for sheet in before.sheets.values() for known in sheet.known.values() for one in known]
         self._remember(document, others, made, builder, lists, config)
         return config
 
@@ -324,7 +334,9 @@ def _read(source: FilePath | str | Mapping[str, Any], before: _Before | None) ->
         raise ConfigError([Problem(_MAPPING, f"expected a path or a mapping, found {show(source)}")])
     name = os.fspath(source)
     try:
-        text = FilePath(name).read_text(encoding="utf-8-sig")
+        with open(name, encoding="utf-8-sig") as file:
+            # In blocks: whoever decodes keeps the interpreter's lock.
+            text = "".join(iter(lambda: file.read(_BLOCK), ""))
     except UnicodeDecodeError as error:
         raise ConfigError(
             [Problem(name, f"not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}", "save it as UTF-8")]

@@ -9,7 +9,6 @@ This room knows where items of lists lie in a text; it does not know what an ite
 
 from __future__ import annotations
 
-import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,8 +23,10 @@ from gatewaycore.config.yaml_source import parse_yaml_lists
 Parse: TypeAlias = Callable[[str], tuple[Any, dict[str, Extent] | None]]
 
 _BLOCK: Final = 64 * 1024
+_BREAKS: Final = ("\n", "\r", "\x85", "\u2028", "\u2029")
 # A document ends here, or another begins: what stands behind is not read as it would be by itself.
-_ENDS = re.compile(r"(?:\A|[\n\r\x85\u2028\u2029])(?:---|\.\.\.|%)")
+_MARKS: Final = ("---", "...", "%")
+_ENDS: Final = tuple(f"{line}{mark}" for line in _BREAKS for mark in _MARKS)
 
 
 @frozen(eq=False)
@@ -49,7 +50,8 @@ def _yaml_cut(text: str, start: int) -> int:
 
 
 def _yaml_wrap(piece: str, _: bool) -> tuple[str, str] | None:
-    return None if _ENDS.search(piece) else ("items:\n", piece)
+    # No regular expression: one that looks through megabytes keeps the interpreter's lock all the while.
+    return None if piece.startswith(_MARKS) or any(end in piece for end in _ENDS) else ("items:\n", piece)
 
 
 def _json_wrap(piece: str, goes_on: bool) -> tuple[str, str] | None:

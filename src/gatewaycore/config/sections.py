@@ -118,7 +118,8 @@ class Builder:
         packages += extra(gateway)
         known = {id(entry.rule): entry.routes for listed in lists for entry in listed.entries if isinstance(entry, Known)}
         compiled = compile_rules((*packages, *collections), known)
-        parts = dict(zip(map(id, (*packages, *collections)), compiled.parts, strict=True))
+        # Comprehensions, here and below: whoever waits for the interpreter's lock has it between two steps of one.
+        parts = {id(rule): part for rule, part in zip((*packages, *collections), compiled.parts, strict=True)}
         left_out: list[LeftOut] = []
         if any(listed.rank for listed in lists) and not compiled.failed and not self.faults:
             left_out = claims(lists, made, parts)
