@@ -126,7 +126,8 @@ class Router:
         fresh: dict[str, _Host] = {}
         for domain, those in given.items():
             known = None if before is None else before._hosts.get(domain)
-            if known is not None and len(known.routes) == len(those) and all(map(is_, known.routes, those)):
+            # What a protocol's routes are joined to learns from those it asks, and begins anew.
+            if known is not None and not known.apis and len(known.routes) == len(those) and all(map(is_, known.routes, those)):
                 hosts[sys.intern(domain)] = known
             else:
                 hosts[sys.intern(domain)] = fresh[domain] = _Host(routes=those)

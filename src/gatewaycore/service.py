@@ -25,6 +25,7 @@ from gatewaycore.journal import Journal
 from gatewaycore.keeping import NUMBERS, event_source, numbers_of, statistics_of, storages
 from gatewaycore.plugins import rosters
 from gatewaycore.recorder import Recorder
+from gatewaycore.rulebook import Rulebook, Standing
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
@@ -91,7 +92,7 @@ class Service:
         self.own_traffic = config.gateway.own_traffic
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._reader: Reader | None = None
+        self.rulebook: Rulebook | None = None
         self.made: tuple[MadeRule, ...] = ()
         self._swapping = threading.Lock()
 
@@ -155,24 +156,41 @@ class Service:
         Raises:
             ConfigError: with every problem found.
         """
-        reader = Reader(path, rosters=rosters())
-        service = cls.open(reader.read(), data_dir, numbers, lenient=lenient)
-        service._reader = reader
+        rulebook = Rulebook.open(path, Reader(path, rosters=rosters), data_dir)
+        with ExitStack() as opened:
+            opened.callback(rulebook.close)
+            trial = rulebook.read()
+            service = cls.open(trial.config, data_dir, numbers, lenient=lenient)
+            opened.pop_all()
+        rulebook.take(trial)
+        service.rulebook = rulebook
         return service
 
-    def reload(self) -> bool:
-        """Read the file again and swap the rules; False, with the reason logged, when it cannot be used: the old rules stay.
+    @property
+    def sources(self) -> tuple[Standing, ...]:
+        """Where the rules come from, and how it stands with each: the file, its sources, the console."""
+        return () if self.rulebook is None else self.rulebook.standings
 
-        Sinks, enrichments and the data-dir take effect at the next start.
+    def reload(self) -> bool:
+        """Read the file and its sources again and swap the rules; False, with the reason logged, when the file cannot be used: the old
+        rules stay. What cannot be used of a source stays as it was; see `sources`.
+
+        Sinks, enrichments, the data-dir and which sources there are take effect at the next start.
         """
-        if self._reader is None:
+        book = self.rulebook
+        if book is None:
             return False
+        began = time.monotonic()
         with self._swapping:
             try:
-                self._swap(self.check_rules(self.made))
+                trial = book.read(self.made)
             except ConfigError as error:
+                book.refuse(error)
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
                 return False
+            self._swap(trial.config)
+            book.take(trial)
+            book.reloads.last_s = time.monotonic() - began
         return True
 
     def check_rules(self, made: Sequence[MadeRule]) -> Config:
@@ -187,9 +205,9 @@ class Service:
         Raises:
             ConfigError: with every problem found; or the service was not opened from a file.
         """
-        if self._reader is None:
+        if self.rulebook is None:
             raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
-        return self._reader.read(made)
+        return self.rulebook.read(made).config
 
     def take_rules(self, made: Sequence[MadeRule]) -> bool:
         """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
@@ -294,6 +312,8 @@ class Service:
         self._threads.clear()
         if self.shipper is not None:
             self.shipper.close()
+        if self.rulebook is not None:
+            self.rulebook.close()
         # Not before: pulls that are complete by now have been appended to it.
         self.journal.close()
 

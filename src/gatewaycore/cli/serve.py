@@ -19,9 +19,10 @@ from rich.text import Text
 
 from gatewaycore._version import __version__
 from gatewaycore.cli.output import console, count, show_columns, words
-from gatewaycore.config import Config, check_outside, read_config
+from gatewaycore.config import Config, Reader, check_outside
 from gatewaycore.errors import GatewayError, MissingExtraError
 from gatewaycore.router import Router
+from gatewaycore.rulebook import Rulebook
 from gatewaycore.service import rosters
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ServeSettings:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_level: str = "info"
+    watches: bool = True
 
 
 @click.command()
@@ -58,16 +60,31 @@ class ServeSettings:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM; serves https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM, unless it is in the same file.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
+@click.option("--watch/--no-watch", default=True, show_default=True, help="Take what changes in FILE and its sources by itself.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
 def serve(
-    file: Path, host: str, port: int, workers: int, tls_cert: Path | None, tls_key: Path | None, data_dir: Path | None, log_level: str
+    file: Path,
+    host: str,
+    port: int,
+    workers: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    data_dir: Path | None,
+    watch: bool,
+    log_level: str,
 ) -> None:
     """Serve the gateway that FILE describes.
 
-    SIGTERM and SIGINT let answers that are on their way finish; SIGHUP reads the rules again, in every worker, and keeps the old ones when
-    the new ones cannot be used. There is no access log: it would hold addresses.
+    What changes in FILE and in its sources is taken within a second or two, in every worker, and rules that cannot be used leave the old
+    ones where they are; SIGHUP reads everything again at once. SIGTERM and SIGINT let answers that are on their way finish. There is no
+    access log: it would hold addresses.
     """
-    config = read_config(file, rosters=rosters())
+    # With its sources: what cannot be reached, and was never, is told here too.
+    with closing(Rulebook.open(file, Reader(file, rosters=rosters), data_dir)) as book:
+        trial = book.read()
+        book.take(trial)
+        config = trial.config
+        del trial
     router = config.compile().router
     # Here, where it can be told in a few lines, and not once for each worker.
     check_outside(config, data_dir)
@@ -80,6 +97,7 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         log_level=log_level,
+        watches=watch,
     )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
@@ -191,6 +209,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
 
     os.environ[serving.CONFIG] = str(settings.file)
     os.environ[serving.DATA_DIR] = str(settings.data_dir)
+    os.environ[serving.WATCHES] = "yes" if settings.watches else "no"
     config = uvicorn.Config(
         "gatewaycore.cli.serving:make_app",
         factory=True,

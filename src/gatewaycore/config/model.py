@@ -27,6 +27,7 @@ from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS, Storage
+from gatewaycore.sources import Source
 from gatewaycore.targets import Targets
 
 
@@ -147,6 +148,7 @@ class Config:
         enrich: settings of enrichments, in the order in which they are asked.
         badges: where badges are served, and of which packages; None where nowhere.
         console: where the dashboard and the API are served; None where nowhere.
+        sources: settings of what has more packages and collections, beside the file.
         figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
         left_out: entries of documents beside the file that are not served, because another document says the same and comes first.
@@ -162,6 +164,7 @@ class Config:
     badges: BadgeSettings | None = None
     console: ConsoleSettings | None = None
     file: str = field(default="", eq=False)
+    sources: tuple[Source, ...] = ()
     left_out: tuple[Problem, ...] = field(default=(), eq=False, repr=False)
     figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)

@@ -27,6 +27,7 @@ from gatewaycore.config.yaml_source import yaml_lines
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.gently import let_go
 from gatewaycore.route import Rule
+from gatewaycore.sources import Source
 
 ROSTERS = Rosters()
 _MAPPING = "configuration"
@@ -109,12 +110,14 @@ class _Before:
         inherited: what the entries were given beside their own keys.
         config: the whole.
         made: what was made elsewhere, and what became of it.
+        rosters: the types that could be named.
     """
 
     sheets: Mapping[str, Sheet]
     inherited: Inherited
     config: Config
     made: Mapping[tuple[str, str], tuple[MadeRule, Known]]
+    rosters: Rosters
 
 
 class Reader:
@@ -124,7 +127,7 @@ class Reader:
         source: the path of a YAML or JSON file, or a mapping of the same shape.
         scarf_hosts: add the built-in hosts of that product: its pixel and its install events.
         environ: where ``url-env: NAME`` looks; the process's environment by default.
-        rosters: the types that may be named.
+        rosters: gives the types that may be named; asked each time.
     """
 
     def __init__(
@@ -133,7 +136,7 @@ class Reader:
         *,
         scarf_hosts: bool = False,
         environ: Mapping[str, str] | None = None,
-        rosters: Rosters = ROSTERS,
+        rosters: Callable[[], Rosters] = lambda: ROSTERS,
     ) -> None:
         self._source = source
         self._scarf_hosts = scarf_hosts
@@ -165,11 +168,28 @@ class Reader:
             return found
         raise ConfigError(found)
 
+    def sources(self) -> tuple[tuple[Source, ...], str]:
+        """Return the settings of the sources that it names, and its data-dir; nothing else is looked at.
+
+        Raises:
+            ConfigError: it cannot be parsed, or they cannot be used.
+        """
+        document = _open(self._source)
+        if is_manifest(document.data):
+            return (), GatewaySettings().data_dir
+        builder = Builder(self._rosters(), self._environ, document.name)
+        found = builder.sources(document.data)
+        if builder.faults:
+            raise ConfigError(document.problems(builder.faults))
+        return found
+
     def _read(self, made: Sequence[MadeRule], beside: Sequence[Beside], before: _Before | None, spare: list[Any]) -> Config | list[Problem]:
         """Read, and return the configuration or all that is wrong; what is not needed any more is in `spare` afterwards."""
         document = _open(self._source, before)
         others = [_parse(one.name, one.text, before) for one in beside]
-        builder = Builder(self._rosters, self._environ, document.name)
+        builder = Builder(self._rosters(), self._environ, document.name)
+        if before is not None and before.rosters is not builder.rosters:
+            raise OtherwiseError
         lists, data = self._lists(builder, document, others, beside, made, {} if before is None else before.made)
 
         def extra(settings: GatewaySettings) -> tuple[Rule, ...]:
@@ -242,7 +262,7 @@ class Reader:
         for one in (document, *others):
             if one.sheet is not None:
                 sheets[one.name] = one.sheet
-        self._before = _Before(sheets, builder.inherited, config, found)
+        self._before = _Before(sheets, builder.inherited, config, found, builder.rosters)
 
 
 def read_config(
@@ -259,7 +279,7 @@ def read_config(
     Raises:
         ConfigError: it cannot be read or used; `problems` holds everything that is wrong.
     """
-    return Reader(source, scarf_hosts=scarf_hosts, environ=environ, rosters=rosters).read(made, beside)
+    return Reader(source, scarf_hosts=scarf_hosts, environ=environ, rosters=lambda: rosters).read(made, beside)
 
 
 def unread(data: Any) -> Iterator[Fault]:

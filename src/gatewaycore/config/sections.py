@@ -27,10 +27,11 @@ from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.limits import Limits
 from gatewaycore.shared_salts import SharedSalts
+from gatewaycore.sources import SOURCES, HttpSource, Source
 
 T = TypeVar("T")
 
-SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console"})
+SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console", "sources"})
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 # What the file lets its own packages reach. Those that are made elsewhere say so themselves, and not everybody may.
@@ -64,6 +65,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         OwnTrafficSettings: vocabulary.OWN_TRAFFIC,
         OwnHeader: vocabulary.OWN_HEADER,
         SharedSalts: vocabulary.SHARED_SALTS,
+        HttpSource: vocabulary.HTTP_SOURCE,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 
@@ -136,6 +138,7 @@ class Builder:
             file=self.file,
             badges=badges,
             console=console,
+            sources=self._tagged(data.get("sources"), ("sources",), SOURCES) or (),
             left_out=tuple(map(told, left_out)),
             **({} if enrich is None else {"enrich": enrich}),
         )
@@ -152,6 +155,12 @@ class Builder:
         if not self.faults:
             self.made = places.known(parts)
         return config
+
+    def sources(self, data: Mapping[str, Any]) -> tuple[tuple[Source, ...], str]:
+        """Return the settings of the sources, and the data-dir: what has to be known before there is a whole to read."""
+        settings = data.get("gateway")
+        written = settings.get("data-dir") if isinstance(settings, Mapping) else None
+        return self._tagged(data.get("sources"), ("sources",), SOURCES) or (), str(written or GatewaySettings().data_dir)
 
     def _made(self, entry: Entry | Known, gateway: GatewaySettings, section: str) -> Rule | None:
         if isinstance(entry, Known):

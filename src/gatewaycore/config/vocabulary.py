@@ -172,6 +172,7 @@ LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 BADGES: Vocabulary = {"domains": domains, "packages": names, "minimum_companies": natural, "max_age_s": natural}
 CONSOLE: Vocabulary = {"domain": host, "organisation": slug}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
+HTTP_SOURCE: Vocabulary = {"every_s": positive, "timeout_s": positive, "max_bytes": positive}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
 JOURNAL: Vocabulary = {
