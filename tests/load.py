@@ -116,7 +116,5 @@ async def run(port: int, rate: int, seconds: float, targets: Sequence[tuple[str,
 
 
 if __name__ == "__main__":
-    port_, rate_, seconds_ = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    print(
-        json.dumps(asyncio.run(run(port_, rate_, seconds_, [(one.split("/", 1)[0], "/" + one.split("/", 1)[1]) for one in sys.argv[4:]])))
-    )
+    wanted = [(one.partition("/")[0], f"/{one.partition('/')[2]}") for one in sys.argv[4:]]
+    sys.stdout.write(json.dumps(asyncio.run(run(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), wanted))))

@@ -353,7 +353,10 @@ IN_YAML = {
     "unknown section": ("package: []\n", ["gateway.yaml:1: package: unknown key (did you mean 'packages'?)"]),
     "unknown section, nothing near": (
         "xyzzy: []\n",
-        ["gateway.yaml:1: xyzzy: unknown key (known here: badges, collections, console, domains, enrich, gateway, packages, sinks, sources)"],
+        [
+            "gateway.yaml:1: xyzzy: unknown key (known here: badges, collections, console, domains, enrich, gateway, "
+            "packages, sinks, sources)"
+        ],
     ),
     "unknown key": (
         "packages:\n- name: x\n  type: file\n  domain: a.example\n  incoming_path: /x\n",

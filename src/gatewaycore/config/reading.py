@@ -124,7 +124,7 @@ class Reader:
     """Reads a configuration, and then again: what is as it was is neither parsed nor compiled anew. Threads may share it.
 
     Args:
-        source: the path of a YAML or JSON file, or a mapping of the same shape.
+        source: the path of a YAML or JSON file, a mapping of the same shape, or a text at hand.
         scarf_hosts: add the built-in hosts of that product: its pixel and its install events.
         environ: where ``url-env: NAME`` looks; the process's environment by default.
         rosters: gives the types that may be named; asked each time.
@@ -132,7 +132,7 @@ class Reader:
 
     def __init__(
         self,
-        source: FilePath | str | Mapping[str, Any],
+        source: FilePath | str | Mapping[str, Any] | Beside,
         *,
         scarf_hosts: bool = False,
         environ: Mapping[str, str] | None = None,
@@ -266,7 +266,7 @@ class Reader:
 
 
 def read_config(
-    source: FilePath | str | Mapping[str, Any],
+    source: FilePath | str | Mapping[str, Any] | Beside,
     *,
     scarf_hosts: bool = False,
     environ: Mapping[str, str] | None = None,
@@ -338,7 +338,7 @@ def _manifest_sections(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, "gateway": gateway}
 
 
-def _open(source: FilePath | str | Mapping[str, Any], before: _Before | None = None) -> _Document:
+def _open(source: FilePath | str | Mapping[str, Any] | Beside, before: _Before | None = None) -> _Document:
     document = _read(source, before)
     if not isinstance(document.data, Mapping):
         hint = "it begins with a section such as packages:"
@@ -347,9 +347,11 @@ def _open(source: FilePath | str | Mapping[str, Any], before: _Before | None = N
     return document
 
 
-def _read(source: FilePath | str | Mapping[str, Any], before: _Before | None) -> _Document:
+def _read(source: FilePath | str | Mapping[str, Any] | Beside, before: _Before | None) -> _Document:
     if isinstance(source, Mapping):
         return _Document("", source)
+    if isinstance(source, Beside):
+        return _parse(source.name, source.text, before)
     if not isinstance(source, str | os.PathLike):
         raise ConfigError([Problem(_MAPPING, f"expected a path or a mapping, found {show(source)}")])
     name = os.fspath(source)
