@@ -117,9 +117,16 @@ class Follower:
             if not self._service.take_rules(rules_of(definitions)):
                 # Told once, and not every two seconds.
                 self._refused = version
+                self._tell(error="what was made last cannot be served, and what was served before stays: see the log")
                 return False
+            self._tell(str(version))
             self._version, self._adopted = version, ref(self._service.config)
             return True
+
+    def _tell(self, version: str | None = None, error: str = "") -> None:
+        book, console = self._service.rulebook, self._service.config.console
+        if book is not None:
+            book.tell_console("" if console is None else console.domain, version, error)
 
     def start(self) -> None:
         """Begin to look, in a thread. What there is now is served before this returns, unless the database cannot be reached."""
@@ -138,9 +145,12 @@ class Follower:
         try:
             self.look()
         except GatewayError as error:
+            self._tell(error=f"the state database cannot be reached: {words_of(error)}")
             if not told:
                 _log.error("what is made in the console is not seen, and what was served before stays: %s", words_of(error))
             return False
+        if told:
+            self._tell()
         return True
 
     def close(self) -> None:

@@ -244,10 +244,6 @@ class Rulebook:
             if not self._has_read:
                 raise
             wrong += error.problems
-        except GatewayError as error:
-            if not self._has_read:
-                raise ConfigError([Problem(part.feed.place, str(error))]) from error
-            wrong.append(Problem(part.feed.place, str(error)))
         return dict(part.good)
 
     def _goes_back(self, used: Sequence[dict[str, Document]], errors: Sequence[list[Problem]], error: ConfigError) -> bool:

@@ -57,7 +57,7 @@ class Feed(Protocol):
         """Return its documents, in order.
 
         Raises:
-            GatewayError: they cannot be read.
+            ConfigError: they cannot be read.
         """
         ...
 
