@@ -22,7 +22,7 @@ from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError
 from gatewaycore.locks import Lock
 from gatewaycore.rulebook import peek
-from gatewaycore.sources import DirectorySource, FileSource, HttpSource
+from gatewaycore.sources import DirectorySource, FileSource, HttpSource, Source
 from gatewaycore.sources.http import FOLDER, FetchError, HttpFeed, fetch
 from gatewaycore.testing import simulate
 from gatewaycore.watching import Watcher
@@ -293,7 +293,7 @@ def test_a_manifest_has_no_sources(house: House) -> None:
 def test_looking_leaves_nothing_behind(house: House, site: Site) -> None:
     path = house.team("a.yaml", package("a"))
     site.put("/rules.yaml", document(package("b")))
-    sources = [DirectorySource(path=str(house.teams)), FileSource(path=str(path)), HttpSource(url=f"{site.url}/rules.yaml")]
+    sources: list[Source] = [DirectorySource(path=str(house.teams)), FileSource(path=str(path)), HttpSource(url=f"{site.url}/rules.yaml")]
     assert [one.name for one in peek(sources)] == [str(path), str(path), f"{site.url}/rules.yaml"]
     with pytest.raises(ConfigError, match=r"sources\[0\]: none is answered 404"):
         peek([HttpSource(url=f"{site.url}/none")])

@@ -60,7 +60,7 @@ class ServeSettings:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM; serves https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM, unless it is in the same file.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
-@click.option("--watch/--no-watch", default=True, show_default=True, help="Take what changes in FILE and its sources by itself.")
+@click.option("--no-watch", is_flag=True, help="Take changes of FILE and its sources on SIGHUP only.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
 def serve(
     file: Path,
@@ -70,7 +70,7 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     data_dir: Path | None,
-    watch: bool,
+    no_watch: bool,
     log_level: str,
 ) -> None:
     """Serve the gateway that FILE describes.
@@ -97,7 +97,7 @@ def serve(
         tls_cert=tls_cert,
         tls_key=tls_key,
         log_level=log_level,
-        watches=watch,
+        watches=not no_watch,
     )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")

@@ -17,20 +17,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 from attrs import field, frozen
 
-from gatewaycore.connecting import Deadline, open_client
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
 from gatewaycore.locks import Lock
 from gatewaycore.pausing import next_pause_s
 from gatewaycore.sources.files import look
 from gatewaycore.sources.protocols import Document, version_of
 
+if TYPE_CHECKING:
+    import httpx
+
 FOLDER: Final = "sources"
+_OK: Final = 200
+_NOT_MODIFIED: Final = 304
 _SIDE_BYTES: Final = 4096
 _KEY_BYTES: Final = 32
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -111,6 +114,11 @@ def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
         FetchError: there is no answer, or none that can be used.
         MissingExtraError: signatures cannot be verified here.
     """
+    # With the first question: whoever has no such source does not pay for it.
+    import httpx
+
+    from gatewaycore.connecting import Deadline, open_client
+
     deadline = Deadline()
     headers = {"accept-encoding": "identity", "accept": "application/yaml, application/json, text/plain;q=0.9, */*;q=0.1"}
     if source.token is not None:
@@ -140,9 +148,9 @@ def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
 def _get(client: httpx.Client, url: str, headers: Mapping[str, str], limit: int) -> tuple[bytes, str] | None:
     name = url.rpartition("/")[2].partition("?")[0] or "it"
     with client.stream("GET", url, headers=dict(headers)) as answer:
-        if answer.status_code == httpx.codes.NOT_MODIFIED:
+        if answer.status_code == _NOT_MODIFIED:
             return None
-        if answer.status_code != httpx.codes.OK:
+        if answer.status_code != _OK:
             raise FetchError(f"{name} is answered {answer.status_code}")
         pieces: list[bytes] = []
         size = 0
