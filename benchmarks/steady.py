@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 CONNECTIONS = 50
+PATIENCE_S = 240.0
 
 
 class _Connection(asyncio.Protocol):
@@ -100,7 +101,7 @@ async def run(port: int, rate: int, seconds: float, targets: Sequence[tuple[str,
         await asyncio.sleep(max(due - loop.time(), 0))
         tasks.append(asyncio.ensure_future(ask(number, max(due, loop.time() - 0.002))))
         number, due = number + 1, due + 1 / rate
-    await asyncio.wait_for(asyncio.gather(*tasks), 30)
+    await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
     waits.sort()
     quantiles = {f"p{share}": round(waits[min(int(len(waits) * share / 100), len(waits) - 1)], 2) for share in (50, 90, 99, 99.9)}
     return {

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 
 from gatewaycore.config import Beside, Config, Reader, read_config
 from gatewaycore.config.faults import kebab
-from gatewaycore.errors import ConfigError, GatewayError, Problem, RequestError
+from gatewaycore.errors import ConfigError, Problem, RequestError
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
 from gatewaycore.plugins import rosters
@@ -220,12 +220,7 @@ def _asked(event: Event, routes: Mapping[str, Route]) -> Asked | str:
 def _path(event: Event, route: Route) -> str | None:
     if isinstance(route.pattern, Matcher):
         source = getattr(route, "source", None)
-        if not isinstance(source, str):
-            return route.pattern.path if route.pattern.is_exact else None
-        try:
-            return UrlTemplate.parse(source).expand(dict(event.variables))
-        except (GatewayError, ValueError):
-            return None
+        return UrlTemplate.parse(source).expand(dict(event.variables)) if isinstance(source, str) else None
     if event.package_type == "container" and event.kind == "manifest" and event.version:
         # A collection's rule names a pattern, and its event the image.
         named = event.rule.partition("/")[2]

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 COUNT = 100_000
 EDITED = 50_000
 RATE = 100
-START_S = 120.0
+START_S = 240.0
 
 
 def target(number: int, patch: int = 0) -> str:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gatewaycore import Service
 from gatewaycore.cli.commands import commands
-from gatewaycore.comparing import DERIVED, NO_PATH, NO_RULE, UNLIKE, open_side
+from gatewaycore.comparing import DERIVED, NO_PATH, NO_RULE, UNLIKE, Asked, compare_answers, open_side
 from gatewaycore.errors import ConfigError
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.segments import segments
@@ -186,3 +186,8 @@ def test_expectations_are_requests_too(here: Path) -> None:
     assert [(group["old"]["answer"], group["new"]) for group in found["groups"]] == [
         ("redirect 302 to cdn.acme.example", {"rule": None, "answer": "respond 404"})
     ]
+
+
+def test_what_is_no_request_is_refused_by_both(here: Path) -> None:
+    gateway = open_side(str(here / "old.yaml")).compile()
+    assert compare_answers(gateway, gateway, {Asked("GET", "https:///x"): 1}).groups == []

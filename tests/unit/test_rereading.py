@@ -13,6 +13,7 @@ import pytest
 
 from gatewaycore.config import Beside, Config, MadeRule, Reader, Rosters, read_config
 from gatewaycore.config.json_source import parse_json_lists
+from gatewaycore.config.places import SourceError
 from gatewaycore.config.rereading import JSON, YAML, Sheet
 from gatewaycore.errors import ConfigError
 from gatewaycore.gently import SWITCH_S, gently, let_go
@@ -173,6 +174,20 @@ def test_lists_of_another_shape_are_read_as_a_whole(tmp_path: Path) -> None:
     flow = Sheet.read(JSON, '{"packages": ["a", "b"]}')
     flow.know("packages", ["A", "B"])
     assert flow.read_again('{"packages": ["a", "x"]}').data == {"packages": ["A", "x"]}
+    # Behind what was taken away there is a comma, and then nothing.
+    with pytest.raises(SourceError):
+        flow.read_again('{"packages": ["a",]}')
+    block = Sheet.read(YAML, "packages:\n- a\n- b\n- c\n")
+    block.know("packages", ["A", "B", "C"])
+    # A document's end, and what is no list any more.
+    for text in ("packages:\n- a\n---\n- c\n", "packages:\n- a\n: b\n- c\n"):
+        with pytest.raises(SourceError):
+            block.read_again(text)
+    assert block.read_again("packages:\n- a\n- b\n# c\n").data == {"packages": ["A", "b"]}
+    large = "x" * 70_000
+    long = Sheet.read(YAML, f"packages:\n- {large}\n- b\n- {large}\n")
+    long.know("packages", ["A", "B", "C"])
+    assert long.read_again(f"packages:\n- {large}\n- new\n- {large}\n").data == {"packages": ["A", "new", "C"]}
     # The piece behind the change is no list by itself.
     assert flow.read_again('{"packages": ["a", "b"], "x": ["c"]}').data == {"packages": ["A", "B"], "x": ["c"]}
 

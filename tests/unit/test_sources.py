@@ -15,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatewaycore import Service
+from gatewaycore.cli.commands import commands
 from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError
+from gatewaycore.following import Follower, open_access
 from gatewaycore.locks import Lock
 from gatewaycore.rulebook import peek
 from gatewaycore.sources import DirectorySource, FileSource, HttpSource, Source
 from gatewaycore.sources.http import FOLDER, FetchError, HttpFeed, fetch
 from gatewaycore.testing import simulate
 from gatewaycore.watching import Watcher
+from tests.unit.test_access import join
 
 GET = "get.acme.example"
 DEADLINE_S = 20.0
@@ -548,3 +552,52 @@ def test_signatures_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
     with pytest.raises(MissingExtraError, match=r"gatewaycore\[signatures\]"):
         HttpSource(url="https://x.example", public_key=base64.b64encode(b"k" * 32).decode()).check()
+
+
+def test_check_tells_of_what_sources_say(house: House) -> None:
+    house.write(package("own"))
+    house.team("a.yaml", package("own", "stolen"))
+    told = CliRunner().invoke(commands, ["check", str(house.file)])
+    assert told.exit_code == 0, told.output
+    assert "warning: left-out: is left out: get.acme.example/own is at" in told.output
+    house.team("a.yaml", package("a").replace("type: file", "type: fil"))
+    assert CliRunner().invoke(commands, ["check", str(house.file)]).exit_code == 2
+
+
+def test_what_is_made_in_the_console_stands_beside_them(house: House) -> None:
+    house.write(package("own"), more="console: {domain: console.acme.example}\n")
+    service = house.open()
+    with contextlib.closing(open_access(service.config, service.data)) as access:
+        follower = Follower(service, access)
+        follower.look()
+        made = {"name": "made", "type": "pixel", "domain": "px.acme.example"}
+        boss = join(access, "boss", operator=True)
+        access.holdings.create("package", "made", "home", made, follower.check, boss)
+        assert follower.look()
+        told = service.sources[-1]
+        assert (told.kind, told.place, told.error) == ("console", "console.acme.example", "")
+        assert told.version
+        # The file takes its domain: together they are refused, and what is made is served no more than the file.
+        house.write(package("own", "new"), more="console: {domain: px.acme.example}\n")
+        assert not service.reload()
+        assert service.sources[0].error
+        assert leads(service, "own") == "cdn"
+
+
+def test_a_state_database_that_is_away_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.write(package("own"), more="console: {domain: console.acme.example}\n")
+    service = house.open()
+    monkeypatch.setattr("gatewaycore.following.LOOK_S", 0.01)
+    with contextlib.closing(open_access(service.config, service.data)) as access:
+        follower = Follower(service, access)
+        follower.start()
+        whole = access.holdings.rules_version
+
+        def away() -> int:
+            raise GatewayError("it is away")
+
+        monkeypatch.setattr(access.holdings, "rules_version", away)
+        until(lambda: "the state database cannot be reached: it is away" in service.sources[-1].error)
+        monkeypatch.setattr(access.holdings, "rules_version", whole)
+        until(lambda: not service.sources[-1].error)
+        follower.close()

@@ -144,9 +144,8 @@ def claims(lists: Sequence[Listed], made: Sequence[Sequence[Rule | None]], parts
         listed, rank = lists[at], lists[at].rank
         if rank is None:
             continue
-        for position, rule in enumerate(made[at]):
-            if rule is None:
-                continue
+        # None is faulty: otherwise nobody would ask.
+        for position, rule in enumerate(one for one in made[at] if one):
             wanted = dict(_claims_of(rule, parts[id(rule)]))
             lost = next((claimed[claim] for claim in wanted if claimed.get(claim, (rank,))[0] < rank), None)
             if lost is None:
