@@ -72,6 +72,7 @@ from gatewaycore.rules.python import PythonFile
 from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, Meaning
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
+from gatewaycore.sources import SOURCES
 from gatewaycore.testing import simulate
 from gatewaycore_asgi.console.api import PREFIX, document
 from gatewaycore_asgi.console.api.problems import CODES
@@ -106,6 +107,7 @@ SETTINGS: Mapping[str, type] = {
         Credentials,
         *SINKS.values(),
         *ENRICHMENTS.values(),
+        *SOURCES.values(),
     )
     if fields(cls)
 }
@@ -190,7 +192,7 @@ def first_column(page: str) -> set[str]:
 
 def test_every_section_and_type_has_its_heading() -> None:
     known = headings(DOCS / "configuration.md")
-    for name in (*SECTIONS, *RULES, *SINKS, *ENRICHMENTS):
+    for name in (*SECTIONS, *RULES, *SINKS, *ENRICHMENTS, *SOURCES):
         assert f"`{name}`" in known
 
 

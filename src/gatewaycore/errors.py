@@ -34,15 +34,17 @@ class Problem:
         hint: what to write instead; empty when there is nothing better to say than `what`.
         about: the compiled route it is about, where rules that are fine by themselves do not go together: whoever knows which rule
             made it knows the place, and ends `where` with the key (``domain docker.acme.com: backend``). Not part of what is compared.
+        document: the name of the document it is in, where there are several. Not part of what is compared.
     """
 
-    __slots__ = ("about", "hint", "what", "where")
+    __slots__ = ("about", "document", "hint", "what", "where")
 
-    def __init__(self, where: str, what: str, hint: str = "", *, about: object = None) -> None:
+    def __init__(self, where: str, what: str, hint: str = "", *, about: object = None, document: str = "") -> None:
         self.where = where
         self.what = what
         self.hint = hint
         self.about = about
+        self.document = document
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (f" ({self.hint})" if self.hint else "")

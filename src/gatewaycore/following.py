@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from weakref import ref
 
 from gatewaycore.access import CONSOLE_STATE, Access, Kind
 from gatewaycore.config import Config, LeftOut, MadeRule
@@ -92,7 +93,8 @@ class Follower:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._adopted: Config | None = None
+        # No more than that: whoever held the whole would let go of it at one go.
+        self._adopted: ref[Config] | None = None
         self._noted: tuple[LeftOut, ...] | None = None
 
     def check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
@@ -101,7 +103,7 @@ class Follower:
         Raises:
             ConfigError: with every problem found; each says first which definition it is about.
         """
-        _, found = self._service.sift_rules(rules_of(definitions))
+        found = self._service.check_rules(rules_of(definitions)).left_out
         known = [one.rule for one in self._service.left_out]
         problems = [problem for one in found if one.rule not in known for problem in one.problems]
         if problems:
@@ -114,12 +116,14 @@ class Follower:
             GatewayError: the state database cannot be reached: what was served before stays.
         """
         with self._lock:
-            if self._service.config is not self._adopted:
+            config = self._service.config
+            if self._adopted is None or config is not self._adopted():
                 # Read for the first time, or anew.
-                self._adopted = self._service.config
-                self._access.holdings.adopt(listed(self._adopted))
+                self._adopted = ref(config)
+                self._access.holdings.adopt(listed(config))
                 # A file that could not be used can be now, perhaps.
                 self._refused = self._version
+            del config
             if self._noted is not None:
                 self._note()
             if self._access.holdings.rules_version() in (self._version, self._refused):
@@ -128,8 +132,10 @@ class Follower:
             if not self._service.take_rules(rules_of(definitions)):
                 # Told once, and not every two seconds.
                 self._refused = version
+                self._tell(error="what was made last cannot be served, and what was served before stays: see the log")
                 return False
-            self._version, self._adopted = version, self._service.config
+            self._tell(str(version))
+            self._version, self._adopted = version, ref(self._service.config)
             self._note()
             return True
 
@@ -139,6 +145,11 @@ class Follower:
         if found != self._noted:
             self._access.holdings.note_served(left_out(self._service))
             self._noted = found
+
+    def _tell(self, version: str | None = None, error: str = "") -> None:
+        book, console = self._service.rulebook, self._service.config.console
+        if book is not None:
+            book.tell_console("" if console is None else console.domain, version, error)
 
     def start(self) -> None:
         """Begin to look, in a thread. What there is now is served before this returns, unless the database cannot be reached."""
@@ -157,9 +168,12 @@ class Follower:
         try:
             self.look()
         except GatewayError as error:
+            self._tell(error=f"the state database cannot be reached: {words_of(error)}")
             if not told:
                 _log.error("what is made in the console is not seen, and what was served before stays: %s", words_of(error))
             return False
+        if told:
+            self._tell()
         return True
 
     def close(self) -> None:

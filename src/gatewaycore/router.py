@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from operator import is_
 
 from attrs import define, evolve, field
 
@@ -18,7 +19,7 @@ from gatewaycore.request import Request
 from gatewaycore.route import Api, ApiRoute, Everything, Match, Regex, Route
 from gatewaycore.template import Matcher, normalise
 from gatewaycore.template.escapes import unescape
-from gatewaycore.trie import Node, first, rank, standing, walk
+from gatewaycore.trie import Node, first, nodes, rank, standing, walk
 
 DEFAULT_DOMAIN = "*"
 
@@ -32,7 +33,7 @@ class _Host:
     templates: Node = field(factory=Node)
     regexes: list[Route] = field(factory=list)
     catch_all: list[Route] = field(factory=list)
-    count: int = 0
+    routes: list[Route] = field(factory=list)
 
     def find(self, request: Request) -> Match | None:
         path = normalise(request.path)
@@ -107,33 +108,31 @@ class Router:
     count: int
 
     @classmethod
-    def compile(cls, routes: Iterable[Route], default_domain: str | None = None) -> Router:
+    def compile(cls, routes: Iterable[Route], default_domain: str | None = None, before: Router | None = None) -> Router:
         """Index `routes`.
 
         Args:
             routes: in file order.
             default_domain: the domain whose routes answer for hosts that nobody named.
+            before: another router: the index of a host that has the very same routes in both is shared.
 
         Raises:
             ConfigError: routes of one protocol cannot share a host.
         """
-        hosts: dict[str, _Host] = {}
-        apis: dict[tuple[str, str], list[Route]] = {}
-        count = 0
+        given: dict[str, list[Route]] = {}
         for route in routes:
-            host = hosts.get(route.domain)
-            if host is None:
-                host = hosts[sys.intern(route.domain)] = _Host()
-            host.count += 1
-            count += 1
-            _place(host, route, apis)
-        _join(hosts, apis)
-        for host in hosts.values():
-            for same_path in host.exact.values():
-                if len(same_path) > 1:
-                    same_path.sort(key=standing)
-            host.regexes.sort(key=_by_priority)
-            host.catch_all.sort(key=_by_priority)
+            given.setdefault(route.domain, []).append(route)
+        hosts: dict[str, _Host] = {}
+        fresh: dict[str, _Host] = {}
+        for domain, those in given.items():
+            known = None if before is None else before._hosts.get(domain)
+            # What a protocol's routes are joined to learns from those it asks, and begins anew.
+            if known is not None and not known.apis and len(known.routes) == len(those) and all(map(is_, known.routes, those)):
+                hosts[sys.intern(domain)] = known
+            else:
+                hosts[sys.intern(domain)] = fresh[domain] = _Host(routes=those)
+        _index(fresh)
+        count = sum(map(len, given.values()))
         fallback = hosts.get(default_domain) if default_domain else None
         wildcards = any(name.startswith("*.") for name in hosts)
         return cls(hosts, fallback or hosts.get(DEFAULT_DOMAIN), wildcards, count)
@@ -173,6 +172,15 @@ class Router:
             if host is not None:
                 yield from host.ordered()
 
+    def pieces(self, kept: Router) -> Iterator[object]:
+        """Iterate over what it is made of, those that hold others before what they hold, but for what `kept` shares with it."""
+        for name, host in self._hosts.items():
+            if kept._hosts.get(name) is not host:
+                yield host
+                yield from nodes(host.templates)
+                yield from host.exact.values()
+                yield from host.routes
+
     def tried(self, request: Request) -> Iterator[tuple[Route, str]]:
         """Iterate over the host's routes in the order in which they could win, each with the reason why it lost; "" is the winner.
 
@@ -203,6 +211,25 @@ def _parts(route: Route, path: str) -> Sequence[Route]:
 
 def _under(api: Api, path: str) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in api.prefixes)
+
+
+def _index(hosts: dict[str, _Host]) -> None:
+    """Index the routes of hosts.
+
+    Raises:
+        ConfigError: routes of one protocol cannot share a host.
+    """
+    apis: dict[tuple[str, str], list[Route]] = {}
+    for host in hosts.values():
+        for route in host.routes:
+            _place(host, route, apis)
+    _join(hosts, apis)
+    for host in hosts.values():
+        for same_path in host.exact.values():
+            if len(same_path) > 1:
+                same_path.sort(key=standing)
+        host.regexes.sort(key=_by_priority)
+        host.catch_all.sort(key=_by_priority)
 
 
 def _place(host: _Host, route: Route, apis: dict[tuple[str, str], list[Route]]) -> None:

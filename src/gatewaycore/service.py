@@ -16,21 +16,23 @@ from gatewaycore.badge_numbers import StoreNumbers
 from gatewaycore.badges import Numbers
 from gatewaycore.badges.figures import StillAskingError
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import Config, LeftOut, MadeRule, close_enrichers, open_enrichers, read_config, sift, words_of
+from gatewaycore.config import Config, LeftOut, MadeRule, Reader, close_enrichers, open_enrichers, read_config, words_of
 from gatewaycore.counting import PullCounter
 from gatewaycore.decision import Failure, Upstream
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway, Outcome
+from gatewaycore.gently import let_go
 from gatewaycore.intake import open_import
 from gatewaycore.journal import Journal
 from gatewaycore.keeping import NUMBERS, event_source, numbers_of, statistics_of, storages
 from gatewaycore.operations.desk import METRICS, Desk
-from gatewaycore.operations.health import Health
+from gatewaycore.operations.health import Health, SourceHealth
 from gatewaycore.operations.metering import MeteredRecorder, count_asked
 from gatewaycore.operations.meters import Meters
 from gatewaycore.operations.tracing import TracedRecorder, Tracer, open_tracer
 from gatewaycore.plugins import rosters
 from gatewaycore.recorder import Recorder
+from gatewaycore.rulebook import Rulebook, Standing, Trial, named
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.salts import Salts
 from gatewaycore.shipper import Shipper
@@ -107,7 +109,7 @@ class Service:
         self.own_traffic = config.gateway.own_traffic
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._source: str | Path | None = None
+        self.rulebook: Rulebook | None = None
         self.made: tuple[MadeRule, ...] = ()
         self.left_out: tuple[LeftOut, ...] = ()
         self._swapping = threading.Lock()
@@ -187,67 +189,75 @@ class Service:
         Raises:
             ConfigError: with every problem found.
         """
-        service = cls.open(read_config(path, rosters=rosters()), data_dir, numbers, lenient=lenient)
-        service._source = path
+        rulebook = Rulebook.open(path, Reader(path, rosters=rosters), data_dir)
+        with ExitStack() as opened:
+            opened.callback(rulebook.close)
+            trial = rulebook.read()
+            service = cls.open(trial.config, data_dir, numbers, lenient=lenient)
+            opened.pop_all()
+        rulebook.take(trial)
+        service.rulebook = rulebook
         return service
 
-    def reload(self) -> bool:
-        """Read the file again and swap the rules; False, with the reason logged, when it cannot be used: the old rules stay.
+    @property
+    def sources(self) -> tuple[Standing, ...]:
+        """Where the rules come from, and how it stands with each: the file, its sources, the console."""
+        return () if self.rulebook is None else self.rulebook.standings
 
-        Sinks, enrichments and the data-dir take effect at the next start.
+    def reload(self) -> bool:
+        """Read the file and its sources again and swap the rules; False, with the reason logged, when the file cannot be used: the old
+        rules stay. What cannot be used of a source stays as it was; see `sources`.
+
+        Sinks, enrichments, the data-dir and which sources there are take effect at the next start.
         """
-        if self._source is None:
+        book = self.rulebook
+        if book is None:
             return False
+        began = time.monotonic()
         with self._swapping:
             try:
-                config, left_out = self.sift_rules(self.made)
-                self._swap(config)
+                trial = book.read(self.made)
+                self._swap(trial.config)
             except ConfigError as error:
+                book.refuse(error)
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
-                self._note_reload(failed=True)
+                self._note_reload(failed=True, refused=True)
                 return False
-            self._leave_out(left_out)
-            self._note_reload(failed=False)
+            book.take(trial)
+            book.reloads.last_s = time.monotonic() - began
+            self._leave_out(trial.left_out)
+            self._note_reload(failed=False, refused=any(trial.errors))
         return True
 
-    def _note_reload(self, *, failed: bool) -> None:
+    def _note_reload(self, *, failed: bool, refused: bool) -> None:
+        """Take note of a reload: whether it has failed as a whole, and whether anything, be it one document of a source, was refused."""
         self._reload_failed = failed
         if self.desk is not None:
-            self.desk.meters.count("reloads", "refused" if failed else "done")
+            self.desk.meters.count("reloads", "refused" if refused else "done")
             self.desk.wake()
 
-    def check_rules(self, made: Sequence[MadeRule]) -> Config:
-        """Find out whether the file can be served together with packages and collections that were made elsewhere.
+    def check_rules(self, made: Sequence[MadeRule]) -> Trial:
+        """Find out which packages and collections that were made elsewhere can be served beside the file and its sources.
 
         Args:
             made: all of them.
 
         Returns:
-            the file's configuration with them.
-
-        Raises:
-            ConfigError: with every problem found; or the service was not opened from a file.
-        """
-        if self._source is None:
-            raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
-        return read_config(self._source, rosters=rosters(), made=made)
-
-    def sift_rules(self, made: Sequence[MadeRule]) -> tuple[Config, tuple[LeftOut, ...]]:
-        """Find out which packages and collections that were made elsewhere can be served beside the file.
-
-        Args:
-            made: all of them.
-
-        Returns:
-            the file's configuration with those that can be, and those that cannot.
+            the configuration with those that can be; those that cannot are `left_out`.
 
         Raises:
             ConfigError: the file cannot be used by itself; or the service was not opened from a file.
         """
-        return sift(self.check_rules, made)
+        with self._swapping:
+            return self._book().read(made)
+
+    def _book(self) -> Rulebook:
+        if self.rulebook is None:
+            raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
+        return self.rulebook
 
     def take_rules(self, made: Sequence[MadeRule]) -> bool:
-        """Serve packages and collections that were made elsewhere beside those of the file, from the next request on.
+        """Serve packages and collections that were made elsewhere beside those of the file and its sources, from the next request on.
 
         Those that cannot be served are left out, and logged; `left_out` holds them.
 
@@ -259,13 +269,15 @@ class Service:
         """
         with self._swapping:
             try:
-                config, left_out = self.sift_rules(made)
-                self._swap(config)
+                book = self._book()
+                trial = book.read(made)
+                self._swap(trial.config)
             except ConfigError as error:
                 _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
                 return False
+            book.take(trial, is_reload=False)
             self.made = tuple(made)
-            self._leave_out(left_out)
+            self._leave_out(trial.left_out)
         return True
 
     def _leave_out(self, left_out: tuple[LeftOut, ...]) -> None:
@@ -282,9 +294,11 @@ class Service:
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures
-        self.config = config
         gateway.inherit(self.gateway)
+        pieces: list[object] = [] if config is self.config else [*self.gateway.router.pieces(gateway.router), *self.config.rules]
+        self.config = config
         self.gateway = gateway
+        let_go(pieces)
 
     def health(self) -> Health:
         """Return how this process is."""
@@ -301,6 +315,8 @@ class Service:
             shipped={name: shipped for name, (shipped, _) in taken.items()},
             set_aside={name: count for name, (_, count) in taken.items()},
             failing=frozenset(name.removeprefix("sink ") for name in (() if shipper is None else shipper.failing)),
+            # That of the file itself is that of the reload.
+            sources=tuple(SourceHealth(name, is_stale=one.is_stale, error=one.words) for name, one in named(self.sources[1:])),
         )
 
     def watch(self, outcome: Outcome, upstream: Upstream, began_ns: int, answer: httpx.Response | Failure) -> None:
@@ -390,6 +406,8 @@ class Service:
         self._threads.clear()
         if self.shipper is not None:
             self.shipper.close()
+        if self.rulebook is not None:
+            self.rulebook.close()
         # Not before: pulls that are complete by now have been appended to it.
         self.journal.close()
         if self.desk is not None:

@@ -46,21 +46,20 @@ class Targets:
     default_domain: str | None = None
 
     @classmethod
-    def of(cls, rules: Iterable[Any], default_domain: str | None = None) -> Targets:
+    def of(cls, rules: Iterable[Any], default_domain: str | None = None, known: tuple[Iterable[Any], Targets] | None = None) -> Targets:
         """Work out what rules lead to.
 
         Args:
             rules: settings of packages and collections; types of other distributions are taken to lead nowhere that can be told.
             default_domain: see `Router.compile`.
+            known: other rules, and what they lead to: a domain that has the same rules in both leads to the same.
         """
-        found: dict[str, _Domain] = {}
-        for rule in rules:
-            name = getattr(rule, "domain", None)
-            if isinstance(name, str) and name:
-                domain = found.setdefault(name, _Domain())
-                domain.hosts.update(host for host in hosts_of(rule) if host)
-                domain.is_complete = domain.is_complete and is_complete(rule)
-        return cls({name: _answer(name, domain) for name, domain in found.items()}, default_domain)
+        before = {} if known is None else _by_domain(known[0])
+        answers: dict[str, Respond] = {}
+        for name, those in _by_domain(rules).items():
+            same = known is not None and list(map(id, those)) == list(map(id, before.get(name, ())))
+            answers[name] = known[1].answers[name] if known is not None and same else _answer(name, _domain(those))
+        return cls(answers, default_domain)
 
     def answer(self, request: Request) -> Respond | None:
         """Return what a request for them is answered; None where the host is nobody's, or it is not a question."""
@@ -69,6 +68,23 @@ class Targets:
         host, answers = request.host, self.answers
         names = (host, f"*.{host.partition('.')[2]}", self.default_domain or _ANY, _ANY)
         return next((answers[name] for name in names if name in answers), None)
+
+
+def _by_domain(rules: Iterable[Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for rule in rules:
+        name = getattr(rule, "domain", None)
+        if isinstance(name, str) and name:
+            found.setdefault(name, []).append(rule)
+    return found
+
+
+def _domain(rules: Iterable[Any]) -> _Domain:
+    domain = _Domain()
+    for rule in rules:
+        domain.hosts.update(host for host in hosts_of(rule) if host)
+        domain.is_complete = domain.is_complete and is_complete(rule)
+    return domain
 
 
 def hosts_of(rule: Any) -> Iterator[str | None]:

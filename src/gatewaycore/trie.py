@@ -122,6 +122,14 @@ def matcher_of(route: Route) -> Matcher:
     return pattern
 
 
+def nodes(node: Node) -> Iterator[Node]:
+    """Iterate over a node and all that hang below it, each before those below."""
+    yield node
+    for child in (*node.literals.values(), *(child for group in node.opens.values() for child in group.values())):
+        if isinstance(child, Node):
+            yield from nodes(child)
+
+
 def walk(node: Node) -> Iterator[Route]:
     yield from node.routes
     for routes in (routes for group in node.tails.values() for routes in group.values()):

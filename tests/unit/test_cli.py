@@ -122,7 +122,7 @@ def test_an_interrupt_ends_with_130(config: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gatewaycore.cli.check.read_config", interrupted)
+    monkeypatch.setattr("gatewaycore.cli.check.Reader", interrupted)
     assert run("check", config).exit_code == 130
 
 
@@ -691,7 +691,7 @@ def get(served: Served, path: str, host: str = "get.acme.example", **headers: st
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_serve_answers_records_reloads_and_ends(config: Path, tmp_path: Path, workers: int) -> None:
-    with Served(config, tmp_path / "data", ["--workers", str(workers)]) as served:
+    with Served(config, tmp_path / "data", ["--no-watch", "--workers", str(workers)]) as served:
         for line in ("get.acme.example, in.acme.example", "3 routes of 2 packages", str(tmp_path / "data" / "journal")):
             assert line in served.errors
         answer = get(served, "/linux/1.2.3/cli.tgz")

@@ -353,7 +353,10 @@ IN_YAML = {
     "unknown section": ("package: []\n", ["gateway.yaml:1: package: unknown key (did you mean 'packages'?)"]),
     "unknown section, nothing near": (
         "xyzzy: []\n",
-        ["gateway.yaml:1: xyzzy: unknown key (known here: badges, collections, console, domains, enrich, gateway, packages, sinks)"],
+        [
+            "gateway.yaml:1: xyzzy: unknown key (known here: badges, collections, console, domains, enrich, gateway, "
+            "operations, packages, sinks, sources, traces)"
+        ],
     ),
     "unknown key": (
         "packages:\n- name: x\n  type: file\n  domain: a.example\n  incoming_path: /x\n",
@@ -371,7 +374,8 @@ IN_YAML = {
     "merge key": (
         "x: &x {a: b}\ngateway:\n  <<: *x\n",
         [
-            "gateway.yaml:1: x: unknown key (known here: badges, collections, console, domains, enrich, gateway, packages, sinks)",
+            "gateway.yaml:1: x: unknown key (known here: badges, collections, console, domains, enrich, gateway, "
+            "operations, packages, sinks, sources, traces)",
             "gateway.yaml:3: gateway.'<<': merge keys are not read (give packages what they share under gateway: or domains:)",
         ],
     ),
@@ -641,7 +645,10 @@ IN_MAPPINGS = {
     ),
     "a rule and a manifest": (
         {"rules": [], "packages": []},
-        ["rules: unknown key (known here: badges, collections, console, domains, enrich, gateway, packages, sinks)"],
+        [
+            "rules: unknown key (known here: badges, collections, console, domains, enrich, gateway, "
+            "operations, packages, sinks, sources, traces)"
+        ],
     ),
 }
 

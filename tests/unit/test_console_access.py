@@ -67,6 +67,7 @@ def test_nobody_sees_anything_before_they_sign_in(unchanged: House) -> None:
         "/settings?name=acme",
         "/people",
         "/imports",
+        "/sources",
         "/audit",
         "/new",
         "/configure?name=cli",
@@ -378,6 +379,14 @@ def test_whoever_runs_the_gateway_lets_people_in(house: House) -> None:
     assert ada.send("/people", "/people/organisation", organisation="labs", title="Labs").status_code == 303
     assert ada.send("/people", "/people/organisation", organisation="labs", title="Labs").status_code == 409
     assert "Labs" in ada.get("/people").text
+
+
+def test_sources_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
+    page = house.browser("ada").get("/sources")
+    assert page.status_code == 200
+    for text in ("Where they come from", "gateway.yaml", "served", "console"):
+        assert text in page.text
+    assert house.browser("bob").get("/sources").status_code == 404
 
 
 def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:

@@ -241,7 +241,7 @@ def test_badges_of_a_package_that_is_gone_stop_nobody(service: Service, access: 
     file.write_text(file.read_text() + "badges: {domains: [badges.acme.example], packages: [made, cli]}\n")
     # The gateway starts, although nobody has made it yet.
     with closing(Service.from_file(file, data_dir=file.parent / "other")) as other:
-        assert other.check_rules([]).badges is not None
+        assert other.check_rules([]).config.badges is not None
     assert service.reload()
     follower = Follower(service, access)
     for name in ("made", "more"):

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from attrs import evolve
 from prometheus_client.parser import text_string_to_metric_families
 
 from gatewaycore.config import read_config
@@ -31,7 +32,7 @@ from gatewaycore.operations import desk as desks
 from gatewaycore.operations.around import Around
 from gatewaycore.operations.desk import Desk
 from gatewaycore.operations.exposing import LOOKED_AT, PREFIX
-from gatewaycore.operations.health import Health, is_writable, lags
+from gatewaycore.operations.health import Health, SourceHealth, is_writable, lags
 from gatewaycore.operations.meters import BUCKETS_S, METERS, MOST_SERIES, Ledger, Meters, _begin_anew, histograms
 from gatewaycore.service import Service
 from tests.collector import Collector, Taken
@@ -402,6 +403,36 @@ def test_rules_that_cannot_be_read_again_show(tmp_path: Path) -> None:
     assert ready(service)[1]["status"] == "ready"
     assert told(service)["reloads_total", "done"] == 1
     assert WORLDS["asgi"].ask(service, GET).status == 302
+
+
+def test_sources_of_rules_that_are_not_served_show(tmp_path: Path) -> None:
+    team, file = tmp_path / "team.yaml", tmp_path / "gateway.yaml"
+    team.write_text("packages: []\n")
+    service = opened(tmp_path / "data", source=file, sources=[{"type": "file", "path": str(team)}])
+    assert ready(service)[1]["sources"] == {"file": {"state": "ok"}}
+    team.write_text("packages: 7\n")
+    assert service.reload()
+    status, said = ready(service)
+    # The file itself is served as it is now.
+    assert (status, said["status"], said["rules"]["reload"]) == (200, "degraded", "ok")
+    assert said["sources"]["file"]["state"] == "refused"
+    assert said["sources"]["file"]["error"].startswith(f"{team}:1: packages: expected a list")
+    counted = told(service)
+    assert (counted["source_failing", "file"], counted["source_stale", "file"]) == (1, 0)
+    assert (counted["reloads_total", "refused"], counted["reload_failed",]) == (1, 0)
+    team.write_text("packages: []\n")
+    assert service.reload()
+    assert ready(service)[1]["status"] == "ready"
+
+
+def test_a_stale_copy_of_rules_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = opened(tmp_path)
+    now = service.health()
+    monkeypatch.setattr(desk_of(service), "_look", lambda: evolve(now, sources=(SourceHealth("http", is_stale=True, error="no answer"),)))
+    _, said = ready(service)
+    assert (said["status"], said["sources"]) == ("degraded", {"http": {"state": "stale", "error": "no answer"}})
+    counted = told(service)
+    assert counted["source_failing", "http"] == counted["source_stale", "http"] == 1
 
 
 def test_a_sink_that_takes_nothing_shows_with_its_lag(tmp_path: Path) -> None:

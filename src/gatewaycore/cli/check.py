@@ -11,11 +11,12 @@ import click
 from rich.text import Text
 
 from gatewaycore.cli.output import console, count, show_problems, words, write_json
-from gatewaycore.config import Config, check_outside, read_config
+from gatewaycore.config import Config, Reader, check_outside
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
 from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
+from gatewaycore.rulebook import peek
 
 _STRICT = frozenset({"ambiguous", "shadowed"})
 
@@ -29,15 +30,16 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
     """Tell what is wrong with FILE, all at once, and what is odd about it.
 
     Errors have their line; the files that enrichments read are opened too, and sinks are asked whether they could be. Warnings: rules that
-    can never win, rules that no order can tell apart, variables that stay empty, targets without TLS, proxies that anybody can be,
-    credentials that nobody checks, badges of packages that are not in the file, extras that are not installed here. Ends with status 2 when
-    there are errors.
+    can never win, rules that no order can tell apart, rules of a source that another one has already, variables that stay empty, targets
+    without TLS, proxies that anybody can be, credentials that nobody checks, badges of packages that are not in the file, extras that are
+    not installed here. Ends with status 2 when there are errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
     summary: dict[str, int] | None = None
     try:
-        config = read_config(file, rosters=rosters())
+        reader = Reader(file, rosters=rosters)
+        config = reader.read((), peek(reader.sources()[0]))
         router = config.compile().router
         lacking = check_outside(config, extras=False)
     except ConfigError as error:
@@ -46,6 +48,7 @@ def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
         findings = [("missing-extra", problem) for problem in lacking]
         counted = {"packages": len(config.packages), "collections": len(config.collections)}
         summary = {**counted, "routes": router.count, "domains": len(router.domains)}
+        findings += [("doubled", problem) for problem in config.doubled]
         findings += _findings(file, config, router)
     refused = bool(problems) or (strict and any(kind in _STRICT for kind, _ in findings))
     if as_json:

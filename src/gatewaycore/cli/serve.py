@@ -22,10 +22,11 @@ from rich.text import Text
 from gatewaycore._version import __version__
 from gatewaycore.cli.logs import log_config
 from gatewaycore.cli.output import console, count, show_columns, words
-from gatewaycore.config import Config, check_outside, read_config
+from gatewaycore.config import Config, Reader, check_outside
 from gatewaycore.errors import GatewayError, MissingExtraError
 from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
+from gatewaycore.rulebook import Rulebook
 
 if TYPE_CHECKING:
     import uvicorn
@@ -55,6 +56,7 @@ class ServeSettings:
     log_level: str = "info"
     log_format: str = "text"
     grace_s: int = _GRACE_S
+    watches: bool = True
 
 
 @click.command()
@@ -65,6 +67,7 @@ class ServeSettings:
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate chain, PEM; serves https.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM, unless it is in the same file.")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
+@click.option("--no-watch", is_flag=True, help="Take changes of FILE and its sources on SIGHUP only.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]), help="json: one object a line.")
 def serve(
@@ -75,15 +78,22 @@ def serve(
     tls_cert: Path | None,
     tls_key: Path | None,
     data_dir: Path | None,
+    no_watch: bool,
     log_level: str,
     log_format: str,
 ) -> None:
     """Serve the gateway that FILE describes.
 
-    SIGTERM and SIGINT let answers that are on their way finish, and a second one ends at once. SIGHUP reads the rules again, in every
-    worker, and keeps the old ones when the new ones cannot be used. There is no access log: it would hold addresses.
+    What changes in FILE and in its sources is taken within a second or two, in every worker, and rules that cannot be used leave the old
+    ones where they are; SIGHUP reads everything again at once. SIGTERM and SIGINT let answers that are on their way finish, and a second
+    one ends at once. There is no access log: it would hold addresses.
     """
-    config = read_config(file, rosters=rosters())
+    # With its sources: what cannot be reached, and was never, is told here too.
+    with closing(Rulebook.open(file, Reader(file, rosters=rosters), data_dir)) as book:
+        trial = book.read()
+        book.take(trial)
+        config = trial.config
+        del trial
     router = config.compile().router
     # Here, where it can be told in a few lines, and not once for each worker.
     check_outside(config, data_dir)
@@ -98,6 +108,7 @@ def serve(
         log_level=log_level,
         log_format=log_format,
         grace_s=_GRACE_S if config.operations is None else config.operations.grace_s,
+        watches=not no_watch,
     )
     if tls_key is not None and tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
@@ -214,6 +225,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
 
     os.environ[serving.CONFIG] = str(settings.file)
     os.environ[serving.DATA_DIR] = str(settings.data_dir)
+    os.environ[serving.WATCHES] = "yes" if settings.watches else "no"
     config = uvicorn.Config(
         "gatewaycore.cli.serving:make_app",
         factory=True,

@@ -7,17 +7,18 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from gatewaycore.errors import GatewayError
+from gatewaycore.gently import gently
 from gatewaycore.service import Service
+from gatewaycore.watching import Watcher
 from gatewaycore_asgi import GatewayApp
 from gatewaycore_asgi.beside import Beside
 from gatewaycore_asgi.types import App
 
-CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
+CONFIG, DATA_DIR, WATCHES = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR", "GATEWAYCORE_WATCHES"
 """How worker processes, which share nothing with their parent, are told what to serve."""
 
 STARTUP_FAILURE = 3
@@ -27,7 +28,7 @@ _log = logging.getLogger("gatewaycore.serve")
 
 
 def make_app() -> App:
-    """Make the application of this process, as the environment says; SIGHUP then reads its rules again."""
+    """Make the application of this process, as the environment says; it takes what changes, and SIGHUP reads its rules again."""
     try:
         # The parent has refused files that cannot be used. One that was damaged since is no reason to serve nothing.
         service = Service.from_file(os.environ[CONFIG], os.environ.get(DATA_DIR) or None, lenient=True)
@@ -35,8 +36,11 @@ def make_app() -> App:
         # The parent has tried most of it: the configuration has been changed since, or the disk is full.
         _log.error("this worker cannot start: %s", error)
         sys.exit(STARTUP_FAILURE)
-    _Reloader(service)
+    watcher = Watcher(service, watches=os.environ.get(WATCHES) != "no", around=gently)
     app = with_console(service)
+    watcher.start()
+    signal.signal(signal.SIGHUP, lambda *_: watcher.ask())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     # The collector need not walk through the rules again and again: they live as long as the process, and answers come sooner (7 %).
     gc.collect()
     gc.freeze()
@@ -77,30 +81,3 @@ def patient() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Reloader:
-    """Reloads on SIGHUP, in a thread, so that compiling a hundred thousand rules holds up no request.
-
-    Args:
-        service: whose rules they are.
-    """
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._asked = threading.Event()
-        threading.Thread(target=self._run, name="gatewaycore-reload", daemon=True).start()
-        signal.signal(signal.SIGHUP, lambda *_: self._asked.set())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-
-    def _run(self) -> None:
-        while self._asked.wait():
-            # Cleared first: what is asked for while rules are being read is done after them.
-            self._asked.clear()
-            try:
-                read = self._service.reload()
-            except Exception as error:  # noqa: BLE001 - the next one must still be heard; logged by its type, for a rule may hold a secret
-                _log.error("the rules could not be read again: %s", type(error).__name__)
-                continue
-            if read:
-                _log.info("the rules have been read again: %d routes", self._service.gateway.router.count)

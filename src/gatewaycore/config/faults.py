@@ -37,6 +37,12 @@ class Made(str):
         return made
 
 
+class Within(str):
+    """The first step of the path of what stands in a document beside the first one: the document's name."""
+
+    __slots__ = ()
+
+
 _SHOWN = 80
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _STEP = re.compile(r"([A-Za-z0-9_-]+)|\[(\d{1,9})\]")

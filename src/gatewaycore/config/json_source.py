@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from gatewaycore.config.faults import Fault, Path
-from gatewaycore.config.places import Place, SourceError, Token, find_lines
+from gatewaycore.config.places import Extent, Place, SourceError, Token, find_lines
 
+_SPACE = re.compile(r"[ \t\r\n]*")
 _TOKEN = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"|[^\s\[\]{},:"]+', re.DOTALL)
 _KINDS = {"{": "map", "[": "list", "}": "end", "]": "end"}
 
@@ -38,6 +39,95 @@ def parse_json(text: str) -> Any:
     except ValueError as error:
         # NaN and its like, and integers of more digits than Python reads.
         raise SourceError([(Place(None), Fault((), f"not JSON: {str(error)[:200]}"))]) from error
+
+
+def parse_json_lists(text: str) -> tuple[Any, dict[str, Extent] | None]:
+    """Return the value of `text`, and where the items of its top lists lie; None for those where the value is no object.
+
+    Raises:
+        SourceError: as `parse_json`.
+    """
+    try:
+        found = _Walk(text).document()
+    except (ValueError, RecursionError):
+        # What is wrong is told by who reads it as a whole.
+        return parse_json(text), None
+    return found
+
+
+class _Walk:
+    """Reads an object member by member, and its lists item by item.
+
+    Args:
+        text: the whole text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).raw_decode
+
+    def document(self) -> tuple[dict[str, Any], dict[str, Extent]]:
+        """Read the text.
+
+        Raises:
+            ValueError: it is no object, or something is wrong with it.
+        """
+        members: list[tuple[str, Any]] = []
+        extents: dict[str, Extent] = {}
+        self._take("{")
+        if self._sees() != "}":
+            while True:
+                name = self._value()
+                self._take(":")
+                if not isinstance(name, str):
+                    raise ValueError("a name is text")
+                value: Any = None
+                if self._sees() == "[":
+                    value, extents[name] = self._list()
+                else:
+                    value = self._value()
+                members.append((name, value))
+                if self._sees() != ",":
+                    break
+                self._take(",")
+        self._take("}")
+        if self._sees():
+            raise ValueError("something stands behind it")
+        return _object(members), extents
+
+    def _list(self) -> tuple[list[Any], Extent]:
+        items: list[Any] = []
+        extent = Extent()
+        self._take("[")
+        if self._sees() != "]":
+            while True:
+                self._sees()
+                extent.starts.append(self._at)
+                items.append(self._value())
+                if self._sees() != ",":
+                    break
+                self._take(",")
+        self._sees()
+        extent.end = self._at
+        self._take("]")
+        return items, extent
+
+    def _sees(self) -> str:
+        """Go on to the next character that is no white space, and return it; "" at the end."""
+        found = _SPACE.match(self._text, self._at)
+        self._at = self._at if found is None else found.end()
+        return self._text[self._at : self._at + 1]
+
+    def _take(self, mark: str) -> None:
+        if self._sees() != mark:
+            raise ValueError(f"{mark} is missing")
+        self._at += 1
+
+    def _value(self) -> Any:
+        self._sees()
+        value, self._at = self._decode(self._text, self._at)
+        return value
 
 
 def json_lines(text: str, wanted: set[Path]) -> dict[Path, list[int]]:

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 
+from gatewaycore.config.entries import Entry
 from gatewaycore.config.faults import Fault, Invalid, Path, invalid, missing, one_of, show, suggest
-from gatewaycore.config.sections import Entry
 from gatewaycore.config.structure import listed, text, truth
 from gatewaycore.route import Rule
 from gatewaycore.rules import InstallRule, PixelRule

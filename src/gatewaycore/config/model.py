@@ -5,9 +5,8 @@ Nothing here reads a file; see `gatewaycore.config.reading`. A Config may as wel
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from attrs import define, field, frozen
@@ -30,6 +29,7 @@ from gatewaycore.rules.container.way import Strategy
 from gatewaycore.rules.limits import DEFAULT_LIMITS, Limits
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS, Storage
+from gatewaycore.sources import Source
 from gatewaycore.targets import Targets
 
 
@@ -169,9 +169,11 @@ class Config:
         console: where the dashboard and the API are served; None where nowhere.
         operations: where liveness, readiness and metrics are told; None where nowhere.
         traces: where traces are sent; None where nowhere.
+        sources: settings of what has more packages and collections, beside the file.
         figures: what badges know of numbers. The service keeps it up to date, where there is somebody who counts.
         made_collections: how many of the collections stand in no file, but were made elsewhere: the last ones.
         file: the name of the file it was read from, "" when there is none: what is found to be wrong later has its place there.
+        doubled: entries of documents beside the file that are not served, because another document says the same and comes first.
     """
 
     gateway: GatewaySettings = field(factory=GatewaySettings)
@@ -187,6 +189,8 @@ class Config:
     operations: OperationsSettings | None = None
     traces: TracesSettings | None = None
     file: str = field(default="", eq=False)
+    sources: tuple[Source, ...] = ()
+    doubled: tuple[Problem, ...] = field(default=(), eq=False, repr=False)
     figures: Figures = field(init=False, eq=False, repr=False)
     _compiled: list[Gateway] = field(factory=list, init=False, eq=False, repr=False)
 
@@ -222,16 +226,24 @@ class Config:
         except ConfigError as error:
             raise ConfigError([self._placed(compiled, problem) for problem in error.problems]) from error
 
-    def join(self, routes: Sequence[Route]) -> Gateway:
+    def join(self, routes: Sequence[Route], before: Config | None = None) -> Gateway:
         """Make the gateway of compiled rules, with badges, and keep it: reading compiles them to find what is wrong, and that is done once.
+
+        Args:
+            routes: of all `rules`, in order.
+            before: a configuration that was compiled before. What is the same for a domain is taken from it.
 
         Raises:
             ConfigError: rules cannot share a host.
         """
         badges = () if self.badges is None else self.badges.compile(self.listing(self.badges), self.figures)
         default = self.gateway.default_domain
-        targets = Targets.of(self.rules, default) if self.gateway.redirect_targets else None
-        self._compiled[:] = [Gateway(Router.compile([*routes, *badges], default), targets)]
+        older = None if before is None or not before._compiled else before._compiled[0]
+        targets = None
+        if self.gateway.redirect_targets:
+            known = None if before is None or older is None or not isinstance(older.targets, Targets) else (before.rules, older.targets)
+            targets = Targets.of(self.rules, default, known)
+        self._compiled[:] = [Gateway(Router.compile([*routes, *badges], default, None if older is None else older.router), targets)]
         return self._compiled[0]
 
     def listing(self, badges: BadgeSettings) -> Listing:
@@ -277,26 +289,33 @@ class Compiled:
     Attributes:
         routes: of all rules, in order.
         failed: the numbers of the rules that cannot be compiled, each with the reason.
-        ends: for each rule, how many routes there are up to its last.
+        parts: for each rule, its own routes.
     """
 
     routes: list[Route] = field(factory=list)
     failed: list[tuple[int, Exception]] = field(factory=list)
-    ends: array[int] = field(factory=lambda: array("Q"))
+    parts: list[Sequence[Route]] = field(factory=list)
 
     def maker(self, route: object) -> int | None:
         """Return the number of the rule that made `route`; None when none did. Looks through them all."""
-        found = next((number for number, one in enumerate(self.routes) if one is route), None)
-        return None if found is None else bisect_right(self.ends, found)
+        return next((number for number, part in enumerate(self.parts) for one in part if one is route), None)
 
 
-def compile_rules(rules: Sequence[Rule]) -> Compiled:
-    """Compile rules; see `Compiled`."""
+def compile_rules(rules: Sequence[Rule], known: Mapping[int, Sequence[Route]] = MappingProxyType({})) -> Compiled:
+    """Compile rules.
+
+    Args:
+        rules: settings.
+        known: by the `id` of a rule, what it was compiled to before.
+    """
     compiled = Compiled()
     for number, rule in enumerate(rules):
-        try:
-            compiled.routes.extend(rule.compile())
-        except REFUSED as error:
-            compiled.failed.append((number, error))
-        compiled.ends.append(len(compiled.routes))
+        routes: Sequence[Route] = known.get(id(rule), ())
+        if not routes:
+            try:
+                routes = rule.compile()
+            except REFUSED as error:
+                compiled.failed.append((number, error))
+        compiled.routes.extend(routes)
+        compiled.parts.append(routes)
     return compiled

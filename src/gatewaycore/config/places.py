@@ -5,10 +5,11 @@ This room knows tokens, not the languages they come from.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from gatewaycore.config.faults import Fault, Path
 
@@ -25,6 +26,19 @@ class Place:
 
     def __str__(self) -> str:
         return "".join(f":{number}" for number in (self.line, self.column) if number is not None)
+
+
+@define(slots=True, eq=False)
+class Extent:
+    """Where a list at the top of a document lies.
+
+    Attributes:
+        starts: of each item, the offset of its first character (in YAML, behind the dash).
+        end: the offset of what comes behind the list, or of the end of the text.
+    """
+
+    starts: array[int] = field(factory=lambda: array("Q"))
+    end: int = 0
 
 
 class SourceError(ValueError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from attrs import NOTHING, define, field, fields, frozen
@@ -16,6 +15,7 @@ from cattrs.errors import BaseValidationError
 
 from gatewaycore.badges import BadgeSettings
 from gatewaycore.config import vocabulary
+from gatewaycore.config.entries import Doubled, Entry, Known, Listed, Places, claims
 from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, kebab, missing, one_of, parse_path, show, suggest, unknown_key
 from gatewaycore.config.model import INHERITED, REFUSED, Config, ConsoleSettings, DomainDefaults, GatewaySettings, Rosters, compile_rules
 from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_converter, mapped
@@ -24,15 +24,18 @@ from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.operations import OperationsSettings, TracesSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
-from gatewaycore.route import Rule
+from gatewaycore.route import Route, Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
 from gatewaycore.rules.limits import Limits
 from gatewaycore.shared_salts import SharedSalts
+from gatewaycore.sources import SOURCES, HttpSource, Source
 
 T = TypeVar("T")
 
-SECTIONS = frozenset({"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console", "operations", "traces"})
+SECTIONS = frozenset(
+    {"gateway", "domains", "packages", "collections", "sinks", "enrich", "badges", "console", "operations", "traces", "sources"}
+)
 _CONTAINERS = (ContainerRule, CollectionRule)
 _NO_DOMAIN = "write domain:, or both base-domain: and username: under gateway:"
 # What the file lets its own packages reach. Those that are made elsewhere say so themselves, and not everybody may.
@@ -41,31 +44,16 @@ _ENTRY_HINT = "an entry begins with - and has a type"
 
 
 @frozen
-class Entry:
-    """One rule as written.
+class Inherited:
+    """What the rest of a configuration adds to each entry: where it is the same, an entry that is the same means the same."""
 
-    Attributes:
-        raw: its keys.
-        path: where it stands.
-        names: what its keys are called there, where that is not what they are called in `raw`.
-        members: where the items of its `files` stand, when each is a rule of its own there.
-        is_made: whether it stands in no file: whoever made it must not get at the environment.
-    """
+    above: Mapping[str, Any]
+    defaults: Mapping[str, Mapping[str, Any]]
+    supplied: tuple[str | None, str | None]
 
-    raw: Any
-    path: Path
-    names: Mapping[str, str] = MappingProxyType({})
-    members: Sequence[Path] = ()
-    is_made: bool = False
 
-    def place(self, path: Path) -> Path:
-        """Return where something of `raw` stands."""
-        base = self.path
-        if self.members and len(path) > 1 and path[0] == "files" and isinstance(path[1], int):
-            base, path = self.members[path[1]], path[2:]
-        if path and isinstance(path[0], str):
-            path = (self.names.get(path[0], path[0]), *path[1:])
-        return base + path
+class OtherwiseError(Exception):
+    """Entries that were read before would mean something else now."""
 
 
 @lru_cache(maxsize=8)
@@ -84,6 +72,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         OwnTrafficSettings: vocabulary.OWN_TRAFFIC,
         OwnHeader: vocabulary.OWN_HEADER,
         SharedSalts: vocabulary.SHARED_SALTS,
+        HttpSource: vocabulary.HTTP_SOURCE,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 
@@ -98,28 +87,36 @@ class Builder:
     faults: list[Fault] = field(factory=list)
     _above: Mapping[str, Any] = field(factory=dict)
     _defaults: dict[str, Mapping[str, Any]] = field(factory=dict)
+    made: list[list[Known]] = field(factory=list)
+    inherited: Inherited = field(init=False)
     _known: dict[type, frozenset[str]] = field(factory=dict)
 
     def build(
         self,
         data: Mapping[str, Any],
-        packages: Sequence[Entry],
-        collections: Sequence[Entry],
+        lists: Sequence[Listed],
         extra: Callable[[GatewaySettings], tuple[Rule, ...]],
+        told: Callable[[Doubled], Problem],
+        before: tuple[Inherited, Config] | None = None,
     ) -> Config:
-        """Make it.
+        """Make it. What was made of each list is in `made` afterwards, when there is no fault.
 
         Args:
             data: the sections; those that hold rules are not read here.
-            packages: the section `packages`.
-            collections: the section `collections`.
+            lists: of packages and of collections, in order.
             extra: gives the rules that nobody wrote, by the settings.
+            told: gives the words for an entry that another document has already.
+            before: what was made before, and what it inherited; the `Known` entries are of then.
+
+        Raises:
+            OtherwiseError: known entries inherit something else now: they are to be read as any other.
         """
         gateway = self._gateway(data.get("gateway"))
         domains = self._domains(data.get("domains"))
-        entries = [*packages, *collections]
-        made = [self._rule(entry, gateway, None) for entry in packages]
-        made += [self._rule(entry, gateway, CollectionRule) for entry in collections]
+        self.inherited = Inherited(self._above, self._defaults, (gateway.base_domain, gateway.username))
+        if before is not None and before[0] != self.inherited:
+            raise OtherwiseError
+        made = [[self._made(entry, gateway, listed.section) for entry in listed.entries] for listed in lists]
         sinks = self._tagged(data.get("sinks"), ("sinks",), self.rosters.sinks)
         enrich = self._tagged(data.get("enrich"), ("enrich",), self.rosters.enrichments)
         badges = None if data.get("badges") is None else self._structure(BadgeSettings, data["badges"], partial(_under, ("badges",)))
@@ -127,57 +124,80 @@ class Builder:
         operations = self._section("operations", OperationsSettings, data.get("operations"))
         traces = self._section("traces", TracesSettings, data.get("traces"))
         tags = {cls: tag for tag, cls in self.rosters.sinks.items()}
-        written = [(entry, rule) for entry, rule in zip(entries, made, strict=True) if rule is not None]
+        packages = [rule for listed, rules in zip(lists, made, strict=True) if listed.section == "packages" for rule in rules if rule]
+        collections = [rule for listed, rules in zip(lists, made, strict=True) if listed.section != "packages" for rule in rules if rule]
+        packages += extra(gateway)
+        known = {id(entry.rule): entry.routes for listed in lists for entry in listed.entries if isinstance(entry, Known)}
+        compiled = compile_rules((*packages, *collections), known)
+        # Comprehensions, here and below: whoever waits for the interpreter's lock has it between two steps of one.
+        parts = {id(rule): part for rule, part in zip((*packages, *collections), compiled.parts, strict=True)}
+        doubled: list[Doubled] = []
+        if any(listed.rank for listed in lists) and not compiled.failed and not self.faults:
+            doubled = claims(lists, made, parts)
+            lost = {id(one.rule) for one in doubled}
+            packages = [rule for rule in packages if id(rule) not in lost]
+            collections = [rule for rule in collections if id(rule) not in lost]
         config = Config(
             gateway=gateway,
             domains=domains,
-            packages=(*(rule for _, rule in written if not isinstance(rule, CollectionRule)), *extra(gateway)),
-            collections=tuple(rule for _, rule in written if isinstance(rule, CollectionRule)),
+            packages=tuple(packages),
+            collections=tuple(collections),
             sinks=sinks,
             sink_tags=tuple(tags[type(sink)] for sink in sinks or ()),
             file=self.file,
             badges=badges,
             console=console,
-            made_collections=sum(entry.is_made for entry, rule in written if isinstance(rule, CollectionRule)),
+            made_collections=sum(len(listed.made) for listed in lists if listed.section == "collections"),
             operations=operations,
             traces=traces,
+            sources=self._tagged(data.get("sources"), ("sources",), SOURCES) or (),
+            doubled=tuple(map(told, doubled)),
             **({} if enrich is None else {"enrich": enrich}),
         )
-        self._compile(config, written)
+        places = Places(lists, made)
+        if console is not None:
+            self._apart(console, places)
+        # A package that is faulty is no package yet; and with a console, packages come and go.
+        if badges is not None and console is None and not compiled.failed and not self.faults:
+            self._known_packages(config, badges)
+        for number, refusal in compiled.failed:
+            self.faults += _refused(places.entry(config.rules[number]), refusal)
+        if not self.faults:
+            self._join(config, places, [parts[id(rule)] for rule in config.rules], None if before is None else before[1])
+        if not self.faults:
+            self.made = places.known(parts)
         return config
 
-    def _compile(self, config: Config, written: Sequence[tuple[Entry, Rule]]) -> None:
-        """Compile the rules, for what is wrong with them, and leave the gateway in `config`."""
-        compiled = compile_rules(config.rules)
-        rules = config.rules
-        if config.console is not None:
-            self._apart(config.console, written)
-        # A package that is faulty is no package yet; and with a console, packages come and go.
-        if config.badges is not None and config.console is None and not compiled.failed and not self.faults:
-            self._known_packages(config, config.badges)
-        if compiled.failed:
-            entries = {id(rule): entry for entry, rule in written}
-            for number, refusal in compiled.failed:
-                self.faults += _refused(entries[id(rules[number])], refusal)
-        if self.faults:
-            return
+    def sources(self, data: Mapping[str, Any]) -> tuple[tuple[Source, ...], str]:
+        """Return the settings of the sources, and the data-dir: what has to be known before there is a whole to read."""
+        settings = data.get("gateway")
+        written = settings.get("data-dir") if isinstance(settings, Mapping) else None
+        return self._tagged(data.get("sources"), ("sources",), SOURCES) or (), str(written or GatewaySettings().data_dir)
+
+    def _made(self, entry: Entry | Known, gateway: GatewaySettings, section: str) -> Rule | None:
+        if isinstance(entry, Known):
+            return entry.rule
+        return self._rule(entry, gateway, None if section == "packages" else CollectionRule)
+
+    def _join(self, config: Config, places: Places, parts: Sequence[Sequence[Route]], before: Config | None) -> None:
+        """Put the rules together, for what is wrong with them, and leave the gateway in `config`."""
         try:
-            config.join(compiled.routes)
+            config.join([route for part in parts for route in part], before)
         except ConfigError as error:
-            entries = {id(rule): entry for entry, rule in written}
             for problem in error.problems:
-                maker = compiled.maker(problem.about)
-                entry = None if maker is None else entries.get(id(rules[maker]))
+                number = next((at for at, part in enumerate(parts) for one in part if one is problem.about), None)
+                rule = None if number is None else config.rules[number]
                 # Some rules nobody wrote.
+                entry = None if rule is None else places.find(rule)
                 self.faults.append(Fault((), str(problem)) if entry is None else _together(entry, problem))
 
-    def _apart(self, console: ConsoleSettings, written: Sequence[tuple[Entry, Rule]]) -> None:
+    def _apart(self, console: ConsoleSettings, places: Places) -> None:
         """Refuse packages on the console's domain: nobody would ever get there."""
-        for entry, rule in written:
-            if getattr(rule, "domain", None) == console.domain:
-                self.faults.append(
-                    Fault(entry.place(("domain",)), f"{console.domain} is the console's", "the console has a domain of its own")
-                )
+        for rules in places.made:
+            for rule in rules:
+                if rule is not None and getattr(rule, "domain", None) == console.domain:
+                    place = places.entry(rule).place(("domain",))
+                    self.faults.append(Fault(place, f"{console.domain} is the console's", "the console has a domain of its own"))
 
     def _known_packages(self, config: Config, badges: BadgeSettings) -> None:
         """Refuse names that no package has: nobody would ever see their badges, nor learn why."""
@@ -187,9 +207,10 @@ class Builder:
             hint = suggest(text, names, "the name or the id of a package; one that ends with * stands for several")
             self.faults.append(Fault(("badges", "packages", place), f"there is no package {show(text)}", hint))
 
-    def entries(self, raw: Any, name: str) -> list[Entry]:
-        """Return the entries of the section `name`."""
-        return [Entry(item, (name, position)) for position, item in enumerate(self._list(raw, (name,)) or ())]
+    def entries(self, raw: Any, path: Path, *, has_environment: bool = True) -> list[Entry | Known]:
+        """Return the entries of a list; those that are known are taken as they are."""
+        items = self._list(raw, path) or ()
+        return [item if type(item) is Known else Entry(item, (*path, at), has_environment=has_environment) for at, item in enumerate(items)]
 
     def unknown(self, data: Mapping[Any, Any]) -> None:
         """Refuse sections that nothing reads."""
@@ -258,7 +279,7 @@ class Builder:
             if supplied is not None:
                 own["domain"] = supplied
         if "credentials" in known and isinstance(own.get("credentials"), Mapping):
-            environ = {} if entry.is_made else self.environ
+            environ = self.environ if entry.has_environment and not entry.is_made else {}
             own["credentials"] = self._from_environment(own["credentials"], keys_of(Credentials), entry.place(("credentials",)), environ)
         above = self._above_of(own.get("domain"))
         if entry.is_made:

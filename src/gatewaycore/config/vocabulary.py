@@ -215,6 +215,7 @@ CONSOLE_LIMITS: Vocabulary = {
 OPERATIONS: Vocabulary = {"port": port, "drain_s": natural, "grace_s": natural}
 TRACES: Vocabulary = {"endpoint": endpoint, "share": share, "timeout_s": positive}
 OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
+HTTP_SOURCE: Vocabulary = {"every_s": positive, "timeout_s": positive, "max_bytes": positive}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
 JOURNAL: Vocabulary = {

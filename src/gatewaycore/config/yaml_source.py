@@ -26,7 +26,7 @@ from yaml.events import (
 from yaml.reader import Reader
 
 from gatewaycore.config.faults import Fault, Path
-from gatewaycore.config.places import Place, SourceError, Token, find_lines
+from gatewaycore.config.places import Extent, Place, SourceError, Token, find_lines
 
 try:
     from yaml._yaml import CParser as Parser
@@ -89,6 +89,22 @@ def parse_yaml(text: str) -> Any:
     Raises:
         SourceError: it is no YAML, or more than a configuration may be: duplicate keys, tags, cycles, alias bombs.
     """
+    return _built(text).document
+
+
+def parse_yaml_lists(text: str) -> tuple[Any, dict[str, Extent] | None]:
+    """Return the one document of `text`, and where the items of its top lists lie.
+
+    The second is None where a piece of the text would not mean by itself what it means there: it has anchors.
+
+    Raises:
+        SourceError: as `parse_yaml`.
+    """
+    builder = _built(text)
+    return builder.document, None if builder.has_anchors else builder.extents
+
+
+def _built(text: str) -> _Builder:
     builder = _Builder(limit=max(ALIAS_MINIMUM, ALIAS_FACTOR * text.count("\n")))
     try:
         for event in _events(text):
@@ -98,7 +114,7 @@ def parse_yaml(text: str) -> Any:
     if builder.duplicates:
         lines = yaml_lines(text, set(builder.duplicates))
         raise SourceError([_duplicate(path, lines.get(path, [])) for path in dict.fromkeys(builder.duplicates)])
-    return builder.document
+    return builder
 
 
 def yaml_lines(text: str, wanted: set[Path]) -> dict[Path, list[int]]:
@@ -143,9 +159,13 @@ class _Builder:
     anchors: dict[str, tuple[Any, int]] = field(factory=dict)
     expanded: int = 0
     duplicates: list[Path] = field(factory=list)
+    extents: dict[str, Extent] = field(factory=dict)
+    has_anchors: bool = False
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Any) -> None:
         kind = type(event)
+        if len(self.frames) == 2 and not self.frames[1].is_map and self.frames[0].is_map:
+            self._note(event, kind)
         if kind is ScalarEvent:
             self._scalar(event)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
@@ -162,6 +182,14 @@ class _Builder:
             if self.documents > 1:
                 raise _refuse(event, "a second document begins here", "a configuration is one document; remove the ---")
 
+    def _note(self, event: Any, kind: type[Event]) -> None:
+        """Note where an item of a list at the top begins, or where the list ends."""
+        extent = self.extents.setdefault(str(self.frames[0].key), Extent())
+        if kind is SequenceEndEvent:
+            extent.end = event.start_mark.index
+        else:
+            extent.starts.append(event.start_mark.index)
+
     def _scalar(self, event: Any) -> None:
         frame = self.frames[-1] if self.frames else None
         text: str = event.value
@@ -172,12 +200,14 @@ class _Builder:
                 self.duplicates.append(self._path(text))
             frame.key = text
             if event.anchor is not None:
+                self.has_anchors = True
                 self.anchors[event.anchor] = (text, 1)
             return
         value: Any = text
         if event.implicit[0]:
             value = _plain(text)
         if event.anchor is not None:
+            self.has_anchors = True
             self.anchors[event.anchor] = (value, 1)
         if frame is None:
             self.document = value
@@ -197,6 +227,7 @@ class _Builder:
         if len(self.frames) == MAX_DEPTH:
             raise _refuse(event, f"nested more than {MAX_DEPTH} levels deep")
         if event.anchor is not None:
+            self.has_anchors = True
             # An anchor of this name that was finished before must not stand in for the one that begins here.
             self.anchors.pop(event.anchor, None)
         self.frames.append(_Frame({} if is_map else [], is_map, event.anchor))

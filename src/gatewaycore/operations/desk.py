@@ -20,7 +20,7 @@ from attrs import frozen
 from gatewaycore._version import __version__
 from gatewaycore.locks import Lock
 from gatewaycore.operations.exposing import Seen, open_exposition
-from gatewaycore.operations.health import Health, is_writable, lags
+from gatewaycore.operations.health import Health, SourceHealth, is_writable, lags
 from gatewaycore.operations.meters import Counted, Ledger, Meters
 from gatewaycore.operations.settings import OperationsSettings
 from gatewaycore.segments import sizes
@@ -116,6 +116,9 @@ class Desk:
             put(now.shipped.get(sink, 0), "sink_lines", sink)
             put(now.set_aside.get(sink, 0), "sink_set_aside", sink)
             put(int(sink in now.failing), "sink_failing", sink)
+        for source in now.sources:
+            put(int(bool(source.error)), "source_failing", source.name)
+            put(int(source.is_stale), "source_stale", source.name)
 
     def _try(self) -> None:
         try:
@@ -163,15 +166,17 @@ class Desk:
         keeps = not counted.gauge("journal_failing") and is_writable(self._data / "journal")
         failing = sorted(sink for sink in self._sinks if counted.gauge("sink_failing", sink))
         reloads = not counted.gauge("reload_failed")
+        sources = {source.name: _source(source, counted) for source in now.sources}
         is_draining = draining >= processes
         is_ready = now.routes > 0 and not is_draining and (keeps or not self._settings.strict)
-        well = keeps and reloads and not failing
+        well = keeps and reloads and not failing and all(source["state"] == "ok" for source in sources.values())
         said: dict[str, Any] = {
             "status": "draining" if is_draining else "not ready" if not is_ready else "ready" if well else "degraded",
             "version": __version__,
             "processes": processes,
             "draining": draining,
             "rules": {"routes": now.routes, "reload": "ok" if reloads else "refused"},
+            "sources": sources,
             "journal": "ok" if keeps else "losing events",
             "sinks": {sink: "failing" if sink in failing else "ok" for sink in self._sinks},
         }
@@ -196,6 +201,13 @@ class Desk:
         self._note(self._look())
         self.meters.close()
         self._lock.let_go()
+
+
+def _source(source: SourceHealth, counted: Counted) -> dict[str, str]:
+    """Return how it stands with a source in all processes, and in the words of this one."""
+    stale, failing = counted.gauge("source_stale", source.name), counted.gauge("source_failing", source.name)
+    told = {"state": "stale" if stale else "refused" if failing else "ok"}
+    return {**told, "error": source.error} if source.error else told
 
 
 class _Handler(BaseHTTPRequestHandler):

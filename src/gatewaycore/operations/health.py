@@ -14,6 +14,21 @@ from gatewaycore.shipper.cursor import file_in, read_numbers
 
 
 @frozen
+class SourceHealth:
+    """How it stands with a source of rules.
+
+    Attributes:
+        name: its kind, with a number from the second of a kind on.
+        is_stale: whether what is served is a copy, because it cannot be reached.
+        error: the first words of why what it has now is not served; "" when it is.
+    """
+
+    name: str
+    is_stale: bool = False
+    error: str = ""
+
+
+@frozen
 class Health:
     """How one process is.
 
@@ -28,6 +43,7 @@ class Health:
         shipped: lines that each sink has taken, where this process ships.
         set_aside: lines that each sink will never take.
         failing: sinks that take nothing.
+        sources: of rules, beside the file that is served.
     """
 
     routes: int
@@ -40,6 +56,7 @@ class Health:
     shipped: Mapping[str, int] = {}
     set_aside: Mapping[str, int] = {}
     failing: frozenset[str] = frozenset()
+    sources: tuple[SourceHealth, ...] = ()
 
 
 @frozen

@@ -58,6 +58,7 @@ class Managing:
             showing("/settings", lambda request: self._settings(request, last(request, "name"))),
             showing("/people", self._people),
             showing("/imports", self._imports),
+            showing("/sources", self._sources),
             showing("/audit", self._audit),
             taking("/tokens", self._make_token),
             taking("/tokens/revoke", self._revoke_token),
@@ -215,6 +216,15 @@ class Managing:
             raise NotFoundException
         found = Ledger(self._console.service.data).imports()[:_MOST_IMPORTS]
         return self._console.pages.show(request, "imports.html", "/imports", "Imports", {"imports": found})
+
+    def _sources(self, request: Asking) -> Answer:
+        principal = self._visit(request).principal
+        # They are of the whole gateway: so are the names of their files.
+        if not principal.runs_the_gateway or not principal.holds("read"):
+            raise NotFoundException
+        found = self._console.service.sources
+        sources = [(one, None if one.loaded_at is None else datetime.fromtimestamp(one.loaded_at, UTC)) for one in found]
+        return self._console.pages.show(request, "sources.html", "/sources", "Rules", {"sources": sources})
 
     def _audit(self, request: Asking) -> Answer:
         principal = self._visit(request).principal

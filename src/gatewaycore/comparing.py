@@ -1,0 +1,334 @@
+"""Comparing: two configurations, by their rules, and by what each would answer to the same requests.
+
+Requests come from files of requests, or from events. An event holds what was kept of its request and no more: its path is put together from
+the rule that won and the variables that it found, and believed only where the old configuration answers it as the event says. What cannot
+be told, and why, is counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from attrs import define, field, frozen
+
+from gatewaycore.config import Beside, Config, Reader, read_config
+from gatewaycore.config.faults import kebab
+from gatewaycore.errors import ConfigError, Problem, RequestError
+from gatewaycore.event import Event
+from gatewaycore.gateway import Gateway
+from gatewaycore.plugins import rosters
+from gatewaycore.recorder import decode
+from gatewaycore.route import Route, Rule
+from gatewaycore.rulebook import peek
+from gatewaycore.rules import RULES
+from gatewaycore.segments import UNREADABLE, segments
+from gatewaycore.sources import DirectorySource, HttpSource
+from gatewaycore.template import Matcher, UrlTemplate
+from gatewaycore.testing import Seen, simulate
+
+_NAMES: Final = ("gateway.yaml", "gateway.yml", "gateway.json")
+_TAGS: Final = {cls: tag for tag, cls in RULES.items()}
+_HIDDEN: Final = "(not shown)"
+
+NO_PATH: Final = "the event does not hold enough of its path"
+NO_RULE: Final = "the old configuration has no such rule"
+UNLIKE: Final = "the old configuration answers otherwise than the event says"
+DERIVED: Final = "pulls, whose manifests are events too"
+
+
+def open_side(text: str) -> Config:
+    """Read one of two configurations: a file, a folder with a gateway.yaml or with packages of teams, or a URL.
+
+    Raises:
+        GatewayError: it cannot be read or used.
+    """
+    if text.startswith(("http://", "https://")):
+        (document,) = HttpSource(url=text).peek()
+        return read_config(Beside(document.name, document.text), rosters=rosters(), environ={})
+    path = Path(text)
+    if path.is_dir():
+        inside = next((path / name for name in _NAMES if (path / name).is_file()), None)
+        if inside is None:
+            found = [Beside(document.name, document.text) for document in DirectorySource(path=text).peek()]
+            if not found:
+                raise ConfigError([Problem(text, "holds no configuration", f"{_NAMES[0]}, or files with packages")])
+            return read_config({}, rosters=rosters(), beside=found)
+        path = inside
+    reader = Reader(path, rosters=rosters)
+    return reader.read((), peek(reader.sources()[0]))
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class RuleChange:
+    """A rule that is not the same in both, or the settings of the gateway.
+
+    Attributes:
+        kind: "added", "removed" or "changed".
+        what: "file tool on get.acme.com".
+        keys: of a change, each key with what it was and what it is.
+    """
+
+    kind: str
+    what: str
+    keys: Mapping[str, tuple[str, str]] = field(factory=dict)
+
+
+def compare_rules(old: Config, new: Config) -> list[RuleChange]:
+    """Return what was removed, changed and added, in this order."""
+    before, after = _named(old.rules), _named(new.rules)
+    removed = [RuleChange("removed", what) for what in before if what not in after]
+    added = [RuleChange("added", what) for what in after if what not in before]
+    pairs = [("gateway", old.gateway, new.gateway), *((what, rule, after[what]) for what, rule in before.items() if what in after)]
+    changed = [RuleChange("changed", what, _keys(one, other)) for what, one, other in pairs if one != other]
+    return [*removed, *changed, *added]
+
+
+def _named(rules: Iterable[Rule]) -> dict[str, Rule]:
+    found: dict[str, Rule] = {}
+    for rule in rules:
+        name = getattr(rule, "name", None) or getattr(rule, "pattern", None) or ""
+        called = f"{_TAGS.get(type(rule), type(rule).__name__)} {name} on {getattr(rule, 'domain', '')}"
+        what, number = called, 1
+        while what in found:
+            number += 1
+            what = f"{called}, number {number}"
+        found[what] = rule
+    return found
+
+
+def _keys(one: Any, other: Any) -> dict[str, tuple[str, str]]:
+    found: dict[str, tuple[str, str]] = {}
+    for key in attrs.fields(type(one)):
+        before, after = getattr(one, key.name), getattr(other, key.name)
+        if before != after:
+            found[kebab(key.name)] = (_shown(before), _shown(after)) if key.repr else (_HIDDEN, _HIDDEN)
+    return found
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+# --- requests ------------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Asked:
+    """A request to compare by.
+
+    Attributes:
+        method: "GET".
+        url: absolute.
+        headers: field lines.
+        body: bytes.
+        client_ip: who calls.
+    """
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    client_ip: str = ""
+
+
+@define
+class Recorded:
+    """Requests, how often each was made, and what cannot be told.
+
+    Attributes:
+        asked: requests, with how often.
+        untold: reasons, with how many events.
+    """
+
+    asked: Counter[Asked] = field(factory=Counter)
+    untold: Counter[str] = field(factory=Counter)
+
+
+def read_events(path: Path, old: Gateway) -> Recorded:
+    """Return the requests that events tell of.
+
+    Args:
+        path: a data-dir, a journal, or a file with an event in each line.
+        old: the configuration by which they were answered.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    journal = path / "journal" if (path / "journal").is_dir() else path
+    files = segments(journal) if journal.is_dir() else [journal]
+    if not files:
+        raise ConfigError([Problem(str(path), "holds no segment of a journal", "a data-dir, a journal, or a file of events")])
+    told: Counter[tuple[Asked, str, str, int]] = Counter()
+    untold: Counter[str] = Counter()
+    routes = {route.label: route for route in _routes(old)}
+    for file in files:
+        with file.open("rb") as lines:
+            for line in lines:
+                try:
+                    event = decode(line)
+                except UNREADABLE:
+                    untold["the line is no event"] += 1
+                    continue
+                asked = _asked(event, routes)
+                if isinstance(asked, str):
+                    untold[asked] += 1
+                else:
+                    told[asked, event.rule, event.decision, event.status] += 1
+    return _believed(told, untold, old)
+
+
+def _believed(told: Mapping[tuple[Asked, str, str, int], int], untold: Counter[str], old: Gateway) -> Recorded:
+    """Keep the requests that the old configuration answers as their events say."""
+    believed = Recorded(untold=untold)
+    for (asked, rule, decision, status), count in told.items():
+        seen = _ask(old, asked)
+        said = seen is not None and (seen.rule, seen.decision) == (rule, decision) and (decision == "proxy" or seen.status == status)
+        if said:
+            believed.asked[asked] += count
+        else:
+            believed.untold[UNLIKE] += count
+    return believed
+
+
+def _routes(gateway: Gateway) -> Iterator[Route]:
+    for route in gateway.router.routes():
+        yield route
+        yield from getattr(route, "routes", ())
+
+
+def _asked(event: Event, routes: Mapping[str, Route]) -> Asked | str:
+    """Return the request of an event, or why it cannot be told."""
+    if event.kind == "pull":
+        return DERIVED
+    route = routes.get(event.rule)
+    if route is None:
+        return NO_RULE
+    path = _path(event, route)
+    if path is None:
+        return NO_PATH
+    agent = (("user-agent", event.user_agent),) if event.user_agent else ()
+    return Asked(event.method, f"https://{event.domain}{path}", agent)
+
+
+def _path(event: Event, route: Route) -> str | None:
+    if isinstance(route.pattern, Matcher):
+        source = getattr(route, "source", None)
+        return UrlTemplate.parse(source).expand(dict(event.variables)) if isinstance(source, str) else None
+    if event.package_type == "container" and event.kind == "manifest" and event.version:
+        # A collection's rule names a pattern, and its event the image.
+        named = event.rule.partition("/")[2]
+        image = event.package if not named or "*" in named else named
+        return f"/v2/{image}/manifests/{event.version}"
+    return None
+
+
+# --- answers -------------------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Answer:
+    """What a configuration answers.
+
+    Attributes:
+        rule: that wins, None when none does.
+        decision: "redirect", "proxy" or "respond"; "refused" for what is no request.
+        status: of the answer.
+        leads_to: the Location, or the first URL of the upstream.
+    """
+
+    rule: str | None
+    decision: str
+    status: int
+    leads_to: str | None
+
+    @property
+    def words(self) -> str:
+        """The answer without where exactly it leads: what many requests have in common."""
+        host = (self.leads_to or "").partition("://")[2].partition("/")[0]
+        return f"{self.decision} {self.status}" + (f" to {host}" if host else "")
+
+
+@frozen
+class Sample:
+    """One request that is answered differently, and how often it was made."""
+
+    asked: Asked
+    count: int
+    old: Answer
+    new: Answer
+
+
+@define
+class Group:
+    """Requests that the same rules answer differently in the same way.
+
+    Attributes:
+        old, new: the rule, and the words of its answers.
+        requests: how many requests were made.
+        distinct: how many different ones.
+        samples: a few of them.
+    """
+
+    old: tuple[str | None, str]
+    new: tuple[str | None, str]
+    requests: int = 0
+    distinct: int = 0
+    samples: list[Sample] = field(factory=list)
+
+
+@frozen
+class Compared:
+    """What came of comparing. `groups` begin with the largest."""
+
+    groups: Sequence[Group]
+    requests: int
+    distinct: int
+
+    @property
+    def differing(self) -> int:
+        """How many requests are answered differently."""
+        return sum(group.requests for group in self.groups)
+
+
+def compare_answers(old: Gateway, new: Gateway, asked: Mapping[Asked, int], samples: int = 3) -> Compared:
+    """Ask both, and return where they differ: in decision, status, or where it leads.
+
+    Args:
+        old, new: the gateways.
+        asked: requests, with how often each was made.
+        samples: how many of each group are kept.
+    """
+    groups: dict[tuple[object, ...], Group] = {}
+    for one, count in asked.items():
+        before, after = _answer(old, one), _answer(new, one)
+        if (before.decision, before.status, before.leads_to) == (after.decision, after.status, after.leads_to):
+            continue
+        keys = (before.rule, before.words), (after.rule, after.words)
+        group = groups.setdefault(keys, Group(*keys))
+        group.requests += count
+        group.distinct += 1
+        if len(group.samples) < samples:
+            group.samples.append(Sample(one, count, before, after))
+    largest = sorted(groups.values(), key=lambda group: -group.requests)
+    return Compared(largest, sum(asked.values()), len(asked))
+
+
+def _answer(gateway: Gateway, asked: Asked) -> Answer:
+    seen = _ask(gateway, asked)
+    if seen is None:
+        return Answer(None, "refused", 400, None)
+    return Answer(seen.rule, seen.decision, seen.status, seen.location or seen.upstream)
+
+
+def _ask(gateway: Gateway, asked: Asked) -> Seen | None:
+    try:
+        return simulate(gateway, asked.method, asked.url, headers=asked.headers, body=asked.body, client_ip=asked.client_ip)
+    except RequestError:
+        return None

@@ -1,0 +1,347 @@
+"""Rulebook: the file that is served and all sources beside it, as one configuration; which version of each is served, and what is wrong.
+
+A document that cannot be used is left as it was when it last could: neither the others nor the requests notice. Of two documents that say
+the same, the file comes first, then the sources in the order in which the file names them. What was made elsewhere comes last, and of that
+alone is left out what cannot be served beside them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from attrs import define, evolve, field, frozen
+
+from gatewaycore.config import Beside, Config, LeftOut, MadeRule, Reader, sift
+from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.sources import Document, Feed, Source, look, version_of
+
+_log = logging.getLogger("gatewaycore.rulebook")
+
+CONSOLE = "console"
+_WORDS: Final = 200
+
+
+@frozen
+class Standing:
+    """How it stands with one source.
+
+    Attributes:
+        kind: "file", "directory", "http" or "console". The file that is served is the first, and a "file".
+        place: its path or its URL; the domain of the console.
+        version: what is served of it, in short: the beginning of a SHA-256; of a directory, one of all its files. "" before anything is.
+        loaded_at: since when that is served, in seconds since the epoch.
+        is_stale: whether it is the last good copy of what cannot be reached.
+        error: why what it has now is not served, with the place; "" when it is.
+        error_at: since when.
+        doubled: entries that are not served because another source says the same and comes first, each with both places.
+    """
+
+    kind: str
+    place: str
+    version: str = ""
+    loaded_at: float | None = None
+    is_stale: bool = False
+    error: str = ""
+    error_at: float | None = None
+    doubled: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The first words of the error, for whoever may see no secret: nothing that may stand in the query of a URL."""
+        line = self.error.partition("\n")[0]
+        return line.replace(self.place, self.place.partition("?")[0])[:_WORDS] if self.place else line[:_WORDS]
+
+    def told(self, *, version: str | None = None, error: str = "", is_stale: bool = False, doubled: Sequence[str] = ()) -> Standing:
+        """Return how it stands after another look.
+
+        Args:
+            version: what is served now; None for what was.
+            error: why not more than that.
+            is_stale, doubled: see the attributes.
+        """
+        now = time.time()
+        new = version is not None and version != self.version
+        return evolve(
+            self,
+            version=self.version if version is None else version,
+            loaded_at=now if new else self.loaded_at,
+            is_stale=is_stale,
+            error=error,
+            error_at=(self.error_at if error == self.error else now) if error else None,
+            doubled=tuple(doubled),
+        )
+
+
+@define
+class Reloads:
+    """How often rules were read again. Counts only go up.
+
+    Attributes:
+        taken: what was read is served.
+        refused: something of it could not be used, and what was served before stays.
+        last_at: when the last one ended, in seconds since the epoch.
+        last_s: how long it took, in seconds.
+    """
+
+    taken: int = 0
+    refused: int = 0
+    last_at: float | None = None
+    last_s: float = 0.0
+
+
+@define(eq=False)
+class _Part:
+    """A source: its feed, and the documents that were last good, by name."""
+
+    feed: Feed
+    good: dict[str, Document] = field(factory=dict)
+    standing: Standing = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.standing = Standing(self.feed.kind, self.feed.place)
+
+
+@frozen(eq=False)
+class Trial:
+    """What was read, before it is served.
+
+    Attributes:
+        config: the whole.
+        left_out: of what was made elsewhere, what cannot be served beside the documents.
+        used: for each source, the documents that are in it.
+        errors: for each source, what is wrong with those that are not.
+        version: of the file.
+        signature: of everything, from before it was read.
+    """
+
+    config: Config
+    left_out: tuple[LeftOut, ...]
+    used: Sequence[Mapping[str, Document]]
+    errors: Sequence[Sequence[Problem]]
+    version: str
+    signature: object
+
+
+class Rulebook:
+    """Reads the file and its sources together. One thread at a time takes what was read; any may look how it stands.
+
+    `seen` is the `signature` of what is served, `reloads` counts.
+
+    Args:
+        path: the file that is served.
+        reader: reads it.
+        feeds: of the sources, in order.
+    """
+
+    def __init__(self, path: str | Path, reader: Reader, feeds: Sequence[Feed] = ()) -> None:
+        self.path = Path(path)
+        self.reloads = Reloads()
+        self.seen: object = None
+        self._reader = reader
+        self._parts = [_Part(feed) for feed in feeds]
+        self._file = Standing("file", str(path))
+        self._console: Standing | None = None
+        self._hashed: tuple[object, str] = (None, "")
+        self._has_read = False
+
+    @classmethod
+    def open(cls, path: str | Path, reader: Reader, data_dir: str | Path | None = None) -> Self:
+        """Open all sources that a file names.
+
+        Args:
+            path: the file.
+            reader: reads it.
+            data_dir: where copies are kept, whatever the file says.
+
+        Raises:
+            ConfigError: one cannot be used, and there is no copy of it.
+        """
+        sources, data = reader.sources()
+        feeds: list[Feed] = []
+        with ExitStack() as opened:
+            for source in sources:
+                feeds.append(source.open(Path(data if data_dir is None else data_dir).absolute()))
+                opened.callback(feeds[-1].close)
+            opened.pop_all()
+        return cls(path, reader, feeds)
+
+    @property
+    def feeds(self) -> list[Feed]:
+        """The feeds of the sources."""
+        return [part.feed for part in self._parts]
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """How it stands: the file first, then the sources in their order, then the console where there is one."""
+        parts = tuple(_seen(part) for part in self._parts)
+        return (self._file, *parts, *(() if self._console is None else (self._console,)))
+
+    def read(self, made: Sequence[MadeRule] = ()) -> Trial:
+        """Read everything as it is now. What cannot be used of a source is as it was; what was made and cannot be served is left out.
+
+        Args:
+            made: packages and collections that were made elsewhere.
+
+        Raises:
+            ConfigError: the file cannot be used, or there is nothing to go back to.
+        """
+        signature, version = self.signature(), self._version()
+        errors: list[list[Problem]] = [[] for _ in self._parts]
+        used = [self._documents(part, wrong) for part, wrong in zip(self._parts, errors, strict=True)]
+        while True:
+            try:
+                # Only what the documents are to blame for arrives here.
+                config, left_out = sift(partial(self._reader.read, beside=self._beside(used)), made)
+            except ConfigError as error:
+                if not self._goes_back(used, errors, error):
+                    raise
+            else:
+                return Trial(config, left_out, used, errors, version, signature)
+
+    def take(self, trial: Trial, *, is_reload: bool = True) -> None:
+        """Take note that what was read is served.
+
+        Args:
+            trial: what was read.
+            is_reload: whether it was read for the sake of the documents, and counts as a reload.
+        """
+        self._has_read, self.seen = True, trial.signature
+        self._file = self._file.told(version=trial.version)
+        for part, used, wrong in zip(self._parts, trial.used, trial.errors, strict=True):
+            part.good = dict(used)
+            part.feed.settle(good=not wrong)
+            told = "\n".join(map(str, wrong))
+            if told and told != part.standing.error:
+                _log.error("what is new cannot be used, and what was served before stays:\n%s", told)
+            those = [str(problem) for problem in trial.config.doubled if problem.document in used]
+            for one in set(those) - set(part.standing.doubled):
+                _log.warning("%s", one)
+            # What was refused once is not handed over again, and is still what the source has.
+            error = told or (part.standing.error if part.feed.is_refused else "")
+            part.standing = part.standing.told(version=_version(used), error=error, doubled=those)
+        if is_reload:
+            self._count(refused=any(trial.errors))
+
+    def refuse(self, error: ConfigError) -> None:
+        """Take note that nothing of what is there now is served."""
+        for part in self._parts:
+            part.feed.settle(good=False)
+        self._file = self._file.told(error=str(error), doubled=self._file.doubled)
+        self._count(refused=True)
+
+    def tell_console(self, place: str, version: str | None = None, error: str = "") -> None:
+        """Take note of how it stands with what is made in the console.
+
+        Args:
+            place: its domain.
+            version: what is served of it; None for what was.
+            error: why not more than that.
+        """
+        self._console = (self._console or Standing(CONSOLE, place)).told(version=version, error=error)
+
+    def signature(self) -> object:
+        """Return what is another one when something may have changed. Cheap."""
+        return (look(self.path), *(part.feed.signature() for part in self._parts))
+
+    def close(self) -> None:
+        """Let go of what the sources hold."""
+        for part in self._parts:
+            part.feed.close()
+
+    # --- within ----------------------------------------------------------------------------------------------------------
+
+    def _documents(self, part: _Part, wrong: list[Problem]) -> dict[str, Document]:
+        try:
+            return {document.name: document for document in part.feed.documents()}
+        except ConfigError as error:
+            if not self._has_read:
+                raise
+            wrong += error.problems
+        return dict(part.good)
+
+    def _goes_back(self, used: Sequence[dict[str, Document]], errors: Sequence[list[Problem]], error: ConfigError) -> bool:
+        """Put the last good documents in the place of those that are at fault; tell whether there were any."""
+        if not self._has_read:
+            return False
+        blamed = {problem.document for problem in error.problems}
+        fresh = {name for part, those in zip(self._parts, used, strict=True) for name, one in those.items() if part.good.get(name) != one}
+        if not fresh:
+            return False
+        # When what is at fault has not changed, something that has does not go with it.
+        blamed = blamed & fresh or fresh
+        for part, those, wrong in zip(self._parts, used, errors, strict=True):
+            if not blamed.intersection(those):
+                continue
+            wrong += [problem for problem in error.problems if problem.document in those or not fresh.intersection({problem.document})]
+            for name in blamed.intersection(those):
+                if name in part.good:
+                    those[name] = part.good[name]
+                else:
+                    del those[name]
+        return True
+
+    def _beside(self, used: Sequence[Mapping[str, Document]]) -> list[Beside]:
+        pairs = [(part.feed, one) for part, those in zip(self._parts, used, strict=True) for one in those.values()]
+        return [Beside(one.name, one.text, feed.has_environment) for feed, one in pairs]
+
+    def _version(self) -> str:
+        seen = look(self.path)
+        if seen is None or self._hashed[0] != seen:
+            try:
+                self._hashed = seen, version_of(self.path.read_bytes())
+            except OSError:
+                # Who reads it says so.
+                self._hashed = None, ""
+        return self._hashed[1]
+
+    def _count(self, *, refused: bool) -> None:
+        if refused:
+            self.reloads.refused += 1
+        else:
+            self.reloads.taken += 1
+        self.reloads.last_at = time.time()
+
+
+def peek(sources: Sequence[Source]) -> list[Beside]:
+    """Return what sources have now, for whoever only wants to look.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
+    found: list[Beside] = []
+    for position, source in enumerate(sources):
+        try:
+            found += [Beside(document.name, document.text) for document in source.peek()]
+        except ConfigError:
+            raise
+        except GatewayError as error:
+            raise ConfigError([Problem(f"sources[{position}]", str(error))]) from error
+    return found
+
+
+def named(standings: Sequence[Standing]) -> Iterator[tuple[str, Standing]]:
+    """Iterate over sources with what they are called in metrics: their kind, with a number from the second of a kind on."""
+    counts: dict[str, int] = {}
+    for one in standings:
+        counts[one.kind] = number = counts.get(one.kind, 0) + 1
+        yield (one.kind if number == 1 else f"{one.kind}-{number}"), one
+
+
+def _seen(part: _Part) -> Standing:
+    """Return how a source stands, with what its feed has found out since."""
+    standing, error = part.standing, part.feed.error
+    if not error:
+        return standing
+    at = standing.error_at or time.time()
+    return evolve(standing, is_stale=part.feed.is_stale, error=standing.error or f"{part.feed.place}: {error}", error_at=at)
+
+
+def _version(documents: Mapping[str, Document]) -> str:
+    versions = [document.version for document in documents.values()]
+    return versions[0] if len(versions) == 1 else version_of(" ".join(versions).encode()) if versions else ""
