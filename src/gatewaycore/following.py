@@ -76,6 +76,9 @@ class Follower:
     Args:
         service: opened from a file.
         access: where it is made. It is not closed with this.
+
+    Attributes:
+        names: domains that organisations hold: what is made on others is not served, unless the configuration lets it.
     """
 
     def __init__(self, service: Service, access: Access) -> None:
@@ -87,6 +90,8 @@ class Follower:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._adopted: Config | None = None
+        self._verify = True
+        self.names: frozenset[str] = frozenset()
 
     def check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
         """Find out whether definitions can be served beside the file.
@@ -107,14 +112,18 @@ class Follower:
                 # Read for the first time, or anew.
                 self._adopted = self._service.config
                 self._access.holdings.adopt(listed(self._adopted, self._service.made))
-            if self._access.holdings.rules_version() in (self._version, self._refused):
+            verify, before = self._adopted.gateway.verification.verify, self._verify
+            if verify is before and self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
-            version, definitions = self._access.holdings.definitions()
-            if not self._service.take_rules(rules_of(definitions)):
+            self._verify = verify
+            served = self._access.proofs.served(verify=verify)
+            # Also where the rules cannot be used: whose a domain is stands beside them.
+            self.names = served.names
+            if not self._service.take_rules(rules_of(served.definitions)):
                 # Told once, and not every two seconds.
-                self._refused = version
+                self._refused = served.version
                 return False
-            self._version, self._adopted = version, self._service.config
+            self._version, self._adopted = served.version, self._service.config
             return True
 
     def start(self) -> None:

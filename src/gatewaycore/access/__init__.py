@@ -21,6 +21,7 @@ try:
     from gatewaycore.access.groups import Groups
     from gatewaycore.access.holdings import Check, Holdings, Seen
     from gatewaycore.access.people import PREFIX, SESSION_S, People
+    from gatewaycore.access.proofs import Proofs, Served
     from gatewaycore.access.records import Domain, DomainState, Entry, Holding, Kind, Member, Organisation, Principal, Session, Token, User
     from gatewaycore.access.trail import Trail
 except ImportError as error:
@@ -49,6 +50,7 @@ class Access:
         groups: organisations and roles.
         holdings: packages and collections.
         domains: those of organisations.
+        proofs: of domains, for whoever looks at their records, and for those who serve.
         trail: the audit log.
         answers: to requests with an idempotency key.
 
@@ -62,6 +64,7 @@ class Access:
         self.groups = Groups(self.database, clock)
         self.holdings = Holdings(self.database, self.groups, clock)
         self.domains = Domains(self.database, self.groups, clock)
+        self.proofs = Proofs(self.database, self.holdings, clock)
         self.trail = Trail(self.database)
         self.answers = Answers(self.database, clock)
         self.groups.home(home)
@@ -73,6 +76,6 @@ class Access:
 
 __all__ = [
     "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "STATE", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
-    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Role",
-    "Scope", "Seen", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
+    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Proofs",
+    "Role", "Scope", "Seen", "Served", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
 ]  # fmt: skip

@@ -117,7 +117,7 @@ class Holdings:
         # Asked before anything is held: a store takes its time.
         counted = kind == "package" and not by.runs_the_gateway and is_counted(key)
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             found = self._groups.held(connection, organisation, by, "write")
             check_reach(connection, definition, found.id, by)
             if kind == "package" and not by.runs_the_gateway:
@@ -159,7 +159,7 @@ class Holdings:
             ConflictError: it stands in the configuration file, or somebody else has changed it.
         """
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is changed there")
@@ -190,7 +190,7 @@ class Holdings:
             ConflictError: it stands in the configuration file.
         """
         with self._database.writing() as connection:
-            self._count_up(connection)
+            count_up(connection)
             now, _ = self._held(connection, kind, key, by, "write")
             if now.definition is None:
                 raise ConflictError(f"this {kind} stands in the configuration file, and is deleted there")
@@ -215,13 +215,6 @@ class Holdings:
     def _defined(self, connection: sa.Connection) -> list[tuple[Kind, Mapping[str, Any], str]]:
         query = sa.select(HOLDINGS.c.kind, HOLDINGS.c.definition, HOLDINGS.c.key).where(HOLDINGS.c.definition.is_not(None))
         return [(kind, definition, key) for kind, definition, key in connection.execute(query.order_by(HOLDINGS.c.id))]
-
-    def _count_up(self, connection: sa.Connection) -> None:
-        """Say that definitions have changed. Whoever does so first waits for those who are at it: two changes that are checked beside each
-        other, and not one after the other, could be served each by itself and not together."""
-        counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
-        if not connection.execute(counted).rowcount:
-            connection.execute(COUNTERS.insert().values(name=_RULES, value=1))
 
     # --- who may see and do what -----------------------------------------------------------------------------------------
 
@@ -387,3 +380,11 @@ class Holdings:
 
 def _holding(row: Any) -> Holding:
     return Holding(**{one.name: row[one.name] for one in attrs.fields(Holding)})
+
+
+def count_up(connection: sa.Connection) -> None:
+    """Say that definitions have changed, or whose domains are. Whoever does so first waits for those who are at it: two changes that are
+    checked beside each other, and not one after the other, could be served each by itself and not together."""
+    counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
+    if not connection.execute(counted).rowcount:
+        connection.execute(COUNTERS.insert().values(name=_RULES, value=1))

@@ -17,6 +17,7 @@ from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
 from gatewaycore_asgi import GatewayApp
 from gatewaycore_asgi.beside import Beside
+from gatewaycore_asgi.certificates import CertificateAsk
 from gatewaycore_asgi.types import App
 
 CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
@@ -92,23 +93,26 @@ def with_console(service: Service) -> App:
     """
     gateway, settings = GatewayApp(service), service.config.console
     if settings is None:
-        return gateway
+        return CertificateAsk(gateway, service)
     from gatewaycore.following import Follower, open_access
 
     try:
         access = open_access(service.config, service.data)
     except GatewayError as error:
         _log.error("no console is served: %s", error)
-        return gateway
+        return CertificateAsk(gateway, service)
+    from gatewaycore.watching import Looks, Watcher
     from gatewaycore_asgi.console import Console
 
     follower = Follower(service, access)
     follower.start()
+    watcher = Watcher(Looks(access, lambda: service.config), access, service.data)
+    watcher.start()
     console = Console(service, access, made=follower)
     ends = ExitStack()
-    for close in (access.close, console.close, follower.close):
+    for close in (access.close, console.close, follower.close, watcher.close):
         ends.callback(close)
-    return Beside(gateway, console, settings.domain, ends.close)
+    return CertificateAsk(Beside(gateway, console, settings.domain, ends.close), service, lambda: follower.names)
 
 
 @contextmanager

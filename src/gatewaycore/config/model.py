@@ -20,6 +20,7 @@ from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.router import Router
 from gatewaycore.rules import RULES, CollectionRule
@@ -53,6 +54,7 @@ class GatewaySettings:
         shared_salts: where the nodes of one gateway share their salts; each has its own without it.
         journal: how safe events are in the journal, and how long and how much of them is kept.
         own_traffic: whose requests are served and not recorded.
+        verification: how it is found out whose the domains are that organisations name in the console.
     """
 
     redirect_status: int = 302
@@ -71,6 +73,7 @@ class GatewaySettings:
     shared_salts: SharedSalts | None = None
     journal: JournalSettings = field(factory=JournalSettings)
     own_traffic: OwnTrafficSettings = field(factory=OwnTrafficSettings)
+    verification: VerificationSettings = field(factory=VerificationSettings)
 
 
 @frozen(kw_only=True)

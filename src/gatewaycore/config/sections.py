@@ -22,6 +22,7 @@ from gatewaycore.config.structure import REFUSALS, Vocabulary, keys_of, make_con
 from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.route import Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
@@ -79,6 +80,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         OwnTrafficSettings: vocabulary.OWN_TRAFFIC,
         OwnHeader: vocabulary.OWN_HEADER,
         SharedSalts: vocabulary.SHARED_SALTS,
+        VerificationSettings: vocabulary.VERIFICATION,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 
