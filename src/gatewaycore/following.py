@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from gatewaycore.access import STATE, Access, Kind
+from gatewaycore.access.domains import plain
 from gatewaycore.config import Config, MadeRule
 from gatewaycore.errors import GatewayError, words_of
 from gatewaycore.rules import CollectionRule
@@ -70,6 +72,18 @@ def listed(config: Config, made: Sequence[MadeRule] = ()) -> Iterator[tuple[Kind
             yield "collection", f"{rule.domain} {rule.pattern}"
 
 
+def domains_of(config: Config, made: Sequence[MadeRule]) -> set[str]:
+    """Return the domains of a configuration file.
+
+    Args:
+        config: of the file, and of what was made elsewhere.
+        made: that.
+    """
+    found = Counter(getattr(rule, "domain", None) or "" for rule in config.rules)
+    found.subtract(plain(str(one.keys.get("domain") or "")) for one in made)
+    return {name for name, count in found.items() if count > 0 and name}
+
+
 class Follower:
     """Lets a service serve what is made in the console.
 
@@ -116,7 +130,7 @@ class Follower:
             if verify is before and self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
             self._verify = verify
-            served = self._access.proofs.served(verify=verify)
+            served = self._access.proofs.served(verify=verify, own=domains_of(self._adopted, self._service.made))
             # Also where the rules cannot be used: whose a domain is stands beside them.
             self.names = served.names
             if not self._service.take_rules(rules_of(served.definitions)):

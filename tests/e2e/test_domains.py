@@ -1,4 +1,4 @@
-"""Domains: whose they are by DNS, and certificates for those alone; with Caddy in front, pebble as the authority, and a DNS of the test's."""
+"""Domains: whose they are by DNS, and certificates for those alone. Caddy is in front, pebble the authority, the DNS the test's own."""
 
 from __future__ import annotations
 
@@ -174,10 +174,8 @@ def test_a_domain_is_proved_and_gets_its_certificate(site: Site, client: Client,
     assert site.domain()["state"] == "pending"
     (challenge,) = [one for one in made["records"] if one["type"] == "TXT"]
     site.dns.set(challenge["name"], "TXT", challenge["value"])
-    began = time.monotonic()
     until(lambda: site.domain()["state"] == "verified")
     until(lambda: site.ask(DOMAIN) == 200)
-    print(f"verified and served after {time.monotonic() - began:.1f} s")
 
     # It may have remembered for a moment that it was refused.
     done = until(lambda: (seen := client.attempt(*site.curl("/cli/1.2"))).status == 0 and seen)

@@ -6,7 +6,7 @@ another one's, and no more the one's that holds it, it has changed hands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -170,14 +170,16 @@ class Proofs:
                 connection.execute(DOMAINS.insert().values(attrs.asdict(made)))
                 note(connection, None, "domain.supply", name, organisation)
 
-    def served(self, *, verify: bool = True) -> Served:
+    def served(self, *, verify: bool = True, own: Collection[str] = ()) -> Served:
         """Return what is to be served now.
 
-        A package is served on a domain that its organisation holds. The home organisation's is also served on one that nobody has named:
-        operators make those, and what they say goes, as in the file.
+        A package is served on a domain that its organisation holds. Where nobody does, it is on a domain of the configuration file too, and
+        the home organisation's on any: operators have made those, and their word goes. Not so where its organisation has named the domain,
+        and could not prove it.
 
         Args:
             verify: whether domains have to be proved.
+            own: the domains of the configuration file.
         """
         with self._database.reading() as connection:
             version = self._holdings.rules_version(connection)
@@ -195,7 +197,7 @@ class Proofs:
                 return True
             if domain in held:
                 return bool(held[domain] == organisation)
-            return organisation == home and (domain, organisation) not in claims
+            return (organisation == home or domain in own) and (domain, organisation) not in claims
 
         served = [(kind, definition) for kind, definition, organisation in rows if is_served(definition, organisation)]
         return Served(version, served, frozenset(held), len(rows) - len(served))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from gatewaycore.cli.certificate import STARTUP_FAILURE
 from gatewaycore.errors import GatewayError
 from gatewaycore.service import Service
 from gatewaycore.upstreams import UpstreamBrokenError
@@ -22,9 +23,6 @@ from gatewaycore_asgi.types import App
 
 CONFIG, DATA_DIR = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR"
 """How worker processes, which share nothing with their parent, are told what to serve."""
-
-STARTUP_FAILURE = 3
-"""The status of a worker that cannot start; what uvicorn takes for a failure that starting it again would not mend."""
 
 _log = logging.getLogger("gatewaycore.serve")
 

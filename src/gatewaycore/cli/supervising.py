@@ -11,7 +11,8 @@ from socket import socket
 from uvicorn import Config
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from gatewaycore.cli.serving import STARTUP_FAILURE, patient
+from gatewaycore.cli.certificate import STARTUP_FAILURE
+from gatewaycore.cli.serving import patient
 
 _AGAIN_S = 5.0
 """How long after a worker could not start another one is tried."""
