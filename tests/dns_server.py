@@ -38,10 +38,18 @@ class DnsServer:
         self.records: dict[tuple[str, str], list[str]] = {}
         self.broken: dict[str, dns.rcode.Rcode | None] = {}
         self.asked: list[tuple[str, str]] = []
-        self._udp = socketserver.ThreadingUDPServer((host, 0), _handler(self, _Udp))
+        self._udp, self._tcp = self._open()
         self.port = self._udp.server_address[1]
-        self._tcp = _Reusing((host, self.port), _handler(self, _Tcp))
         self._threads = [threading.Thread(target=one.serve_forever, args=(0.05,), daemon=True) for one in (self._udp, self._tcp)]
+
+    def _open(self) -> tuple[socketserver.ThreadingUDPServer, socketserver.ThreadingTCPServer]:
+        """Take a port that is free for both; others may have taken one of them meanwhile."""
+        while True:
+            udp = _Datagrams((self.host, 0), _handler(self, _Udp))
+            try:
+                return udp, _Streams(udp.server_address[:2], _handler(self, _Tcp))
+            except OSError:
+                udp.server_close()
 
     @property
     def address(self) -> str:
@@ -108,7 +116,11 @@ def _rrset(name: str, kind: str, values: list[str]) -> dns.rrset.RRset:
     return dns.rrset.from_text_list(f"{name}.", _TTL_S, dns.rdataclass.IN, kind, values)
 
 
-class _Reusing(socketserver.ThreadingTCPServer):
+class _Datagrams(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+
+
+class _Streams(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 

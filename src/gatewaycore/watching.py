@@ -29,12 +29,6 @@ _AT_ONCE: Final = 8
 _MOST: Final = 64
 
 
-def place_of(config: Config) -> Place:
-    """Return where domains have to lead."""
-    settings = config.gateway.verification
-    return Place(target=settings.target or config.gateway.base_domain, addresses=settings.addresses)
-
-
 class Looks:
     """Looks at the records of domains. Threads share it.
 
@@ -57,7 +51,7 @@ class Looks:
 
     def records_for(self, domain: Domain) -> list[Record]:
         """Return what is to be set for a domain; nothing where nothing is needed."""
-        return records_for(domain.name, domain.challenge, place_of(self._config())) if domain.proof == "records" else []
+        return records_for(domain.name, domain.challenge, self._config().gateway.place) if domain.proof == "records" else []
 
     def look_now(self, name: str, by: Principal) -> Domain:
         """Look at a domain that somebody wants looked at. Takes as long as DNS servers do.
@@ -83,7 +77,7 @@ class Looks:
             GatewayError: the state database cannot be reached.
         """
         settings, config = self.settings, self._config()
-        place = place_of(config) if settings.leads_here else Place()
+        place = config.gateway.place if settings.leads_here else Place()
         look = Look.at(domain.name, domain.challenge, place, self._open())
         return self._access.proofs.settle(domain, look, settings)
 

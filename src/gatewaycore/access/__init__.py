@@ -22,7 +22,20 @@ try:
     from gatewaycore.access.holdings import Check, Holdings, Seen
     from gatewaycore.access.people import PREFIX, SESSION_S, People
     from gatewaycore.access.proofs import Proofs, Served
-    from gatewaycore.access.records import Domain, DomainState, Entry, Holding, Kind, Member, Organisation, Principal, Session, Token, User
+    from gatewaycore.access.records import (
+        Domain,
+        DomainState,
+        Entry,
+        Holding,
+        Kind,
+        Member,
+        Organisation,
+        Principal,
+        Proof,
+        Session,
+        Token,
+        User,
+    )
     from gatewaycore.access.trail import Trail
 except ImportError as error:
     if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
@@ -76,6 +89,7 @@ class Access:
 
 __all__ = [
     "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "STATE", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
-    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Proofs",
-    "Role", "Scope", "Seen", "Served", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
+    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Proof",
+    "Proofs", "Role", "Scope", "Seen", "Served", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant",
+    "restored",
 ]  # fmt: skip

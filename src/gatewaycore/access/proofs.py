@@ -89,8 +89,7 @@ class Proofs:
             if row is None or row["proof"] != "records":
                 return None if row is None else Domain(**row)
             before = Domain(**row)
-            since = before.created_at if before.failing_since is None else before.failing_since
-            judged = judge(Standing(state=before.state, failing_since=before.failing_since, since=since), look, settings.grace_s, now)
+            judged = judge(Standing(state=before.state, failing_since=before.failing_since), look, settings.grace_s, now)
             if judged.state == "verified":
                 judged = self._contested(connection, before, judged, look)
             made = attrs.evolve(

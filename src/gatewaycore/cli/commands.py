@@ -11,6 +11,7 @@ from gatewaycore._version import __version__
 from gatewaycore.cli.check import check
 from gatewaycore.cli.consume import consume
 from gatewaycore.cli.demo import demo
+from gatewaycore.cli.domains import domains
 from gatewaycore.cli.explain import explain
 from gatewaycore.cli.export import export
 from gatewaycore.cli.import_ import import_, imports
@@ -51,5 +52,5 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, demo, check, explain, test, ship, consume, journal, import_, imports, export, report, packages, token):
+for _command in (serve, demo, check, explain, test, ship, consume, journal, import_, imports, export, report, packages, domains, token):
     commands.add_command(_command)

@@ -20,7 +20,7 @@ from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
-from gatewaycore.proving import VerificationSettings
+from gatewaycore.proving import Place, VerificationSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.router import Router
 from gatewaycore.rules import RULES, CollectionRule
@@ -74,6 +74,11 @@ class GatewaySettings:
     journal: JournalSettings = field(factory=JournalSettings)
     own_traffic: OwnTrafficSettings = field(factory=OwnTrafficSettings)
     verification: VerificationSettings = field(factory=VerificationSettings)
+
+    @property
+    def place(self) -> Place:
+        """Where domains have to lead."""
+        return Place(target=self.verification.target or self.base_domain, addresses=self.verification.addresses)
 
 
 @frozen(kw_only=True)

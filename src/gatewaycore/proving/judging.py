@@ -32,12 +32,10 @@ class Standing:
     Attributes:
         state: as it was.
         failing_since: since when its records are gone; None where they are not.
-        since: when it was named, or was lost.
     """
 
     state: State
     failing_since: datetime | None
-    since: datetime
 
 
 @frozen(kw_only=True)
@@ -61,7 +59,14 @@ def judge(before: Standing, look: Look, grace_s: int, now: datetime) -> Judgemen
 
 
 def pause_s(state: State, since: datetime, settings: VerificationSettings, now: datetime) -> float:
-    """Return how long it is until the next look."""
+    """Return how long it is until the next look.
+
+    Args:
+        state: of the domain.
+        since: when it was named, or its records went.
+        settings: say how often a proved one is looked at.
+        now: what time it is.
+    """
     every = float(settings.every_s)
     if state == "verified":
         return every

@@ -7,13 +7,18 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from attrs import frozen
 
+from gatewaycore.errors import GatewayError
 from gatewaycore.proving.names import Place, challenge_name, probed
-from gatewaycore.proving.resolver import EndlessError, NoAnswerError, Type
+from gatewaycore.proving.resolver import NoAnswerError, Type
 
 Verdict: TypeAlias = Literal["proved", "absent", "trouble"]
 _MOST_HOPS: Final = 8
 _SHOWN: Final = 5
 _SHOWN_TEXT: Final = 80
+
+
+class EndlessError(GatewayError):
+    """CNAMEs lead to each other without an end."""
 
 
 class Records(Protocol):
@@ -67,12 +72,12 @@ class Look:
     seen: Seen = Seen()
 
     @classmethod
-    def at(cls, domain: str, challenge: str, place: Place, records: Records) -> Look:
+    def at(cls, domain: str, challenge: str | None, place: Place, records: Records) -> Look:
         """Look at a domain.
 
         Args:
             domain: as `read_domain` returns it.
-            challenge: what one of its texts has to be.
+            challenge: what one of its texts has to be; None where it is known whose it is.
             place: where it has to lead; nowhere, where it is empty.
             records: knows them.
         """
@@ -81,8 +86,10 @@ class Look:
         chain: list[str] = []
         addresses: list[str] = []
         try:
-            texts = records.find(challenge_name(domain), "TXT", until)
-            wrong = _of_texts(domain, challenge, texts)
+            wrong = ""
+            if challenge is not None:
+                texts = records.find(challenge_name(domain), "TXT", until)
+                wrong = _of_texts(domain, challenge, texts)
             if place:
                 chain, arrived = _followed(probed(domain), place.target, records, until)
                 if not arrived:

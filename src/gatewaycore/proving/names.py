@@ -89,12 +89,11 @@ def probed(domain: str) -> str:
     return f"{_PROBE}.{domain.removeprefix(WILDCARD)}" if domain.startswith(WILDCARD) else domain
 
 
-def records_for(domain: str, challenge: str, place: Place) -> list[Record]:
-    """Return the records that prove a domain and let it lead here."""
-    found = [
-        Record(type="TXT", name=challenge_name(domain), value=challenge),
-        Record(type="CNAME", name=domain, value=place.target),
-    ]
+def records_for(domain: str, challenge: str | None, place: Place) -> list[Record]:
+    """Return the records that prove a domain, and let it lead here; of one that needs no proof the latter alone."""
+    found = [Record(type="CNAME", name=domain, value=place.target)]
+    if challenge is not None:
+        found.insert(0, Record(type="TXT", name=challenge_name(domain), value=challenge))
     return found + [Record(type="AAAA" if ":" in one else "A", name=domain, value=one, instead=True) for one in place.addresses]
 
 

@@ -29,10 +29,6 @@ class NoAnswerError(GatewayError):
     """Servers cannot be reached, or do not know: nothing is said about the records."""
 
 
-class EndlessError(GatewayError):
-    """CNAMEs lead to each other without an end."""
-
-
 class Resolver:
     """Asks. Threads share it.
 
@@ -62,7 +58,6 @@ class Resolver:
 
         Raises:
             NoAnswerError: nobody says so.
-            EndlessError: its CNAMEs have no end.
         """
         import dns.exception
         import dns.resolver
@@ -81,8 +76,6 @@ class Resolver:
         except dns.resolver.NoNameservers:
             raise NoAnswerError(f"the DNS servers cannot say anything about {name} (such as SERVFAIL)") from None
         except dns.exception.DNSException as error:
-            if "Chain" in type(error).__name__:
-                raise EndlessError(f"the CNAMEs of {name} have no end") from None
             # Names that are too long, answers that nobody can read.
             raise NoAnswerError(f"no answer about {name} can be read ({type(error).__name__})") from None
         except OSError as error:

@@ -13,6 +13,7 @@ from litestar.params import PathParameter, SkipValidation
 
 from gatewaycore.access import Access, Check, Principal
 from gatewaycore.service import Service, statistics_of
+from gatewaycore.watching import Looks
 from gatewaycore_asgi.console.api.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Means:
         self.changed = changed
         self.uploads = uploads
         self.now = now
+        self.looks = Looks(access, lambda: service.config)
         self._others = statistics
         self._own: Statistics | None = None
         self._lock = threading.Lock()
