@@ -64,6 +64,7 @@ from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.python import PythonFile
 from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, Meaning
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate
@@ -85,6 +86,7 @@ SETTINGS: Mapping[str, type] = {
         DomainDefaults,
         JournalSettings,
         OwnTrafficSettings,
+        VerificationSettings,
         SharedSalts,
         OwnHeader,
         BadgeSettings,
@@ -198,6 +200,7 @@ _WORDS: Mapping[Any, str] = {
     JournalSettings: "journal",
     Credentials: "credentials",
     OwnTrafficSettings: "own traffic",
+    VerificationSettings: "verification",
     SharedSalts: "shared salts",
     OwnHeader: "header",
 }
@@ -228,6 +231,8 @@ def default_in_words(default: Any) -> str:
         return "see [`journal`](#journal)"
     if isinstance(default, OwnTrafficSettings):
         return "see [`own-traffic`](#own-traffic)"
+    if isinstance(default, VerificationSettings):
+        return "see [`verification`](#verification)"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default}`" if default not in ((), {}) else "empty"

@@ -11,6 +11,7 @@ import os
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -67,7 +68,6 @@ class Renewal:
         self._mark = self._look()
         self._newest = load_pair(cert, key)
         self._told: _Mark = ()
-        self._stop = threading.Event()
 
     def serve(self, context: ssl.SSLContext) -> None:
         """Let a server's context hand the newest certificate out."""
@@ -110,12 +110,9 @@ class Renewal:
         threading.Thread(target=self._run, name="gatewaycore-certificate", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
+        while True:
+            time.sleep(_LOOK_S)
             self.renew()
-
-    def close(self) -> None:
-        """Look no more."""
-        self._stop.set()
 
 
 def renewed(config: uvicorn.Config, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
