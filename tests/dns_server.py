@@ -17,6 +17,7 @@ import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
+from dns.rdtypes.ANY.TXT import TXT
 
 _MOST_UDP = 1232
 _TTL_S = 1
@@ -109,11 +110,15 @@ class DnsServer:
 
 def _rrset(name: str, kind: str, values: list[str]) -> dns.rrset.RRset:
     if kind == "TXT":
-        # In pieces of 255 bytes, as they are on the wire.
-        values = [" ".join(f'"{one[at : at + 255]}"' for at in range(0, max(1, len(one)), 255)) for one in values]
-    elif kind == "CNAME":
+        return dns.rrset.from_rdata_list(f"{name}.", _TTL_S, [_texts(one.encode()) for one in values])
+    if kind == "CNAME":
         values = [f"{one}." for one in values]
     return dns.rrset.from_text_list(f"{name}.", _TTL_S, dns.rdataclass.IN, kind, values)
+
+
+def _texts(value: bytes) -> dns.rdata.Rdata:
+    """Return a record, in pieces of 255 bytes, as they are on the wire."""
+    return TXT(dns.rdataclass.IN, dns.rdatatype.TXT, [value[at : at + 255] for at in range(0, max(1, len(value)), 255)])
 
 
 class _Datagrams(socketserver.ThreadingUDPServer):

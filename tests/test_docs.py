@@ -56,6 +56,7 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.importing.names import GIVEN_NAMES, PRESETS, RESERVED
 from gatewaycore.journal import JournalSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.rules.container.backend import Credentials
@@ -64,7 +65,6 @@ from gatewaycore.rules.file import RouteSettings
 from gatewaycore.rules.limits import Limits
 from gatewaycore.rules.python import PythonFile
 from gatewaycore.rules.variables import MAX_NAME, MAX_PARAMETERS, Meaning
-from gatewaycore.proving import VerificationSettings
 from gatewaycore.shared_salts import SharedSalts
 from gatewaycore.sinks import SINKS
 from gatewaycore.testing import simulate
