@@ -35,7 +35,7 @@ ENDS = list(dict.fromkeys((PYTHONS[0], next((one for one in reversed(PYTHONS) if
 # Floors 0 to 5: what decides, records and keeps.
 HELD = [
     f"src/gatewaycore/{room}"
-    for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "access/*", "stats/*", "synthetic/*", "sinks/*")
+    for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "access/*", "proving/*", "stats/*", "synthetic/*", "sinks/*")
 ]
 PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 
