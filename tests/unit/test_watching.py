@@ -123,6 +123,11 @@ def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer) 
     with pytest.raises(ConflictError, match="verify: off"):
         looks.look_now(NAME, boss)
     assert Watcher(looks, access, Path("/nowhere")).turn() == 0
+    # Nobody has to prove anything: it is whose first says so, and is looked at when somebody has to again.
+    assert (looks.create("px.test", "labs", boss).state, looks.create("px.test", "acme", boss).state) == ("verified", "pending")
+    settings[0] = config(server)
+    assert looks.create("new.test", "labs", boss).state == "pending"
+    assert {one.name for one in access.proofs.take_due(9)} == {"px.test", "new.test"}
 
 
 def test_a_domain_that_is_removed_while_it_is_looked_at(access: Access, boss: Principal, server: DnsServer) -> None:

@@ -132,7 +132,7 @@ def add(file: Path, name: str, organisation: str, vouch: bool, data_dir: Path | 
         if access is None:
             raise ConfigError([Problem(f"{file}: console", "is missing: organisations are there", "console: {domain: console.acme.com}")])
         by = _operator()
-        made = access.domains.create(name, organisation, by)
+        made = _looks(config, access).create(name, organisation, by)
         if vouch:
             made = access.domains.vouch(made.name, organisation, by)
         known = _of_console(config, made, organisation)

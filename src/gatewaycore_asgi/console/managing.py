@@ -169,7 +169,7 @@ class Managing:
         self._access.groups.remove(name, form.one("user"), principal)
 
     def _add_domain(self, principal: Principal, name: str, form: Form) -> None:
-        self._access.domains.create(form.one("domain"), name, principal)
+        self._looks.create(form.one("domain"), name, principal)
 
     def _look_at_domain(self, principal: Principal, _: str, form: Form) -> None:
         self._looks.look_now(form.one("domain"), principal)

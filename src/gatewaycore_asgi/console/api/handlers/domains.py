@@ -28,7 +28,7 @@ def list_domains(request: Request[Any, Any, Any], means: With, by: Asker, limit:
 @post("/domains", tags=_TAGS, summary="Say whose a domain is", responses=problems(404, 409, body=True), sync_to_thread=True)
 def create_domain(means: With, by: Asker, data: JSONBody[NewDomain]) -> DomainTold:
     """Say that a domain is an organisation's, and tell the records that prove it. Admins of the organisation may."""
-    found = means.access.domains.create(data.name, data.organisation, by)
+    found = means.looks.create(data.name, data.organisation, by)
     return _told(means, found)
 
 
