@@ -34,8 +34,11 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 ENDS = list(dict.fromkeys((PYTHONS[0], next((one for one in reversed(PYTHONS) if shutil.which(f"python{one}")), PYTHONS[0]))))
 # Floors 0 to 5: what decides, records and keeps.
 HELD = [
-    f"src/gatewaycore/{room}"
-    for room in ("*.py", "rules/*", "template/*", "enrich/*", "badges/*", "access/*", "stats/*", "synthetic/*", "sinks/*", "operations/*")
+    "src/gatewaycore/*.py",
+    *(
+        f"src/gatewaycore/{room}/*"
+        for room in ("rules", "template", "enrich", "badges", "access", "proving", "stats", "synthetic", "sinks", "operations", "sources")
+    ),
 ]
 PATHS = ["src", "tests", "examples", "benchmarks", "tools", "noxfile.py"]
 

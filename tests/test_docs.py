@@ -62,6 +62,7 @@ from gatewaycore.operations.exposing import LOOKED_AT
 from gatewaycore.operations.exposing import PREFIX as METRIC
 from gatewaycore.operations.meters import METERS
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.recorder import decode
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.rules.container.backend import Credentials
@@ -92,6 +93,7 @@ SETTINGS: Mapping[str, type] = {
         DomainDefaults,
         JournalSettings,
         OwnTrafficSettings,
+        VerificationSettings,
         SharedSalts,
         OwnHeader,
         BadgeSettings,
@@ -210,6 +212,7 @@ _WORDS: Mapping[Any, str] = {
     JournalSettings: "journal",
     Credentials: "credentials",
     OwnTrafficSettings: "own traffic",
+    VerificationSettings: "verification",
     SharedSalts: "shared salts",
     OwnHeader: "header",
 }
@@ -242,6 +245,8 @@ def default_in_words(default: Any) -> str:
         return "see [`journal`](#journal)"
     if isinstance(default, OwnTrafficSettings):
         return "see [`own-traffic`](#own-traffic)"
+    if isinstance(default, VerificationSettings):
+        return "see [`verification`](#verification)"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     return f"`{default}`" if default not in ((), {}) else "empty"

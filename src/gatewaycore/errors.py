@@ -7,7 +7,8 @@
      ├── RequestError     a request that cannot be turned into a `Request`, with the status to answer
      ├── AccessError      somebody may not do what they ask for
      │    ├── UnknownError   or it is not there, as far as they may know
-     │    └── ConflictError  or it cannot be done as things are
+     │    ├── ConflictError  or it cannot be done as things are
+     │    └── TooSoonError   or not again so soon
      └── SinkError        a sink that cannot take events now
           ├── PoisonError   a sink that will never take some of them
           └── RefusedError  a sink that does not take some of them, and does not know which
@@ -117,6 +118,16 @@ class ConflictError(AccessError):
     """What is asked for cannot be done as things are: a name is taken, the last owner would go, somebody else was quicker."""
 
     status = 409
+
+
+class TooSoonError(AccessError):
+    """What is asked for was done a moment ago, and may be done again in `wait_s` seconds."""
+
+    status = 429
+
+    def __init__(self, message: str, wait_s: int) -> None:
+        self.wait_s = wait_s
+        super().__init__(message)
 
 
 class SinkError(GatewayError):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from weakref import ref
 
 from gatewaycore.access import CONSOLE_STATE, Access, Kind
+from gatewaycore.access.domains import plain
 from gatewaycore.config import Config, LeftOut, MadeRule
 from gatewaycore.errors import ConfigError, GatewayError, words_of
 from gatewaycore.route import package_of
@@ -77,12 +79,33 @@ def left_out(service: Service) -> dict[tuple[Kind, str], str]:
     return {(kinds[one.rule.section], one.rule.name): one.why for one in service.left_out}
 
 
+def domains_of(config: Config, made: Iterable[MadeRule]) -> frozenset[str]:
+    """Return the domains of a configuration file and its sources.
+
+    Args:
+        config: of them, and of what was made elsewhere.
+        made: that, as far as it is in `config`: what is left out is not.
+    """
+    found = Counter(getattr(rule, "domain", None) or "" for rule in config.rules)
+    found.subtract(plain(str(one.keys.get("domain") or "")) for one in made)
+    return frozenset(name for name, count in found.items() if count > 0 and name)
+
+
+def served_of(service: Service) -> Iterator[MadeRule]:
+    """Iterate over what was made and is served."""
+    without = {id(one.rule) for one in service.left_out}
+    return (one for one in service.made if id(one) not in without)
+
+
 class Follower:
     """Lets a service serve what is made in the console.
 
     Args:
         service: opened from a file.
         access: where it is made. It is not closed with this.
+
+    Attributes:
+        names: domains that organisations hold: what is made on others is not served, unless the configuration lets it.
     """
 
     def __init__(self, service: Service, access: Access) -> None:
@@ -96,6 +119,11 @@ class Follower:
         # No more than that: whoever held the whole would let go of it at one go.
         self._adopted: ref[Config] | None = None
         self._noted: tuple[LeftOut, ...] | None = None
+        # Whether domains have to be proved, and which are the file's: as it is now, and as it was when it was last found out what to serve.
+        self._ways: tuple[bool, frozenset[str]] = (True, frozenset())
+        self._served_by: object = None
+        self._held_back: list[tuple[Kind, Mapping[str, Any]]] = []
+        self.names: frozenset[str] = frozenset()
 
     def check(self, definitions: list[tuple[Kind, Mapping[str, Any]]]) -> None:
         """Find out whether definitions can be served beside the file, but for those that cannot be already.
@@ -103,7 +131,8 @@ class Follower:
         Raises:
             ConfigError: with every problem found; each says first which definition it is about.
         """
-        found = self._service.check_rules(rules_of(definitions)).left_out
+        # What is on a domain that is not its organisation's is served by nobody, and in nobody's way.
+        found = self._service.check_rules(rules_of(one for one in definitions if one not in self._held_back)).left_out
         known = [one.rule for one in self._service.left_out]
         problems = [problem for one in found if one.rule not in known for problem in one.problems]
         if problems:
@@ -119,23 +148,30 @@ class Follower:
             config = self._service.config
             if self._adopted is None or config is not self._adopted():
                 # Read for the first time, or anew.
-                self._adopted = ref(config)
+                is_first, self._adopted = self._adopted is None, ref(config)
                 self._access.holdings.adopt(listed(config))
                 # A file that could not be used can be now, perhaps.
                 self._refused = self._version
+                self._ways = config.gateway.verification.verify, domains_of(config, served_of(self._service))
+                if is_first:
+                    # Where nothing was ever made, there is nothing to take.
+                    self._served_by = self._ways
             del config
             if self._noted is not None:
                 self._note()
-            if self._access.holdings.rules_version() in (self._version, self._refused):
+            if self._served_by == self._ways and self._access.holdings.rules_version() in (self._version, self._refused):
                 return False
-            version, definitions = self._access.holdings.definitions()
-            if not self._service.take_rules(rules_of(definitions)):
+            verify, own = self._ways
+            served = self._access.proofs.served(verify=verify, own=own)
+            # Also where the rules cannot be used: whose a domain is stands beside them.
+            self.names, self._held_back, self._served_by = served.names, served.held_back, self._ways
+            if not self._service.take_rules(rules_of(served.definitions)):
                 # Told once, and not every two seconds.
-                self._refused = version
+                self._refused = served.version
                 self._tell(error="what was made last cannot be served, and what was served before stays: see the log")
                 return False
-            self._tell(str(version))
-            self._version, self._adopted = version, ref(self._service.config)
+            self._tell(str(served.version))
+            self._version, self._adopted = served.version, ref(self._service.config)
             self._note()
             return True
 

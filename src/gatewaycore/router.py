@@ -156,6 +156,10 @@ class Router:
         """The domains that have routes, sorted."""
         return tuple(sorted(self._hosts))
 
+    def names(self, name: str) -> bool:
+        """Tell whether a host has routes of its own by its very name."""
+        return name in self._hosts
+
     def knows(self, name: str) -> bool:
         """Tell whether a host has routes of its own, by name or by wildcard."""
         return name in self._hosts or (self._wildcards and f"*.{name.partition('.')[2]}" in self._hosts)

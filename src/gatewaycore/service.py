@@ -217,7 +217,7 @@ class Service:
         with self._swapping:
             try:
                 trial = book.read(self.made)
-                self._swap(trial.config)
+                self._swap(trial, self.made)
             except ConfigError as error:
                 book.refuse(error)
                 _log.error("the new configuration cannot be used, and the old one stays:\n%s", error)
@@ -225,7 +225,6 @@ class Service:
                 return False
             book.take(trial)
             book.reloads.last_s = time.monotonic() - began
-            self._leave_out(trial.left_out)
             self._note_reload(failed=False, refused=any(trial.errors))
         return True
 
@@ -271,13 +270,11 @@ class Service:
             try:
                 book = self._book()
                 trial = book.read(made)
-                self._swap(trial.config)
+                self._swap(trial, made)
             except ConfigError as error:
                 _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
                 return False
             book.take(trial, is_reload=False)
-            self.made = tuple(made)
-            self._leave_out(trial.left_out)
         return True
 
     def _leave_out(self, left_out: tuple[LeftOut, ...]) -> None:
@@ -286,7 +283,8 @@ class Service:
         if new:
             _log.error("of what was made in the console, this cannot be served and is left out:\n%s", words_of(new))
 
-    def _swap(self, config: Config) -> None:
+    def _swap(self, trial: Trial, made: Sequence[MadeRule]) -> None:
+        config = trial.config
         gateway = config.compile()
         settings = config.gateway.own_traffic
         recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
@@ -296,6 +294,9 @@ class Service:
         self.figures = config.figures
         gateway.inherit(self.gateway)
         pieces: list[object] = [] if config is self.config else [*self.gateway.router.pieces(gateway.router), *self.config.rules]
+        # Before the configuration: whoever sees that it is another one finds what is left out of it.
+        self.made = tuple(made)
+        self._leave_out(trial.left_out)
         self.config = config
         self.gateway = gateway
         let_go(pieces)

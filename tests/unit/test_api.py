@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import attrs
 import jsonschema
 import pytest
 
@@ -24,6 +25,7 @@ from gatewaycore_asgi.console.api.limits import Limits
 from gatewaycore_asgi.console.api.uploads import Upload
 from gatewaycore_asgi.console.doors import COOKIE
 from tests.databases import Postgres
+from tests.dns_server import DnsServer
 from tests.events import lines_of, make_event
 from tests.offices import DEFINITION, Office
 
@@ -643,7 +645,23 @@ def test_domains_tell_their_records(office: Office) -> None:
     ]
     assert made["records"][1]["value"] == "gateway.example"
     assert office.ask("GET", "/domains/get2.zebra.example", "zoe").json() == made
+    assert (made["proof"], made["seen"], made["failing_since"]) == ("records", None, None)
     assert office.ask("POST", "/domains", "zoe", json={"name": "203.0.113.7", "organisation": "zebra"}).status_code == 422
+
+
+def test_a_domain_is_looked_at_when_somebody_asks(tmp_path: Path) -> None:
+    with DnsServer() as server, Office(tmp_path) as office:
+        settings = office.service.config.gateway
+        verification = attrs.evolve(settings.verification, resolvers=(server.address,))
+        office.service.config = attrs.evolve(office.service.config, gateway=attrs.evolve(settings, verification=verification))
+        made = office.ask("POST", "/domains", "zoe", json={"name": "get2.zebra.example", "organisation": "zebra"}).json()
+        server.set(made["records"][0]["name"], "TXT", "x" * 300, *map(str, range(9)))
+        seen = office.ask("POST", "/domains/get2.zebra.example/look", "zoe").json()
+        assert (seen["state"], len(seen["seen"]["txt"]), seen["seen"]["more_txt"]) == ("pending", 5, 5)
+        refused = office.ask("POST", "/domains/get2.zebra.example/look", "zoe")
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "3")
+        assert office.ask("POST", "/domains/get2.zebra.example/look", "mia").status_code == 404
+        assert office.ask("POST", "/domains/get2.zebra.example/look", "root").status_code == 429
 
 
 def test_the_console_serves_it_below_its_mount(tmp_path: Path) -> None:

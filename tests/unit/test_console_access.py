@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import yaml
 
@@ -24,6 +25,7 @@ from gatewaycore_asgi.console.forms import Form
 from gatewaycore_asgi.console.recipes import RECIPES, definition_of, values_of
 from gatewaycore_asgi.console.reference import chapters_of, paragraphs
 from tests.consoles import HOST, NASTY, Browser, House
+from tests.dns_server import DnsServer
 from tests.events import make_event
 
 FILE = {
@@ -361,6 +363,21 @@ def test_domains_say_how_they_are_proved(house: House) -> None:
     assert domain.challenge in page
     assert "pending" in page
     assert bob.send("/settings?name=acme", "/settings/domain", name="acme", domain="no domain").status_code == 400
+    with DnsServer() as server:
+        settings = house.service.config.gateway
+        verification = attrs.evolve(settings.verification, resolvers=(server.address,), addresses=("203.0.113.7",))
+        house.service.config = attrs.evolve(house.service.config, gateway=attrs.evolve(settings, verification=verification))
+        server.set("_gatewaycore-challenge.get.acme.example", "TXT", NASTY, domain.challenge)
+        look = {"name": "acme", "domain": "get.acme.example"}
+        assert bob.send("/settings?name=acme", "/settings/domain/look", **look).status_code == 303
+        page = bob.get("/settings?name=acme").text
+        assert "get.acme.example has no address; it should lead to 203.0.113.7" in unescape(page)
+        assert "or, where no CNAME can stand" in page
+        assert NASTY not in page
+        again = bob.send("/settings?name=acme", "/settings/domain/look", **look)
+        assert (again.status_code, "looked at a moment ago" in again.text) == (429, True)
+        house.access.domains.vouch("get.acme.example", "acme", house.principal("ada"))
+        assert "none: whoever runs the gateway has said so" in bob.get("/settings?name=acme").text
     bob.send("/settings?name=acme", "/settings/domain/remove", name="acme", domain="get.acme.example")
     assert house.access.domains.all() == []
 

@@ -23,7 +23,21 @@ try:
     from gatewaycore.access.groups import Groups
     from gatewaycore.access.holdings import Holdings
     from gatewaycore.access.people import PREFIX, SESSION_S, People
-    from gatewaycore.access.records import Domain, DomainState, Entry, Holding, Kind, Member, Organisation, Principal, Session, Token, User
+    from gatewaycore.access.proofs import Proofs, Served
+    from gatewaycore.access.records import (
+        Domain,
+        DomainState,
+        Entry,
+        Holding,
+        Kind,
+        Member,
+        Organisation,
+        Principal,
+        Proof,
+        Session,
+        Token,
+        User,
+    )
     from gatewaycore.access.sight import Seen
     from gatewaycore.access.trail import Trail
 except ImportError as error:
@@ -53,6 +67,7 @@ class Access:
         groups: organisations and roles.
         holdings: packages and collections.
         domains: those of organisations.
+        proofs: of domains, for whoever looks at their records, and for those who serve.
         trail: the audit log.
         answers: to requests with an idempotency key.
 
@@ -72,6 +87,7 @@ class Access:
         self.groups = Groups(self.database, clock, limits)
         self.holdings = Holdings(self.database, self.groups, clock, limits)
         self.domains = Domains(self.database, self.groups, clock, limits)
+        self.proofs = Proofs(self.database, clock)
         self.trail = Trail(self.database)
         self.answers = Answers(self.database, clock)
         self.groups.home(home)
@@ -83,6 +99,7 @@ class Access:
 
 __all__ = [
     "CONSOLE_STATE", "HIDDEN", "PREFIX", "ROLES", "SCOPES", "SESSION_S", "Access", "Answers", "Check", "Database", "Domain", "DomainState",
-    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Role",
-    "Scope", "Seen", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant", "restored",
+    "Domains", "Entry", "Given", "Groups", "Holding", "Holdings", "Kind", "Member", "Organisation", "People", "Principal", "Proof",
+    "Proofs", "Role", "Scope", "Seen", "Served", "Session", "Token", "Trail", "User", "covers", "hidden", "may_change", "may_grant",
+    "restored",
 ]  # fmt: skip

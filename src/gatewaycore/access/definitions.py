@@ -26,8 +26,8 @@ def rules_version(connection: sa.Connection) -> int:
 
 
 def count_up(connection: sa.Connection) -> None:
-    """Say that definitions have changed. Whoever does so first waits for those who are at it: two changes that are checked beside each
-    other, and not one after the other, could be served each by itself and not together."""
+    """Say that definitions have changed, or whose domains are. Whoever does so first waits for those who are at it: two changes that are
+    checked beside each other, and not one after the other, could be served each by itself and not together."""
     counted = COUNTERS.update().where(COUNTERS.c.name == _RULES).values(value=COUNTERS.c.value + 1)
     if not connection.execute(counted).rowcount:
         connection.execute(COUNTERS.insert().values(name=_RULES, value=1))

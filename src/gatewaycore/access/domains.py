@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import attrs
 import sqlalchemy as sa
@@ -12,16 +14,24 @@ from sqlalchemy.exc import IntegrityError
 
 from gatewaycore.access.bounds import check_room
 from gatewaycore.access.database import Database
+from gatewaycore.access.definitions import count_up
 from gatewaycore.access.groups import Groups
 from gatewaycore.access.records import Domain, DomainState, Principal
 from gatewaycore.access.roles import Scope
 from gatewaycore.access.standing import require, require_operator, role_in
 from gatewaycore.access.tables import DOMAINS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.addresses import is_address
 from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
-from gatewaycore.errors import ConfigError, ConflictError, Problem, RequestError, UnknownError
-from gatewaycore.request import normalise_host
+from gatewaycore.errors import ConfigError, ConflictError, TooSoonError, UnknownError
+from gatewaycore.proving import read_domain
+from gatewaycore.proving.judging import HELD
+
+MOST_UNPROVED: Final = 100
+"""Domains that an organisation may name without having proved them: each is looked at again and again."""
+
+_APART_S: Final = 3.0
+LEASE_S: Final = 60.0
+"""How long whoever has taken a domain to look at it has for that, before another takes it."""
 
 
 class Domains:
@@ -43,19 +53,25 @@ class Domains:
         self._limits = limits
 
     def create(self, name: str, organisation: str, by: Principal) -> Domain:
-        """Say that a domain is an organisation's. It is `pending` until its records prove it; others may say the same meanwhile.
+        """Say that a domain is an organisation's. It is `pending` until its records prove it.
+
+        Others may say the same, also of one that is proved: domains change hands, and whose records are there will be seen.
 
         Raises:
             ConfigError: it is no domain.
             UnknownError, AccessError: `by` may not.
-            ConflictError: the organisation has said so already, another one has proved it, or there are as many as may be.
+            ConflictError: the organisation has said so already, or has as many as may be, or too many that are not proved.
         """
         at = self._clock()
-        checked = _check(name)
+        checked = read_domain(name)
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "write")
-            check_room(connection, DOMAINS.c.organisation_id == found.id, self._limits.domains, "domains", by)
-            self._keep_apart(connection, checked, found.id)
+            # Those that the gateway supplies are not of its making.
+            mine = sa.and_(DOMAINS.c.organisation_id == found.id, DOMAINS.c.proof != "supplied")
+            check_room(connection, mine, self._limits.domains, "domains", by)
+            unproved = sa.and_(DOMAINS.c.organisation_id == found.id, DOMAINS.c.state.not_in(HELD))
+            if (connection.execute(sa.select(sa.func.count()).select_from(DOMAINS).where(unproved)).scalar() or 0) >= MOST_UNPROVED:
+                raise ConflictError(f"{found.name} has {MOST_UNPROVED} domains that are not proved: remove some first")
             made = Domain(
                 id=new_id(at),
                 organisation_id=found.id,
@@ -66,6 +82,7 @@ class Domains:
                 checked_at=None,
                 verified_at=None,
                 created_at=at,
+                next_at=at,
             )
             try:
                 connection.execute(DOMAINS.insert().values(attrs.asdict(made)))
@@ -106,8 +123,34 @@ class Domains:
         """
         with self._database.writing() as connection:
             found = self._held(connection, name, by, "write")
+            if found.proof == "supplied":
+                raise ConflictError(f"{found.name} is one that the gateway supplies")
             connection.execute(DOMAINS.delete().where(DOMAINS.c.id == found.id))
+            count_up(connection)
             note(connection, by, "domain.delete", found.name, found.organisation_id)
+
+    def begin_look(self, name: str, by: Principal) -> Domain:
+        """Take a domain, for somebody who wants its records looked at now, and return it.
+
+        Raises:
+            UnknownError, AccessError: `by` may not.
+            TooSoonError: it was looked at a moment ago, by whichever process of whichever node.
+        """
+        now = self._clock()
+        with self._database.writing() as connection:
+            found = self._held(connection, name, by, "write")
+            if found.proof != "records":
+                raise ConflictError(
+                    f"{found.name} needs no records: it is the {'operator' if found.proof == 'operator' else 'gateway'}'s word"
+                )
+            before = sa.or_(DOMAINS.c.checked_at.is_(None), DOMAINS.c.checked_at <= now - timedelta(seconds=_APART_S))
+            taken = DOMAINS.update().where(DOMAINS.c.id == found.id, before)
+            if not connection.execute(taken.values(checked_at=now, next_at=now + timedelta(seconds=LEASE_S))).rowcount:
+                past_s = 0.0 if found.checked_at is None else (now - found.checked_at).total_seconds()
+                wait_s = max(1, math.ceil(_APART_S - past_s))
+                raise TooSoonError(f"{found.name} was looked at a moment ago: again in {wait_s} s", wait_s)
+            note(connection, by, "domain.look", found.name, found.organisation_id)
+        return found
 
     def all(self) -> list[Domain]:
         """Return every domain, by name: for whoever looks at their records."""
@@ -125,11 +168,12 @@ class Domains:
         require_operator(by)
         with self._database.writing() as connection:
             found = self._groups.held(connection, organisation, by, "admin")
-            of_it = sa.and_(DOMAINS.c.name == _plain(name), DOMAINS.c.organisation_id == found.id)
+            of_it = sa.and_(DOMAINS.c.name == plain(name), DOMAINS.c.organisation_id == found.id)
             row = connection.execute(sa.select(DOMAINS).where(of_it)).mappings().first()
             if row is None:
                 raise UnknownError(f"{found.name} has no domain {name[:80]!r}")
-            made = self._set(connection, Domain(**row), "verified", "")
+            made = attrs.evolve(self._set(connection, Domain(**row), "verified", ""), proof="operator")
+            connection.execute(DOMAINS.update().where(DOMAINS.c.id == made.id).values(proof="operator"))
             note(connection, by, "domain.vouch", made.name, found.id)
         return made
 
@@ -158,16 +202,17 @@ class Domains:
         made = attrs.evolve(domain, state=state, reason=reason, verified_at=first)
         values = {"state": made.state, "reason": made.reason, "verified_at": made.verified_at}
         connection.execute(DOMAINS.update().where(DOMAINS.c.id == domain.id).values(values))
+        count_up(connection)
         return made
 
     def _keep_apart(self, connection: sa.Connection, name: str, organisation_id: str) -> None:
         """Refuse a domain that another organisation has proved to be its own."""
-        others = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id != organisation_id, DOMAINS.c.state == "verified")
+        others = sa.and_(DOMAINS.c.name == name, DOMAINS.c.organisation_id != organisation_id, DOMAINS.c.state.in_(HELD))
         if connection.execute(sa.select(DOMAINS.c.id).where(others)).first() is not None:
             raise ConflictError(f"another organisation has proved that {name} is its own")
 
     def _held(self, connection: sa.Connection, name: str, by: Principal, scope: Scope) -> Domain:
-        query = sa.select(DOMAINS).where(DOMAINS.c.name == _plain(name)).order_by(DOMAINS.c.id)
+        query = sa.select(DOMAINS).where(DOMAINS.c.name == plain(name)).order_by(DOMAINS.c.id)
         for row in connection.execute(query).mappings().all():
             role = role_in(connection, by, row["organisation_id"])
             if role is not None:
@@ -176,15 +221,10 @@ class Domains:
         raise UnknownError(f"there is no domain {name[:80]!r} that you may see")
 
 
-def _plain(name: str) -> str:
-    return name.strip().lower().rstrip(".")
-
-
-def _check(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name in the form in which domains are kept, as far as it is one."""
     try:
-        host = normalise_host(name.strip())
-    except RequestError:
-        host = ""
-    if "." not in host or ":" in name or is_address(host) or len(host) > 253:
-        raise ConfigError([Problem("name", f"{name[:80]!r} is no domain", "write a name such as get.acme.com")])
-    return host
+        return read_domain(name)
+    except ConfigError:
+        # One that was made before there were so many questions.
+        return name.strip().lower().rstrip(".")

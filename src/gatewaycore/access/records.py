@@ -9,9 +9,11 @@ from typing import Any, Literal, TypeAlias
 from attrs import field, frozen
 
 from gatewaycore.access.roles import Role, Scope, includes
+from gatewaycore.proving import State
 
 Kind: TypeAlias = Literal["package", "collection"]
-DomainState: TypeAlias = Literal["pending", "verified", "failing", "lost"]
+DomainState: TypeAlias = State
+Proof: TypeAlias = Literal["records", "operator", "supplied"]
 
 
 @frozen(kw_only=True)
@@ -159,11 +161,15 @@ class Domain:
     """A domain that an organisation says is its own.
 
     Attributes:
-        name: lower-case, in A-labels.
+        name: lower-case, in A-labels; ``*.`` before it stands for every name there.
         challenge: what its TXT record has to hold.
         state: what the last look at its records has said.
-        reason: why it is not verified, in words; empty when it is, or was not looked at.
+        reason: why it is not verified, or what went wrong with the last look, in words; empty when nothing did.
+        proof: by its records; or an operator's word; or it is one that the gateway supplies. Only the first is looked at again.
+        seen: what the last look has seen, as `gatewaycore.proving.Seen.shown` tells it.
         checked_at: when it was last looked at.
+        next_at: when it is due again; None for at once.
+        failing_since: since when its records are gone.
     """
 
     id: str
@@ -175,6 +181,10 @@ class Domain:
     checked_at: datetime | None
     verified_at: datetime | None
     created_at: datetime
+    proof: Proof = "records"
+    seen: Mapping[str, Any] = field(factory=dict)
+    next_at: datetime | None = None
+    failing_since: datetime | None = None
 
 
 @frozen(kw_only=True)

@@ -132,9 +132,16 @@ DOMAINS = sa.Table(
     sa.Column("checked_at", Utc()),
     sa.Column("verified_at", Utc()),
     sa.Column("created_at", Utc(), nullable=False),
+    sa.Column("proof", sa.String(16), nullable=False, server_default="records"),
+    sa.Column("seen", sa.JSON(), nullable=False, server_default="{}"),
+    sa.Column("next_at", Utc(), index=True),
+    sa.Column("failing_since", Utc()),
     # Anybody may say that a domain is theirs; one proves it.
     sa.UniqueConstraint("name", "organisation_id"),
 )
+_HELD = sa.text("state IN ('verified', 'failing')")
+# Two nodes that look at once must not find two owners.
+sa.Index("ix_domains_held", DOMAINS.c.name, unique=True, sqlite_where=_HELD, postgresql_where=_HELD)
 AUDIT = sa.Table(
     "audit",
     METADATA,

@@ -12,6 +12,7 @@ from gatewaycore.cli.check import check
 from gatewaycore.cli.consume import consume
 from gatewaycore.cli.demo import demo
 from gatewaycore.cli.diff import diff
+from gatewaycore.cli.domains import domains
 from gatewaycore.cli.explain import explain
 from gatewaycore.cli.export import export
 from gatewaycore.cli.import_ import import_, imports
@@ -52,5 +53,7 @@ def commands() -> None:
     """Your own domain in front of everything you distribute."""
 
 
-for _command in (serve, demo, check, explain, test, diff, ship, consume, journal, import_, imports, export, report, packages, token):
+for _command in (
+    serve, demo, check, explain, test, diff, ship, consume, journal, import_, imports, export, report, packages, domains, token,
+):  # fmt: skip
     commands.add_command(_command)

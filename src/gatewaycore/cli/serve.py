@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import ssl
 import sys
 from contextlib import closing
 from logging.config import dictConfig
@@ -20,6 +19,7 @@ from attrs import frozen
 from rich.text import Text
 
 from gatewaycore._version import __version__
+from gatewaycore.cli.certificate import STARTUP_FAILURE, load_pair, renewed
 from gatewaycore.cli.logs import log_config
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, Reader, check_outside
@@ -149,14 +149,7 @@ def _check_console(config: Config, settings: ServeSettings) -> bool:
 def _check_tls(settings: ServeSettings) -> None:
     if settings.tls_cert is None:
         return
-    for path in (settings.tls_cert, settings.tls_key):
-        if path is not None:
-            path.open("rb").close()
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(settings.tls_cert, settings.tls_key, lambda: b"")
-    except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or "not a pair"
-        raise GatewayError(f"{settings.tls_cert}: no certificate with its private key, unencrypted, in PEM ({reason})") from error
+    load_pair(settings.tls_cert, settings.tls_key)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -232,6 +225,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
         workers=settings.workers,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
+        ssl_context_factory=None if settings.tls_cert is None else renewed,
         log_config=log_config(settings.log_level, settings.log_format),
         # An access log holds addresses, and uvicorn's websockets log them whatever is asked for.
         access_log=False,
@@ -252,7 +246,7 @@ def run(settings: ServeSettings, listener: socket.socket) -> None:
         with serving.patient():
             DrainingServer(config).run([listener])
     except SystemExit as error:
-        if error.code != serving.STARTUP_FAILURE:
+        if error.code != STARTUP_FAILURE:
             raise
         # It has been told what.
         raise click.exceptions.Exit(_UNUSABLE) from error

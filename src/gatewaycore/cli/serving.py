@@ -10,19 +10,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from gatewaycore.cli.certificate import STARTUP_FAILURE
 from gatewaycore.errors import GatewayError
 from gatewaycore.gently import gently
 from gatewaycore.service import Service
 from gatewaycore.watching import Watcher
 from gatewaycore_asgi import GatewayApp
 from gatewaycore_asgi.beside import Beside
+from gatewaycore_asgi.certificates import CertificateAsk
 from gatewaycore_asgi.types import App
 
 CONFIG, DATA_DIR, WATCHES = "GATEWAYCORE_CONFIG", "GATEWAYCORE_DATA_DIR", "GATEWAYCORE_WATCHES"
 """How worker processes, which share nothing with their parent, are told what to serve."""
-
-STARTUP_FAILURE = 3
-"""The status of a worker that cannot start; what uvicorn takes for a failure that starting it again would not mend."""
 
 _log = logging.getLogger("gatewaycore.serve")
 
@@ -54,23 +53,26 @@ def with_console(service: Service) -> App:
     """
     gateway, settings = GatewayApp(service), service.config.console
     if settings is None:
-        return gateway
+        return CertificateAsk(gateway, service)
     from gatewaycore.following import Follower, open_access
 
     try:
         access = open_access(service.config, service.data)
     except GatewayError as error:
         _log.error("no console is served: %s", error)
-        return gateway
+        return CertificateAsk(gateway, service)
+    from gatewaycore.verifying import Looks, Verifier
     from gatewaycore_asgi.console import Console
 
     follower = Follower(service, access)
     follower.start()
+    verifier = Verifier(Looks(access, lambda: service.config), access, service.data)
+    verifier.start()
     console = Console(service, access, made=follower)
     ends = ExitStack()
-    for close in (access.close, console.close, follower.close):
+    for close in (access.close, console.close, follower.close, verifier.close):
         ends.callback(close)
-    return Beside(gateway, console, settings.domain, ends.close)
+    return CertificateAsk(Beside(gateway, console, settings.domain, ends.close), service, lambda: follower.names)
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from socket import socket
 from uvicorn import Config, Server
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
+from gatewaycore.cli.certificate import STARTUP_FAILURE
 from gatewaycore.cli.draining import DrainingServer
-from gatewaycore.cli.serving import STARTUP_FAILURE, patient
+from gatewaycore.cli.serving import patient
 
 _JOIN_S = 0.1
 _AGAIN_S = 5.0

@@ -21,6 +21,7 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.journal import JournalSettings
 from gatewaycore.operations import OperationsSettings, TracesSettings
 from gatewaycore.owntraffic import OwnTrafficSettings
+from gatewaycore.proving import Place, VerificationSettings
 from gatewaycore.route import Route, Rule, package_of
 from gatewaycore.router import Router
 from gatewaycore.rules import RULES, CollectionRule
@@ -55,6 +56,7 @@ class GatewaySettings:
         shared_salts: where the nodes of one gateway share their salts; each has its own without it.
         journal: how safe events are in the journal, and how long and how much of them is kept.
         own_traffic: whose requests are served and not recorded.
+        verification: how it is found out whose the domains are that organisations name in the console.
     """
 
     redirect_status: int = 302
@@ -73,6 +75,12 @@ class GatewaySettings:
     shared_salts: SharedSalts | None = None
     journal: JournalSettings = field(factory=JournalSettings)
     own_traffic: OwnTrafficSettings = field(factory=OwnTrafficSettings)
+    verification: VerificationSettings = field(factory=VerificationSettings)
+
+    @property
+    def place(self) -> Place:
+        """Where domains have to lead."""
+        return Place(target=self.verification.target or self.base_domain, addresses=self.verification.addresses)
 
 
 @frozen(kw_only=True)

@@ -24,6 +24,7 @@ from gatewaycore.errors import ConfigError, Problem, TemplateError
 from gatewaycore.journal import JournalSettings
 from gatewaycore.operations import OperationsSettings, TracesSettings
 from gatewaycore.owntraffic import OwnHeader, OwnTrafficSettings
+from gatewaycore.proving import VerificationSettings
 from gatewaycore.route import Route, Rule
 from gatewaycore.rules import CollectionRule, ContainerRule
 from gatewaycore.rules.container import Credentials
@@ -73,6 +74,7 @@ def _converters(rosters: Rosters) -> tuple[Converter, Converter]:
         OwnHeader: vocabulary.OWN_HEADER,
         SharedSalts: vocabulary.SHARED_SALTS,
         HttpSource: vocabulary.HTTP_SOURCE,
+        VerificationSettings: vocabulary.VERIFICATION,
     }
     return make_converter(words, detailed=False), make_converter(words, detailed=True)
 

@@ -6,7 +6,7 @@ Readers in the sense of `structure`: each takes plain data, and returns the valu
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from gatewaycore.decision import STATUSES
 from gatewaycore.errors import ConfigError, RequestError
 from gatewaycore.outgoing import authority
 from gatewaycore.owntraffic import agent_matcher
+from gatewaycore.proving.resolver import split
 from gatewaycore.request import normalise_host
 
 _HASHED = re.compile(r"sha256:[0-9a-fA-F]{64}")
@@ -133,6 +134,16 @@ def user_agents(raw: Any) -> tuple[str, ...]:
     return listed(raw, _user_agent)
 
 
+def addresses(raw: Any) -> tuple[str, ...]:
+    """Read addresses."""
+    return listed(raw, _address)
+
+
+def resolvers(raw: Any) -> tuple[str, ...]:
+    """Read DNS servers, each with a port where it is not 53."""
+    return listed(raw, _resolver)
+
+
 def positive(raw: Any) -> int:
     """Read a whole number from 1."""
     number = whole(raw)
@@ -218,6 +229,14 @@ OWN_TRAFFIC: Vocabulary = {"networks": networks, "user_agents": user_agents}
 HTTP_SOURCE: Vocabulary = {"every_s": positive, "timeout_s": positive, "max_bytes": positive}
 SHARED_SALTS: Vocabulary = {"timeout_s": positive}
 OWN_HEADER: Vocabulary = {"name": field_name, "value": field_value}
+VERIFICATION: Vocabulary = {
+    "target": host,
+    "addresses": addresses,
+    "resolvers": resolvers,
+    "timeout_s": positive,
+    "every_s": positive,
+    "grace_s": natural,
+}
 JOURNAL: Vocabulary = {
     "segment_bytes": positive,
     "segment_age_s": positive,
@@ -225,6 +244,26 @@ JOURNAL: Vocabulary = {
     "keep_s": natural,
     "keep_days": positive,
 }
+
+
+def _address(raw: Any) -> str:
+    written = text(raw)
+    try:
+        return str(ip_address(written))
+    except ValueError as error:
+        raise invalid(f"{show(written)} is no address", "an address such as 203.0.113.7") from error
+
+
+def _resolver(raw: Any) -> str:
+    written = text(raw)
+    try:
+        address, port = split(written)
+        ip_address(address)
+        if not 0 < port < 65536:
+            raise ValueError(port)
+    except ValueError as error:
+        raise invalid(f"{show(written)} is no DNS server", "an address such as 192.0.2.53, with a port where it needs one") from error
+    return written
 
 
 def _network(raw: Any) -> str:

@@ -15,6 +15,7 @@ from litestar.response import Redirect
 from gatewaycore.access import ROLES, SCOPES, Access, Principal, Role, Scope, may_grant
 from gatewaycore.errors import AccessError, ConfigError, GatewayError, UnknownError
 from gatewaycore.importing.ledger import Ledger
+from gatewaycore.verifying import Looks
 from gatewaycore_asgi.console.doors import Asking, Visit
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.requests import base_of, last
@@ -50,6 +51,7 @@ class Managing:
     def __init__(self, console: Console, access: Access) -> None:
         self._console = console
         self._access = access
+        self._looks = Looks(access, lambda: console.service.config)
 
     def handlers(self) -> Sequence[HTTPRouteHandler]:
         """Return what answers."""
@@ -65,6 +67,7 @@ class Managing:
             taking("/settings/member", self._on_organisation(self._set_member)),
             taking("/settings/member/remove", self._on_organisation(self._remove_member)),
             taking("/settings/domain", self._on_organisation(self._add_domain)),
+            taking("/settings/domain/look", self._on_organisation(self._look_at_domain)),
             taking("/settings/domain/remove", self._on_organisation(self._remove_domain)),
             taking("/people", self._make_user),
             taking("/people/disable", self._disable_user),
@@ -131,7 +134,8 @@ class Managing:
             "organisation": organisation,
             "role": role,
             "members": members,
-            "domains": domains,
+            "domains": [(one, self._looks.records_for(one)) for one in domains],
+            "verifies": self._looks.settings.verify,
             "packages": packages,
             "collections": collections,
             "grants": [one for one in ROLES if may_grant(role, one)],
@@ -163,7 +167,10 @@ class Managing:
         self._access.groups.remove(name, form.one("user"), principal)
 
     def _add_domain(self, principal: Principal, name: str, form: Form) -> None:
-        self._access.domains.create(form.one("domain"), name, principal)
+        self._looks.create(form.one("domain"), name, principal)
+
+    def _look_at_domain(self, principal: Principal, _: str, form: Form) -> None:
+        self._looks.look_now(form.one("domain"), principal)
 
     def _remove_domain(self, principal: Principal, name: str, form: Form) -> None:
         self._access.domains.delete(form.one("domain"), principal)

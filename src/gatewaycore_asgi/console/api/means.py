@@ -15,6 +15,7 @@ from gatewaycore.access import Access, Check, Principal
 from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
 from gatewaycore.keeping import statistics_of
 from gatewaycore.service import Service
+from gatewaycore.verifying import Looks
 from gatewaycore_asgi.console.api.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Means:
         self.changed = changed
         self.uploads = uploads
         self.now = now
+        self.looks = Looks(access, lambda: service.config)
         self._others = statistics
         self._own: Statistics | None = None
         self._lock = threading.Lock()

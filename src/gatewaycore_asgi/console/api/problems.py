@@ -13,7 +13,7 @@ from attrs import field, frozen
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from gatewaycore.errors import AccessError, ConfigError, GatewayError, Problem, RequestError
+from gatewaycore.errors import AccessError, ConfigError, GatewayError, Problem, RequestError, TooSoonError
 
 _log = logging.getLogger("gatewaycore.console")
 
@@ -119,6 +119,8 @@ def status_of(error: Exception) -> tuple[int, str, Sequence[Problem], Mapping[st
         return error.status_code, CODES.get(error.status_code, error.detail), (), allowed
     if isinstance(error, ConfigError):
         return 422, "what was sent cannot be used", error.problems, {}
+    if isinstance(error, TooSoonError):
+        return error.status, str(error), (), {"Retry-After": str(error.wait_s)}
     if isinstance(error, AccessError | RequestError):
         return error.status, str(error), (), {}
     if isinstance(error, GatewayError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 from attrs import frozen
 
-from gatewaycore.access import Domain, DomainState, Kind, Role, Seen, hidden
+from gatewaycore.access import Domain, DomainState, Kind, Proof, Role, Seen, hidden
+from gatewaycore.proving import Record
 from gatewaycore_asgi.console.api.models.words import Word
 
 
@@ -128,36 +129,71 @@ class PixelPage:
 
 @frozen(kw_only=True)
 class RecordTold:
-    """A DNS record to be set; null where the gateway does not know what it is to be."""
+    """A DNS record to be set; `value` is null where the gateway does not know what it is to be.
 
-    type: Literal["TXT", "CNAME"]
+    Those that are `instead` are for a domain on which no CNAME can stand, such as the apex of a zone.
+    """
+
+    type: Literal["TXT", "CNAME", "A", "AAAA"]
     name: str
     value: str | None
+    instead: bool
+
+
+@frozen(kw_only=True)
+class SeenTold:
+    """What the last look at a domain's records has seen: a few texts, cut where they are long, where CNAMEs lead to, and addresses."""
+
+    txt: list[str]
+    more_txt: int
+    cname: list[str]
+    addresses: list[str]
+
+    @classmethod
+    def of(cls, seen: Mapping[str, Any]) -> SeenTold | None:
+        """Return what is told of it; None where nobody has looked yet."""
+        if not seen:
+            return None
+        return cls(txt=seen["txt"], more_txt=seen["more-txt"], cname=seen["cname"], addresses=seen["addresses"])
 
 
 @frozen(kw_only=True)
 class DomainTold:
-    """A domain that an organisation says is its own, how far that is proved, and the records that prove it."""
+    """A domain that an organisation says is its own, how far that is proved, and the records that prove it.
+
+    It is `pending` until they do, then `verified`; `failing` while they are gone and it is served on for a while, since `failing_since`;
+    and `lost` after that. `reason` says what is wrong, or why the last look has told nothing. `proof` says what it is proved by: an
+    operator's word, and one that the gateway supplies, need no records. `next_at` is when it is looked at again.
+    """
 
     name: str
     organisation: str
     state: DomainState
     reason: str
+    proof: Proof
     records: list[RecordTold]
+    seen: SeenTold | None
     checked_at: datetime | None
+    next_at: datetime | None
+    failing_since: datetime | None
     verified_at: datetime | None
     created_at: datetime
 
     @classmethod
-    def of(cls, found: Domain, names: Mapping[str, str], records: list[RecordTold]) -> DomainTold:
+    def of(cls, found: Domain, names: Mapping[str, str], records: Sequence[Record]) -> DomainTold:
         """Return what is told of it."""
+        told = [RecordTold(type=one.type, name=one.name, value=one.value, instead=one.instead) for one in records]
         return cls(
             name=found.name,
             organisation=names.get(found.organisation_id, ""),
             state=found.state,
             reason=found.reason,
-            records=records,
+            proof=found.proof,
+            records=told,
+            seen=SeenTold.of(found.seen),
             checked_at=found.checked_at,
+            next_at=found.next_at,
+            failing_since=found.failing_since,
             verified_at=found.verified_at,
             created_at=found.created_at,
         )

@@ -1,0 +1,203 @@
+"""Proofs: what whoever looks at the records of domains takes, and writes down; which domains are whose, for those who serve.
+
+Several nodes may look: each domain is taken by one of them at a time. And one organisation alone holds a domain. Where the records prove it
+another one's, and no more the one's that holds it, it has changed hands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+import sqlalchemy as sa
+from attrs import frozen
+
+from gatewaycore.access.database import Database
+from gatewaycore.access.definitions import count_up, rules_version
+from gatewaycore.access.domains import LEASE_S, plain
+from gatewaycore.access.records import Domain, Kind
+from gatewaycore.access.tables import DOMAINS, HOLDINGS, ORGANISATIONS
+from gatewaycore.access.trail import new_id, note
+from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings, judge, pause_s, supplied
+from gatewaycore.proving.judging import HELD
+
+_WORDS: Final = 500
+_STILL: Final = "another organisation has proved that it is its own, and its TXT record is still there"
+_GIVEN: Final = "it was given to another organisation by whoever runs the gateway"
+
+
+@frozen
+class Served:
+    """What is to be served of what was made in the console.
+
+    Attributes:
+        version: grows with every change.
+        definitions: packages and collections, but those on domains that are not their organisation's.
+        names: domains that are somebody's.
+        held_back: those others.
+    """
+
+    version: int
+    definitions: list[tuple[Kind, Mapping[str, Any]]]
+    names: frozenset[str]
+    held_back: list[tuple[Kind, Mapping[str, Any]]]
+
+
+class Proofs:
+    """What is proved.
+
+    Args:
+        database: where it is.
+        clock: says what time it is, UTC.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+
+    def take_due(self, most: int) -> list[Domain]:
+        """Return domains whose records are due to be looked at, those first that are so for longest. No other node takes them meanwhile."""
+        now = self._clock()
+        due = sa.or_(DOMAINS.c.next_at.is_(None), DOMAINS.c.next_at <= now)
+        query = sa.select(DOMAINS).where(DOMAINS.c.proof == "records", due).order_by(DOMAINS.c.next_at.asc().nulls_first()).limit(most)
+        with self._database.reading() as connection:
+            if connection.execute(query.limit(1)).first() is None:
+                return []
+        with self._database.writing() as connection:
+            found = [Domain(**row) for row in connection.execute(query).mappings()]
+            lease = {"checked_at": now, "next_at": now + timedelta(seconds=LEASE_S)}
+            return [one for one in found if connection.execute(DOMAINS.update().where(DOMAINS.c.id == one.id, due).values(lease)).rowcount]
+
+    def settle(self, domain: Domain, look: Look, settings: VerificationSettings) -> Domain | None:
+        """Write down what a look has said.
+
+        Args:
+            domain: as it was when it was taken.
+            look: what its records say.
+            settings: say how long a proof is good for that has gone.
+
+        Returns:
+            how it stands now; None where it has been removed meanwhile.
+        """
+        now = self._clock()
+        with self._database.writing() as connection:
+            row = connection.execute(sa.select(DOMAINS).where(DOMAINS.c.id == domain.id)).mappings().first()
+            if row is None or row["proof"] != "records":
+                return None if row is None else Domain(**row)
+            before = Domain(**row)
+            judged = judge(Standing(state=before.state, failing_since=before.failing_since), look, settings.grace_s, now)
+            if judged.state == "verified":
+                judged = self._contested(connection, before, judged, look)
+            made = attrs.evolve(
+                before,
+                state=judged.state,
+                reason=judged.reason[:_WORDS],
+                failing_since=judged.failing_since,
+                seen=look.seen.shown(),
+                checked_at=now,
+                next_at=now + timedelta(seconds=pause_s(judged.state, judged.failing_since or before.created_at, settings, now)),
+                verified_at=now if judged.state == "verified" and before.verified_at is None else before.verified_at,
+            )
+            self._write(connection, before, made)
+        return made
+
+    def _contested(self, connection: sa.Connection, domain: Domain, judged: Judgement, look: Look) -> Judgement:
+        """Take a domain from whoever holds it and can prove it no more; leave it with whoever still can."""
+        others = sa.and_(DOMAINS.c.name == domain.name, DOMAINS.c.id != domain.id, DOMAINS.c.state.in_(HELD))
+        row = connection.execute(sa.select(DOMAINS).where(others)).mappings().first()
+        if row is None:
+            return judged
+        holder = Domain(**row)
+        if holder.proof != "records" or any(text.strip() == holder.challenge for text in look.seen.texts):
+            return Judgement(state=domain.state, reason=_STILL if holder.proof == "records" else _GIVEN, failing_since=domain.failing_since)
+        reason = "its records prove it another organisation's"
+        self._write(connection, holder, attrs.evolve(holder, state="lost", reason=reason, failing_since=self._clock()))
+        return judged
+
+    def _write(self, connection: sa.Connection, before: Domain, made: Domain) -> None:
+        values = attrs.asdict(made, filter=lambda one, _: one.name not in ("id", "organisation_id", "name", "challenge", "created_at"))
+        connection.execute(DOMAINS.update().where(DOMAINS.c.id == made.id).values(values))
+        if (made.state in HELD) != (before.state in HELD):
+            count_up(connection)
+        if made.state != before.state:
+            told = {"state": made.state, "before": before.state, "reason": made.reason}
+            note(connection, None, "domain.state", made.name, made.organisation_id, told)
+
+    def supply(self, base: str | None, username: str | None) -> None:
+        """Give every organisation the domains that the gateway supplies, and take back those of another base.
+
+        Args:
+            base: below which they are; none are given without.
+            username: whose domains the file's own packages are on: they are nobody else's.
+        """
+        wanted: dict[tuple[str, str], None] = {}
+        with self._database.reading() as connection:
+            for row in connection.execute(sa.select(ORGANISATIONS.c.id, ORGANISATIONS.c.name, ORGANISATIONS.c.is_home)):
+                if base is not None and (row.is_home or row.name != username):
+                    wanted.update(dict.fromkeys((name, row.id) for name in supplied(row.name, base)))
+            query = sa.select(DOMAINS.c.name, DOMAINS.c.organisation_id).where(DOMAINS.c.proof == "supplied")
+            there = {(name, organisation) for name, organisation in connection.execute(query)}
+        if there != wanted.keys():
+            self._supply(wanted.keys() - there, there - wanted.keys())
+
+    def _supply(self, missing: set[tuple[str, str]], over: set[tuple[str, str]]) -> None:
+        now = self._clock()
+        with self._database.writing() as connection:
+            count_up(connection)
+            for name, organisation in sorted(over):
+                of_it = DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation, DOMAINS.c.proof == "supplied"
+                connection.execute(DOMAINS.delete().where(*of_it))
+            for name, organisation in sorted(missing):
+                # Whatever somebody has said of it: it lies below a name that is the gateway's.
+                connection.execute(DOMAINS.delete().where(DOMAINS.c.name == name))
+                made = Domain(
+                    id=new_id(now),
+                    organisation_id=organisation,
+                    name=name,
+                    challenge="",
+                    state="verified",
+                    reason="",
+                    checked_at=None,
+                    verified_at=now,
+                    created_at=now,
+                    proof="supplied",
+                )
+                connection.execute(DOMAINS.insert().values(attrs.asdict(made)))
+                note(connection, None, "domain.supply", name, organisation)
+
+    def served(self, *, verify: bool = True, own: Collection[str] = ()) -> Served:
+        """Return what is to be served now.
+
+        A package is served on a domain that its organisation holds. Where nobody does, it is on a domain of the configuration file too, and
+        the home organisation's on any: operators have made those, and their word goes. Not so where its organisation has named the domain,
+        and could not prove it.
+
+        Args:
+            verify: whether domains have to be proved.
+            own: the domains of the configuration file.
+        """
+        with self._database.reading() as connection:
+            version = rules_version(connection)
+            query = sa.select(DOMAINS.c.name, DOMAINS.c.organisation_id, DOMAINS.c.state)
+            named = [tuple(row) for row in connection.execute(query)]
+            home = connection.execute(sa.select(ORGANISATIONS.c.id).where(ORGANISATIONS.c.is_home)).scalar()
+            made = sa.select(HOLDINGS.c.kind, HOLDINGS.c.definition, HOLDINGS.c.organisation_id).where(HOLDINGS.c.definition.is_not(None))
+            rows = [tuple(row) for row in connection.execute(made.order_by(HOLDINGS.c.id))]
+        held = {name: organisation for name, organisation, state in named if state in HELD}
+        claims = {(name, organisation) for name, organisation, _ in named}
+
+        def is_served(definition: Mapping[str, Any], organisation: str) -> bool:
+            domain = plain(str(definition.get("domain") or ""))
+            if not domain or not verify:
+                return True
+            if domain in held:
+                return bool(held[domain] == organisation)
+            return (organisation == home or domain in own) and (domain, organisation) not in claims
+
+        served: list[tuple[Kind, Mapping[str, Any]]] = []
+        held_back: list[tuple[Kind, Mapping[str, Any]]] = []
+        for kind, definition, organisation in rows:
+            (served if is_served(definition, organisation) else held_back).append((kind, definition))
+        return Served(version, served, frozenset(held), held_back)
