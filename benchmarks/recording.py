@@ -76,7 +76,7 @@ def _appending(folder: Path, rounds: int) -> Iterator[Figure]:
     yield rate(GROUP, "os.write() of a line as long", seen["write"], "µs")
 
 
-def _again(recorder: Recorder, outcome: Outcome, settled: Settled) -> Callable[[object], None]:
+def _again(recorder: Recorder, outcome: Outcome, settled: Settled) -> Callable[[object], object]:
     return lambda _: recorder.record_settled(outcome, settled)
 
 

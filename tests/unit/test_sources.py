@@ -643,9 +643,9 @@ def test_what_was_made_gives_way_to_documents(house: House) -> None:
     team.write_text(document(package("a", "new"), f"  - {json.dumps({**image, 'name': 'acme/b', 'backend': 'quay.io/acme/b'})}\n"))
     assert service.reload()
     assert (leads(service, "a"), service.sources[1].error) == ("new", "")
-    ((rule, why),) = ((one.rule, one.why) for one in service.left_out)
-    assert rule is made[0]
-    assert why.startswith("acme/a: backend: ")
+    (left,) = service.left_out
+    assert left.rule is made[0]
+    assert left.why.startswith("acme/a: backend: ")
     # A document that is bad by itself is as it was, whatever was made.
     team.write_text("packages: 3")
     assert service.take_rules(made)

@@ -194,7 +194,7 @@ def test_what_is_proved_is_served(access: Access, boss: Principal, server: DnsSe
     assert follower.look()
     assert simulate(service.gateway, "GET", f"https://{NAME}/1").status == 404
     assert simulate(service.gateway, "GET", "https://labs.gateway.gw.test/1").status == 302
-    assert (NAME in follower.names, domains_of(service.config, served_of(service))) == (False, {"get.acme.test"})
+    assert (NAME in follower.names, domains_of(service.config, served_of(service))) == (False, frozenset({"get.acme.test"}))
     access.domains.note_state(made, "verified")
     assert follower.look()
     assert simulate(service.gateway, "GET", f"https://{NAME}/1").status == 302

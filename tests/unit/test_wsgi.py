@@ -629,7 +629,7 @@ class TestProxy:
                 super().__init__()
                 self.done = Noticed()
 
-        def ask(upstream: Step, deadline: object) -> Failure:
+        def ask(outcome: object, upstream: Step, deadline: object) -> Failure:
             if threading.current_thread() is leader:
                 for _ in range(3):
                     assert waiting.acquire(timeout=10)
@@ -639,9 +639,11 @@ class TestProxy:
         def lead() -> None:
             under_way.set()
             with pytest.raises(Interrupted):
-                client._look_up(step, Failing(), Deadline(Proxy(Failing)))
+                client._look_up(outcome, step, Failing(), Deadline(Proxy(Failing)))
 
         client, step = room.ProxyClient(), Step("GET", "http://127.0.0.1:1/", Headers(), shared=True)
+        # Nobody here looks at it.
+        outcome: Any = None
         monkeypatch.setattr(room, "_Flight", Flight)
         monkeypatch.setattr(client, "_ask", ask)
         seen: list[Any] = []
@@ -652,7 +654,8 @@ class TestProxy:
         while not client._flights:
             threading.Event().wait(0.001)
         threads = [
-            threading.Thread(target=lambda: seen.append(client._look_up(step, Failing(), Deadline(Proxy(Failing))))) for _ in range(3)
+            threading.Thread(target=lambda: seen.append(client._look_up(outcome, step, Failing(), Deadline(Proxy(Failing)))))
+            for _ in range(3)
         ]
         for thread in threads:
             thread.start()

@@ -50,6 +50,8 @@ def sift(read: Callable[[Sequence[MadeRule]], Config], made: Sequence[MadeRule])
         except ConfigError as error:
             blamed = {id(problem.about) for problem in error.problems}
             found = [one for one in kept if id(one) in blamed]
+            if not kept:
+                raise
             if not found:
                 # It is the file's, or one of the file's is told to be wrong beside one that was made.
                 config, kept, faulty = read(()), [], list(made)
