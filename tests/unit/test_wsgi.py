@@ -681,7 +681,7 @@ class Talk:
     def receive(self, status, headers):
         return Respond(status)
 def ask():
-    return client._look_up(step, Talk(), Deadline(Proxy(Talk)))
+    return client._look_up(None, step, Talk(), Deadline(Proxy(Talk)))
 ask()
 ours = client._clients[True]
 client._flights[likeness(step)] = _Flight()
