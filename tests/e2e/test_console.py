@@ -39,6 +39,7 @@ FLAGS = [
 ]  # fmt: skip
 DOMAIN = "console.acme.example"
 FRESH_S = 15
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 CONFIG: dict[str, Any] = {
     "packages": [
         {
@@ -254,13 +255,18 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Site) -> None:
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, scheme: str) -> None:
+@pytest.mark.parametrize("options", [
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    # A narrow page hides and moves things; its colours are those of a wide one.
+    {"color_scheme": "light", **PHONE},
+], ids=["light", "dark", "phone"])  # fmt: skip
+def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, options: dict[str, Any]) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     found: dict[str, list[str]] = {}
     # The policy has no place for the script that looks.
-    with looking(chromium, site, color_scheme=scheme, bypass_csp=True) as page:
+    with looking(chromium, site, bypass_csp=True, **options) as page:
         for name, path in {**PAGES, "sign-in": "/sign-in"}.items():
             page.goto(path)
             result = Axe().run(page)
@@ -273,7 +279,7 @@ def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, scheme: str) -
 @pytest.mark.parametrize(("name", "options"), [
     ("light", {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}),
     ("dark", {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}}),
-    ("phone", {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}),
+    ("phone", {"color_scheme": "light", **PHONE}),
 ])  # fmt: skip
 def test_every_page_fits(chromium: Browser, site: Site, name: str, options: dict[str, Any]) -> None:
     from playwright.sync_api import expect
