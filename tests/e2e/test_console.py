@@ -255,6 +255,43 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Site) -> None:
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
+def test_keys_walk_through_choices_and_make_none(chromium: Browser, site: Site) -> None:
+    from playwright.sync_api import expect
+
+    with looking(chromium, site) as page:
+        period, show = page.get_by_label("Period"), page.get_by_role("button", name="Show")
+        before = page.url
+        assert (show.bounding_box() or {})["width"] == 1
+        period.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(period).to_have_value("365d")
+        page.keyboard.press("Tab")
+        # Still in the form: several may be chosen before they are shown.
+        expect(page.get_by_label("By", exact=True)).to_be_focused()
+        assert page.url == before
+        assert (show.bounding_box() or {})["width"] > 1
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**period=365d**")
+        expect(period).to_be_focused()
+
+        # Or by going on.
+        page.keyboard.press("ArrowUp")
+        page.get_by_role("link", name="Packages").first.focus()
+        page.wait_for_url("**period=90d**")
+
+        # The button, which has the focus again.
+        show.focus()
+        page.keyboard.press("Shift+Tab")
+        period.focus()
+        page.keyboard.press("ArrowUp")
+        show.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**period=30d**")
+        expect(show).to_be_focused()
+
+
 @pytest.mark.parametrize("options", [
     {"color_scheme": "light"},
     {"color_scheme": "dark"},
