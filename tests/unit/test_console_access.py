@@ -382,7 +382,10 @@ def test_whoever_runs_the_gateway_lets_people_in(house: House) -> None:
 
 def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     ada = house.browser("ada")
-    assert "Nothing has been imported yet" in ada.get("/imports").text
+    page = ada.get("/imports").text
+    assert "Nothing has been imported yet" in page
+    # What it tells to do is what the command line takes.
+    assert "<code>gatewaycore import -c gateway.yaml FILE</code>" in page
     ledger = Ledger(house.service.data)
     assert ledger.acquire()
     ledger.close()
