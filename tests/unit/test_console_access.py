@@ -485,6 +485,17 @@ def test_every_page_of_everybody_is_there(unchanged: House) -> None:
             assert "style=" not in answer.text
 
 
+def test_no_two_parts_of_a_page_have_one_name(house: House) -> None:
+    house.access.domains.create("get.bob.example", "acme", house.principal("bob"))
+    browser = house.browser("ada")
+    for path in ("/", "/tokens", "/people", "/settings?name=acme", "/configure?name=acme/app", "/package?name=acme/app"):
+        text = browser.get(path).text
+        headings = {of: re.sub(r"<[^>]+>", "", inner).strip() for of, inner in re.findall(r'<h2 id="([^"]+)"[^>]*>(.*?)</h2>', text)}
+        names = [headings[of] for of in re.findall(r'<section [^>]*aria-labelledby="([^"]+)"', text)]
+        names += re.findall(r'role="region" aria-label="([^"]+)"', text)
+        assert len(names) == len(set(names)), path
+
+
 def test_the_api_is_described_for_people(unchanged: House) -> None:
     browser = unchanged.browser("ada")
     text = unescape(browser.get("/api").text)
