@@ -306,6 +306,8 @@ def test_a_theme_is_kept_and_leads_back(browser: Browser) -> None:
     answer = browser.post("/theme", {"theme": "dark", "next": "/package?name=cli"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/package?name=cli")
     assert 'data-theme="dark"' in browser.get("/").text
+    for path in ("/nothing", "/package?name=nothing", "/package?name=cli&format=csv&table=nothing"):
+        assert 'data-theme="dark"' in browser.get(path).text
     browser.post("/theme", {"theme": "pink", "next": "https://evil.example/"})
     assert 'data-theme="auto"' in browser.get("/").text
 
