@@ -578,7 +578,7 @@ def test_an_import_waits_is_aborted_and_goes_on(small: Office) -> None:
 
 def test_an_import_is_told_to_those_whose_package_it_is(small: Office) -> None:
     small.ask("POST", "/packages", "zoe", json=NEW)
-    package = NEW["definition"]["name"]
+    package = str(DEFINITION["name"])
     send(small, LINES, "root", path=f"/imports?dry_run=true&package={package}")
     send(small, LINES, "root", path=f"/imports?package={package}")
     entry, *others = small.ask("GET", "/audit", "zoe").json()["items"]
