@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -382,10 +384,25 @@ def test_whoever_runs_the_gateway_lets_people_in(house: House) -> None:
 
 def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     ada = house.browser("ada")
-    assert "Nothing has been imported yet" in ada.get("/imports").text
+    page = ada.get("/imports").text
+    assert "Nothing has been imported yet" in page
+    # What it tells to do is what the command line takes.
+    assert "<code>gatewaycore import -c gateway.yaml FILE</code>" in page
     ledger = Ledger(house.service.data)
     assert ledger.acquire()
+    ledger.begin("fingerprint", "old.csv", "1")
     ledger.close()
+    assert "<td>the command line</td>" in ada.get("/imports").text
+    sent = f"/api/v1/imports?package={quote('acme/app', safe='')}"
+    event = b'{"$time":"2026-01-02T00:00:00Z"}\n'
+    bearer = {"authorization": f"Bearer {house.secrets['bob']}"}
+    number = house.browser().ask("POST", sent, content=event, headers=bearer).json()["id"]
+    until = time.monotonic() + 30
+    while house.browser().get(f"/api/v1/imports/{number}", headers=bearer).json()["status"] != "done":
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    page = ada.get("/imports").text
+    assert f"{number}.data</th><td>bob</td>" in page
     assert house.browser("bob").get("/imports").status_code == 404
     # They are of all organisations: a token of one alone does not reach them.
     organisation = house.access.groups.organisation("acme", house.principal("ada"))[0]
@@ -480,6 +497,17 @@ def test_every_page_of_everybody_is_there(unchanged: House) -> None:
             answer = browser.get(path)
             assert answer.status_code == 200, (who, path)
             assert "style=" not in answer.text
+
+
+def test_no_two_parts_of_a_page_have_one_name(house: House) -> None:
+    house.access.domains.create("get.bob.example", "acme", house.principal("bob"))
+    browser = house.browser("ada")
+    for path in ("/", "/tokens", "/people", "/settings?name=acme", "/configure?name=acme/app", "/package?name=acme/app"):
+        text = browser.get(path).text
+        headings = {of: re.sub(r"<[^>]+>", "", inner).strip() for of, inner in re.findall(r'<h2 id="([^"]+)"[^>]*>(.*?)</h2>', text)}
+        names = [headings[of] for of in re.findall(r'<section [^>]*aria-labelledby="([^"]+)"', text)]
+        names += re.findall(r'role="region" aria-label="([^"]+)"', text)
+        assert len(names) == len(set(names)), path
 
 
 def test_the_api_is_described_for_people(unchanged: House) -> None:
