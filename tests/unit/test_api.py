@@ -562,29 +562,6 @@ def test_an_import_waits_is_aborted_and_goes_on(small: Office) -> None:
     ledger.close()
     assert small.ask("POST", f"/imports/{waiting['id']}/resume").status_code == 202
     assert small.wait(waiting["id"])["status"] == "done"
-    assert small.ask("DELETE", f"/imports/{behind['id']}").status_code == 204
-    # What was refused is not told.
-    told = [(one["action"], one["subject"]) for one in small.ask("GET", "/audit?limit=6").json()["items"]]
-    first, second = waiting["id"], behind["id"]
-    assert told == [
-        ("import.delete", second),
-        ("import.resume", first),
-        ("import.abort", second),
-        ("import.abort", first),
-        ("import.create", second),
-        ("import.create", first),
-    ]
-
-
-def test_an_import_is_told_to_those_whose_package_it_is(small: Office) -> None:
-    small.ask("POST", "/packages", "zoe", json=NEW)
-    package = str(DEFINITION["name"])
-    send(small, LINES, "root", path=f"/imports?dry_run=true&package={package}")
-    send(small, LINES, "root", path=f"/imports?package={package}")
-    entry, *others = small.ask("GET", "/audit", "zoe").json()["items"]
-    assert (entry["action"], entry["actor"]) == ("import.create", "root")
-    assert entry["details"] == {"package": package, "bytes": len(LINES)}
-    assert "import.create" not in [one["action"] for one in others]
 
 
 def test_an_import_of_a_killed_process_goes_on(tmp_path: Path) -> None:

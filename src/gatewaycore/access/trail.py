@@ -56,7 +56,7 @@ def note(
 
 
 class Trail:
-    """Reads the audit log, and writes into it what was changed elsewhere than in the database.
+    """Reads the audit log.
 
     Args:
         database: where it is.
@@ -64,13 +64,6 @@ class Trail:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def add(
-        self, by: Principal, action: str, subject: str, organisation_id: str | None = None, details: Mapping[str, Any] | None = None
-    ) -> None:
-        """Write down who has changed what; as for `note`."""
-        with self._database.writing() as connection:
-            note(connection, by, action, subject, organisation_id, details)
 
     def entries(self, organisations: list[str] | None, before: str | None = None, limit: int = 50) -> list[Entry]:
         """Return lines, the latest first.

@@ -214,16 +214,7 @@ class Managing:
         if not principal.runs_the_gateway or not principal.holds("read"):
             raise NotFoundException
         found = Ledger(self._console.service.data).imports()[:_MOST_IMPORTS]
-        context = {"imports": found, "senders": self._senders(principal)}
-        return self._console.pages.show(request, "imports.html", "/imports", "Imports", context)
-
-    def _senders(self, principal: Principal) -> dict[str, str]:
-        """Return who has sent what came over the API, by the name of its file."""
-        api = self._console.api
-        if api is None:  # pragma: no cover - where people sign in, there is one
-            return {}
-        names = {one.id: one.name for one in self._access.people.users(principal)}
-        return {api.uploads.place(one.id).name: names.get(one.user_id, "") for one in api.uploads.all()}
+        return self._console.pages.show(request, "imports.html", "/imports", "Imports", {"imports": found})
 
     def _audit(self, request: Asking) -> Answer:
         principal = self._visit(request).principal

@@ -88,7 +88,6 @@ class Api:
         self._slots = slots or Slots(settings.exports, settings.exports_each)
         bounds = bounds or UploadBounds(most_bytes=settings.import_bytes, kept_bytes=settings.imports_bytes)
         uploads = Uploads(service.data, lambda: service.config, bounds)
-        self.uploads = uploads
         self._means = Means(service, access, check, changed, statistics, uploads)
         self._app = Litestar(
             route_handlers=[_router(lambda: self._means)],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -83,7 +82,6 @@ async def create_import(
     except BaseException:
         means.uploads.place(one.id).unlink(missing_ok=True)
         raise
-    await run_sync(_note, means, by, one, "create")
     headers = {"Location": place_of(request, f"{request.scope['path']}/{one.id}")}
     return Response(_told(means, one), status_code=202, media_type="application/json", headers=headers)
 
@@ -101,7 +99,6 @@ def abort_import(means: With, by: Asker, number: Number) -> ImportTold:
     """Ask whoever imports it to end, which takes a second or so. What was imported stays."""
     one = _find(means, by, number, "write")
     means.uploads.abort(one)
-    _note(means, by, one, "abort")
     return _told(means, one)
 
 
@@ -121,29 +118,13 @@ def resume_import(means: With, by: Asker, number: Number) -> ImportTold:
     if one.options.only is not None and not by.runs_the_gateway and not one.options.only <= _mine(means, by):
         raise AccessError("you are no longer an admin of all packages that it may go into: send it again")
     means.uploads.add(one)
-    _note(means, by, one, "resume")
     return _told(means, one)
 
 
 @delete("/imports/{number:str}", tags=_TAGS, summary="Forget an import", responses=problems(404, 409), sync_to_thread=True)
 def delete_import(means: With, by: Asker, number: Number) -> None:
     """Forget an import that is over, and what was sent of it. What was imported stays."""
-    one = _find(means, by, number, "write")
-    means.uploads.remove(one)
-    _note(means, by, one, "delete")
-
-
-def _note(means: Means, by: Principal, one: Upload, what: Literal["create", "abort", "resume", "delete"]) -> None:
-    """Write into the audit log what was done with an import; one that keeps nothing changes nothing."""
-    if one.is_dry_run:
-        return
-    package, organisation_id = one.options.package, one.organisation_id
-    if package is not None:
-        # The package may be gone, or another's by now.
-        with suppress(UnknownError):
-            organisation_id = means.access.holdings.look(package, by).holding.organisation_id
-    details = {"bytes": one.bytes} if package is None else {"package": package, "bytes": one.bytes}
-    means.access.trail.add(by, f"import.{what}", one.id, organisation_id, details)
+    means.uploads.remove(_find(means, by, number, "write"))
 
 
 def _mine(means: Means, by: Principal) -> frozenset[str]:
