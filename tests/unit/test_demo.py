@@ -152,8 +152,10 @@ def test_it_is_served_and_kept_where_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_a_temporary_folder_goes_with_it(tmp_path: Path) -> None:
-    with running(temporary=tmp_path) as (process, _, _):
+    with running(temporary=tmp_path) as (process, _, port):
         assert len(list(tmp_path.glob("gatewaycore-demo-*"))) == 1
+        # From its first answer on, an interruption is how it ends.
+        assert get(port, "get.acme.localhost", "/install.sh")[0] == 302
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == 0
     assert not list(tmp_path.glob("gatewaycore-demo-*"))
