@@ -39,6 +39,8 @@ FLAGS = [
 ]  # fmt: skip
 DOMAIN = "console.acme.example"
 FRESH_S = 15
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+WIDTH = "element => element.getBoundingClientRect().width"
 CONFIG: dict[str, Any] = {
     "packages": [
         {
@@ -254,13 +256,55 @@ def test_the_keyboard_is_enough(chromium: Browser, site: Site) -> None:
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, scheme: str) -> None:
+def test_keys_walk_through_choices_and_make_none(chromium: Browser, site: Site) -> None:
+    from playwright.sync_api import expect
+
+    with looking(chromium, site) as page:
+        period, show = page.get_by_label("Period"), page.get_by_role("button", name="Show")
+        before = page.url
+        assert show.evaluate(WIDTH) == 1
+        period.focus()
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+        expect(period).to_have_value("365d")
+        page.keyboard.press("Tab")
+        # Still in the form: several may be chosen before they are shown.
+        expect(page.get_by_label("By", exact=True)).to_be_focused()
+        assert page.url == before
+        assert show.evaluate(WIDTH) > 1
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**period=365d**")
+        expect(period).to_be_focused()
+
+        # Or by going on.
+        page.keyboard.press("ArrowUp")
+        page.get_by_role("link", name="Packages").first.focus()
+        page.wait_for_url("**period=90d**")
+
+        # The button, which has the focus again.
+        show.focus()
+        page.keyboard.press("Shift+Tab")
+        period.focus()
+        page.keyboard.press("ArrowUp")
+        show.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**period=30d**")
+        expect(show).to_be_focused()
+
+
+@pytest.mark.parametrize("options", [
+    {"color_scheme": "light"},
+    {"color_scheme": "dark"},
+    # A narrow page hides and moves things; its colours are those of a wide one.
+    {"color_scheme": "light", **PHONE},
+], ids=["light", "dark", "phone"])  # fmt: skip
+def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, options: dict[str, Any]) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     found: dict[str, list[str]] = {}
     # The policy has no place for the script that looks.
-    with looking(chromium, site, color_scheme=scheme, bypass_csp=True) as page:
+    with looking(chromium, site, bypass_csp=True, **options) as page:
         for name, path in {**PAGES, "sign-in": "/sign-in"}.items():
             page.goto(path)
             result = Axe().run(page)
@@ -273,7 +317,7 @@ def test_no_page_shuts_anybody_out(chromium: Browser, site: Site, scheme: str) -
 @pytest.mark.parametrize(("name", "options"), [
     ("light", {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}}),
     ("dark", {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}}),
-    ("phone", {"color_scheme": "light", "viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}),
+    ("phone", {"color_scheme": "light", **PHONE}),
 ])  # fmt: skip
 def test_every_page_fits(chromium: Browser, site: Site, name: str, options: dict[str, Any]) -> None:
     from playwright.sync_api import expect

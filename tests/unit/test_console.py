@@ -147,7 +147,16 @@ def test_what_is_not_understood_is_told_and_left_out(browser: Browser) -> None:
 
 
 def test_one_more_dimension_is_shown_when_it_is_asked_for(browser: Browser) -> None:
-    assert '<h2 id="h-target">Targets' in browser.get("/package?name=cli&by=target").text
+    for path in ("/?by=target", "/package?name=cli&by=target", "/company?name=acme.example&by=target"):
+        assert '<h2 id="h-target">Targets' in browser.get(path).text, path
+
+
+@pytest.mark.parametrize("by", ["country", "version", "company", "platform", "package", "variables.channel"])
+def test_what_a_page_has_already_is_shown_once(browser: Browser, by: str) -> None:
+    for path in PAGES:
+        text = browser.get(f"{path}{'&' if '?' in path else '?'}by={by}").text
+        ids = [one["id"] for _, one in Page(text).elements if "id" in one]
+        assert len(ids) == len(set(ids)), path
 
 
 def test_the_period_before_is_left_out_when_nobody_wants_it(browser: Browser) -> None:
@@ -297,6 +306,8 @@ def test_a_theme_is_kept_and_leads_back(browser: Browser) -> None:
     answer = browser.post("/theme", {"theme": "dark", "next": "/package?name=cli"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/package?name=cli")
     assert 'data-theme="dark"' in browser.get("/").text
+    for path in ("/nothing", "/package?name=nothing", "/package?name=cli&format=csv&table=nothing"):
+        assert 'data-theme="dark"' in browser.get(path).text
     browser.post("/theme", {"theme": "pink", "next": "https://evil.example/"})
     assert 'data-theme="auto"' in browser.get("/").text
 

@@ -408,7 +408,10 @@ def test_sources_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
 
 def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     ada = house.browser("ada")
-    assert "Nothing has been imported yet" in ada.get("/imports").text
+    page = ada.get("/imports").text
+    assert "Nothing has been imported yet" in page
+    # What it tells to do is what the command line takes.
+    assert "<code>gatewaycore import -c gateway.yaml FILE</code>" in page
     ledger = Ledger(house.service.data)
     assert ledger.acquire()
     ledger.close()
@@ -506,6 +509,17 @@ def test_every_page_of_everybody_is_there(unchanged: House) -> None:
             answer = browser.get(path)
             assert answer.status_code == 200, (who, path)
             assert "style=" not in answer.text
+
+
+def test_no_two_parts_of_a_page_have_one_name(house: House) -> None:
+    house.access.domains.create("get.bob.example", "acme", house.principal("bob"))
+    browser = house.browser("ada")
+    for path in ("/", "/tokens", "/people", "/settings?name=acme", "/configure?name=acme/app", "/package?name=acme/app"):
+        text = browser.get(path).text
+        headings = {of: re.sub(r"<[^>]+>", "", inner).strip() for of, inner in re.findall(r'<h2 id="([^"]+)"[^>]*>(.*?)</h2>', text)}
+        names = [headings[of] for of in re.findall(r'<section [^>]*aria-labelledby="([^"]+)"', text)]
+        names += re.findall(r'role="region" aria-label="([^"]+)"', text)
+        assert len(names) == len(set(names)), path
 
 
 def test_the_api_is_described_for_people(unchanged: House) -> None:

@@ -136,7 +136,11 @@ def test_it_is_served_and_kept_where_it_is_told_to(tmp_path: Path) -> None:
         assert get(port, "get.acme.localhost", "/install.sh")[0] == 302
         assert re.search(r"sign in +gwc_\S{43}\n", told)
         assert get(port, "console.acme.localhost", "/sign-in")[0] == 200
-        badge = "/installs-badge/acme/rocket-skates"
+        found = re.search(r"badge +http://badges\.acme\.localhost:\d+(\S+)\n", told)
+        assert found, told
+        badge = found[1]
+        # The Python package has the same name.
+        assert "package-type=container" in badge
         counted = re.compile(r'aria-label="downloads: \d+"')
         assert wait_for(lambda: bool(counted.search(get(port, "badges.acme.localhost", badge)[1])))
         process.send_signal(signal.SIGINT)
@@ -148,8 +152,10 @@ def test_it_is_served_and_kept_where_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_a_temporary_folder_goes_with_it(tmp_path: Path) -> None:
-    with running(temporary=tmp_path) as (process, _, _):
+    with running(temporary=tmp_path) as (process, _, port):
         assert len(list(tmp_path.glob("gatewaycore-demo-*"))) == 1
+        # From its first answer on, an interruption is how it ends.
+        assert get(port, "get.acme.localhost", "/install.sh")[0] == 302
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == 0
     assert not list(tmp_path.glob("gatewaycore-demo-*"))

@@ -183,6 +183,14 @@ def test_json_has_everything_that_makes_a_number_comparable(here: Path) -> None:
     assert told["companies"]["companies"][0]["last_seen"] == "2026-10-03T12:00:00+00:00"
 
 
+def test_pieces_of_a_period_have_every_number(here: Path) -> None:
+    keep(some())
+    told = json.loads(report("--period", "2026-10", "--unit", "month", "--json").stdout)
+    (piece,) = told["series"]["points"]
+    assert piece["figures"] == told["totals"]["now"]
+    assert piece["figures"]["companies"]
+
+
 def test_a_page_needs_nobody_else_and_says_nothing_that_a_browser_obeys(here: Path) -> None:
     keep(some())
     assert report("--period", "2026-10", "--html", "report.html").stdout == ""

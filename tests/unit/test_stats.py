@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -32,7 +32,7 @@ from tests.databases import Postgres
 from tests.events import lines_of, make_event
 
 EVENTS = make_counted()
-ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu")
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe")
 ALL_MEASURES = Filter(measures=policy.MEASURES)
 FILTERS = {
     "uses": Filter(),
@@ -140,6 +140,9 @@ def test_series_in_the_days_of_a_zone(stats: Statistics, zone: str, unit: Unit, 
         ("2026-11-01", "America/New_York", 25),
         ("2026-03-08", "America/New_York", 23),
         ("2026-10-25", "Asia/Kathmandu", 24),
+        # By half an hour, forward and back.
+        ("2026-10-04", "Australia/Lord_Howe", 24),
+        ("2026-04-05", "Australia/Lord_Howe", 25),
     ],
 )
 def test_days_on_which_clocks_change(stats: Statistics, day: str, zone: str, hours: int) -> None:
@@ -147,9 +150,9 @@ def test_days_on_which_clocks_change(stats: Statistics, day: str, zone: str, hou
     answer = stats.series(period, "hour", ALL_MEASURES)
     assert len(answer.points) == hours
     assert sum(point.figures.count for point in answer.points) == len(chosen(EVENTS, ALL_MEASURES, period))
-    for point in answer.points:
-        start = point.start.astimezone(UTC)
-        piece = attrs.evolve(period, since=start, until=start + timedelta(hours=1))
+    starts = [point.start.astimezone(UTC) for point in answer.points]
+    for point, start, end in zip(answer.points, starts, [*starts[1:], period.until.astimezone(UTC)], strict=True):
+        piece = attrs.evolve(period, since=start, until=end)
         assert point.figures == figures_of(chosen(EVENTS, ALL_MEASURES, piece), ALL_MEASURES)
 
 

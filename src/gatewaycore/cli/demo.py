@@ -126,8 +126,8 @@ def _banner(folder: Path, port: int, told: str, token: str, is_kept: bool) -> No
     shown = {
         "console": f"http://console.acme.localhost:{port}",
         "sign in": token,
-        "badge": f"http://badges.acme.localhost:{port}/installs-badge/acme/rocket-skates?logo=docker",
-        "chart": f"http://badges.acme.localhost:{port}/downloads-chart/acme/rocket-skates?period=year",
+        "badge": f"http://badges.acme.localhost:{port}/installs-badge/acme/rocket-skates?package-type=container&logo=docker",
+        "chart": f"http://badges.acme.localhost:{port}/downloads-chart/acme/rocket-skates?package-type=container&period=year",
         "fetch": f"curl -i http://get.acme.localhost:{port}/install.sh",
         "report": f"gatewaycore report {folder / _FILE} --period year",
         "rules": f"gatewaycore check {folder / _FILE}",

@@ -143,7 +143,11 @@ class Period:
         for (begin, offset), (end, _) in zip(self.offsets(), [*self.offsets()[1:], (last, 0)], strict=True):
             # Hours of the clock on the wall: some zones are a quarter of an hour beside the others.
             at = (begin + offset) // HOUR_S * HOUR_S - offset
-            yield from range(at if begin == first else max(at, begin), max(end, begin), HOUR_S)
+            if begin > at and begin != first:
+                # Clocks have changed by half an hour: what is left of the hour begins with that.
+                yield begin
+                at += HOUR_S
+            yield from range(at, max(end, begin), HOUR_S)
 
     def _first_days(self, unit: Unit, week_start: int) -> Iterator[date]:
         day = self.first_day

@@ -185,7 +185,10 @@ def piece_of(seconds: Column, period: Period, unit: Unit, week_start: int) -> Co
         offset = sa.case(*((when, whole(value)) for when, value in whens), else_=later[-1][1])
     local = seconds + offset
     if unit == "hour":
-        return Quotient(local, whole(HOUR_S)) * HOUR_S - offset
+        hour: Column = Quotient(local, whole(HOUR_S)) * HOUR_S - offset
+        # An hour that a change by half an hour cuts in two: what comes after begins with the change.
+        cuts = [second for second, ahead in later if (second + ahead) % HOUR_S]
+        return sa.case(*((sa.and_(hour < cut, seconds >= cut), whole(cut)) for cut in cuts), else_=hour) if cuts else hour
     day: Column = Quotient(local, whole(DAY_S))
     if unit == "day":
         return day

@@ -17,7 +17,7 @@ from litestar.status_codes import HTTP_404_NOT_FOUND, HTTP_500_INTERNAL_SERVER_E
 from gatewaycore.errors import GatewayError
 from gatewaycore_asgi.console.api.problems import StatusError
 from gatewaycore_asgi.console.assets import style_name
-from gatewaycore_asgi.console.rendering import environment
+from gatewaycore_asgi.console.rendering import environment, theme_of
 
 _log = logging.getLogger("gatewaycore.console")
 
@@ -38,42 +38,43 @@ def _environment() -> Environment:
     return environment()
 
 
-def error_page(status: int, base: str, detail: str = "") -> Response[str]:
+def error_page(request: Request[Any, Any, Any], status: int, detail: str = "") -> Response[str]:
     """Return the page of an error.
 
     Args:
+        request: that it answers.
         status: of HTTP.
-        base: the mount.
         detail: what else there is to know.
     """
     heading, advice = _WORDS.get(status, _OTHER)
-    context = {"heading": heading, "advice": advice, "detail": detail, "base": base, "style": f"{base}/static/{style_name()}"}
-    text = _environment().get_template("error.html").render(context)
+    base = request.scope.get("state", {}).get("base", "")
+    context = {"heading": heading, "advice": advice, "detail": detail, "base": base, "theme": theme_of(request)}
+    text = _environment().get_template("error.html").render(context, style=f"{base}/static/{style_name()}")
     return Response(text, status_code=status, media_type="text/html", headers={"cache-control": "no-store"})
 
 
 def failed(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer for what was raised."""
-    base = request.scope.get("state", {}).get("base", "")
     if isinstance(error, NotAuthorizedException):
         back = f"{request.scope['path']}?{request.scope['query_string'].decode('latin-1')}".rstrip("?") if request.method == "GET" else "/"
+        base = request.scope.get("state", {}).get("base", "")
         return Redirect(f"{base}/sign-in?next={quote(back, safe='')}", status_code=303)
     if isinstance(error, HTTPException):
-        answer = error_page(error.status_code, base)
+        answer = error_page(request, error.status_code)
         answer.headers.update(error.headers or {})
         return answer
     if isinstance(error, StatusError):
-        answer = error_page(error.status, base, str(error))
+        answer = error_page(request, error.status, str(error))
         answer.headers.update(error.headers)
         return answer
     if isinstance(error, GatewayError):
-        return error_page(HTTP_503_SERVICE_UNAVAILABLE, base, str(error))
+        return error_page(request, HTTP_503_SERVICE_UNAVAILABLE, str(error))
     # No value of the request is in a log line, and an exception's text may hold one: so it is where it was raised, and its type.
     where = traceback.extract_tb(error.__traceback__)[-1]
     _log.error("a page of the console failed: %s at %s:%d", type(error).__name__, where.filename, where.lineno or 0)
-    return error_page(HTTP_500_INTERNAL_SERVER_ERROR, base)
+    return error_page(request, HTTP_500_INTERNAL_SERVER_ERROR)
 
 
-def not_found(base: str) -> Response[str]:
+def not_found(request: Request[Any, Any, Any]) -> Response[str]:
     """Answer for what is not there, or not for whoever asks: the two are told apart by nobody."""
-    return error_page(HTTP_404_NOT_FOUND, base)
+    return error_page(request, HTTP_404_NOT_FOUND)

@@ -27,7 +27,7 @@ from gatewaycore_asgi.console.failing import error_page, not_found
 from gatewaycore_asgi.console.forms import Form, showing, taking
 from gatewaycore_asgi.console.panels import Table, write_csv
 from gatewaycore_asgi.console.reference import chapters_of, paragraphs
-from gatewaycore_asgi.console.rendering import THEMES, Page, environment, streamed
+from gatewaycore_asgi.console.rendering import THEME, THEMES, Page, environment, streamed, theme_of
 from gatewaycore_asgi.console.requests import base_of, is_head, last, local, query_of
 from gatewaycore_asgi.console.sheets import SECTIONS, Sheet, tried
 from gatewaycore_asgi.console.shelves import EmptySheet, Shelf, shelf_table
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 Asking = Request[Any, Any, Any]
 Answer = Response[Any]
 
-_THEME: Final = "gatewaycore_theme"
 _YEAR_S: Final = 365 * 86_400
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 # Whose page it is, and what they may see, may have changed since.
@@ -145,7 +144,7 @@ class Pages:
         if known is None:
             there = viewer.role_of(key) is not None and not viewer.sees_all
             if not there and not sheet.totals.now.count and self._console.statistics().first_event((key,)) is None:
-                return not_found(base_of(request))
+                return not_found(request)
             known = Known(key, key, "", is_configured=False)
         badges = snippets(self._console.service.config, known)
         more = {"known": known, "sections": SECTIONS, "badges": badges, "role": viewer.role_of(key)}
@@ -154,7 +153,7 @@ class Pages:
     def _company(self, request: Asking) -> Answer:
         key = last(request, "name")
         if not key:
-            return not_found(base_of(request))
+            return not_found(request)
         asked, _ = _asked(request)
         viewer = self._viewer(request)
         visible = None if viewer.sees_all else [one.key for one in self._visible(viewer)]
@@ -188,7 +187,7 @@ class Pages:
         """Answer for what is not there or not for whoever asks, who is told to sign in where they have not."""
         if viewer.name is None and not viewer.sees_all:
             raise NotAuthorizedException
-        return not_found(base_of(request))
+        return not_found(request)
 
     def _visible(self, viewer: Viewer) -> list[Known]:
         return [one for one in self._console.catalogue.packages().values() if viewer.may_see(one.key)]
@@ -216,7 +215,7 @@ class Pages:
             if form == "chart":
                 return Response(view.sheet.spec(last(request, "of") or "series"), media_type="application/json", headers=_ANEW)
         except ConfigError as error:
-            return error_page(400, base_of(request), "; ".join(map(str, error.problems)))
+            return error_page(request, 400, "; ".join(map(str, error.problems)))
         page = self.page(request, view.path, view.place, asked, problems)
         if form == "feed":
             return self._feed(request, page, view)
@@ -243,7 +242,7 @@ class Pages:
             asked=asked or Asked(),
             problems=problems,
             viewer=visit.viewer,
-            theme=_theme(request),
+            theme=theme_of(request),
             asset=self._assets.names.__getitem__,
             signs_in=self._console.doors.signs_in,
             csrf=visit.csrf,
@@ -291,7 +290,7 @@ class Pages:
     def _static(self, request: Asking) -> Answer:
         asset = self._assets.find(request.path_params["name"])
         if asset is None:
-            return not_found(base_of(request))
+            return not_found(request)
         headers = {"cache-control": _FOR_EVER, "vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("accept-encoding", ""):
             return Response(asset.packed, media_type=asset.type, headers={**headers, "content-encoding": "gzip"})
@@ -301,14 +300,9 @@ class Pages:
         theme = form.one("theme")
         answer = Redirect(f"{base_of(request)}{local(form.one('next'))}", status_code=303)
         chosen = theme if theme in THEMES else "auto"
-        answer.set_cookie(Cookie(key=_THEME, value=chosen, path=f"{base_of(request)}/", max_age=_YEAR_S, samesite="lax", httponly=True))
+        answer.set_cookie(Cookie(key=THEME, value=chosen, path=f"{base_of(request)}/", max_age=_YEAR_S, samesite="lax", httponly=True))
         return answer
 
 
 def _asked(request: Asking) -> tuple[Asked, list[Any]]:
     return read_asked(query_of(request))
-
-
-def _theme(request: Asking) -> str:
-    theme = request.cookies.get(_THEME, "auto")
-    return theme if theme in THEMES else "auto"

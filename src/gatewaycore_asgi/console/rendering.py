@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Request
 from markupsafe import Markup
 
 from gatewaycore.errors import Problem
@@ -21,6 +22,9 @@ FLUSH: Final = "\x1e"
 """Where a page is sent on, while the rest of it is asked for."""
 
 THEMES: Final = ("auto", "light", "dark")
+THEME: Final = "gatewaycore_theme"
+"""The cookie of the theme that is chosen."""
+
 _ZONES: Final = (
     "UTC", "America/Los_Angeles", "America/New_York", "America/Sao_Paulo", "Europe/London", "Europe/Berlin", "Asia/Kolkata",
     "Asia/Shanghai", "Asia/Tokyo", "Australia/Sydney", "Pacific/Auckland",
@@ -78,6 +82,12 @@ class Page:
     def file(self, name: str) -> str:
         """Return the URL of one of the console's files."""
         return f"{self.base}/static/{self.asset(name)}"
+
+
+def theme_of(request: Request[Any, Any, Any]) -> str:
+    """Return the theme that is chosen."""
+    theme = request.cookies.get(THEME, "auto")
+    return theme if theme in THEMES else "auto"
 
 
 def environment() -> Environment:

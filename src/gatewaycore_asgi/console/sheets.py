@@ -118,9 +118,9 @@ class Sheet:
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
-        """The names of variables that the last events have."""
+        """The variables that the last events have, as dimensions."""
         seen = (name for event in self.latest(_SAMPLE).events for name, value in event.variables.items() if value)
-        return tuple(sorted(set(seen) - _MEANT))[:_MOST_VARIABLES]
+        return tuple(f"variables.{name}" for name in sorted(set(seen) - _MEANT)[:_MOST_VARIABLES])
 
     def table(self, key: str, limit: int | None = ROWS) -> Table:
         """Return one of the tables.

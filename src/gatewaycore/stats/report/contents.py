@@ -106,7 +106,7 @@ def ask(
         limit: how many values of each.
     """
     totals = stats.totals(period, asked)
-    series = stats.series(period, unit, asked, ("sources",), week_start)
+    series = stats.series(period, unit, asked, week_start=week_start)
     package = asked.packages[0] if len(asked.packages) == 1 else None
     # Of what is narrowed to one value nothing is left to tell.
     usual = [name for name in SECTIONS if name != "package" or package is None]

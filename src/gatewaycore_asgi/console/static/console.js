@@ -6,14 +6,32 @@
 
   // Listened for on the document, which is there before the page is: a page is sent in pieces.
   const closest = (event, what) => event.target instanceof Element ? event.target.closest(what) : null;
+  // With a pointer, a choice is made when it is chosen. Keys walk through the choices: there it is made by Enter, or by going on from the form.
+  let key = null;
+  let walked = null;
+  const submit = (select, focused = select) => { walked = null; remember(focused); select.form.requestSubmit(); };
+  document.addEventListener("pointerdown", () => { key = null; }, true);
+  document.addEventListener("keydown", (event) => {
+    key = event.key;
+    // The buttons are shown to whoever goes by keyboard.
+    if (key === "Tab" || key.startsWith("Arrow")) root.classList.add("keys");
+    if (key === "Enter" && walked && event.target === walked) { event.preventDefault(); submit(walked); }
+  }, true);
   document.addEventListener("change", (event) => {
-    // A choice is made when it is chosen.
     const select = closest(event, "[data-submits]");
-    if (select) select.form.requestSubmit();
+    if (!select) return;
+    if (key === null || key === "Enter") submit(select);
+    else walked = select;
+  });
+  document.addEventListener("focusout", (event) => {
+    const to = event.relatedTarget;
+    // Without a target, somebody looks at another window.
+    if (walked && to && !walked.form.contains(to)) submit(walked, to.id ? to : walked);
   });
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.dataset.asks && !window.confirm(form.dataset.asks)) event.preventDefault();
+    if (form.matches(".filters, .theme") && form.contains(document.activeElement)) remember(document.activeElement);
     // What is not chosen does not stand in the address.
     if (form.matches(".filters")) for (const field of form.elements) if (field.name && field.value === "") field.disabled = true;
   });
@@ -25,7 +43,24 @@
     const details = document.querySelector(".filters details[open]");
     if (event.key === "Escape" && details) { details.open = false; details.querySelector("summary").focus(); }
   });
-  document.addEventListener("DOMContentLoaded", () => { watch(); draw(); });
+  document.addEventListener("DOMContentLoaded", () => { restore(); watch(); draw(); });
+
+  // What had the focus has it again when the page is there anew.
+  const FOCUS = "gatewaycore-focus";
+  const remember = (element) => {
+    const known = [location.pathname, element.id, root.classList.contains("keys")];
+    try { sessionStorage.setItem(FOCUS, JSON.stringify(known)); } catch { /* It is kept nowhere: so be it. */ }
+  };
+  const restore = () => {
+    try {
+      const [path, id, keys] = JSON.parse(sessionStorage.getItem(FOCUS)) || [];
+      sessionStorage.removeItem(FOCUS);
+      if (path !== location.pathname) return;
+      if (keys) root.classList.add("keys");
+      // Whoever has gone somewhere meanwhile stays there.
+      if (id && document.activeElement === document.body) document.getElementById(id)?.focus({ preventScroll: true });
+    } catch { /* Nothing was kept. */ }
+  };
 
   // The last events, every five seconds while somebody looks.
   const watch = () => {
