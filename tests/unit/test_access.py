@@ -733,7 +733,7 @@ def test_what_is_no_state_database(tmp_path: Path) -> None:
         (tmp_path / "text", "cannot be used: DatabaseError"),
         ("mysql://a:hunter2@host/x", "is no URL of PostgreSQL"),
         ("postgresql://", "cannot be used: OperationalError"),
-        ("postgresql://gw:hunter2@127.0.0.1:1/x", "cannot be used: OperationalError"),
+        ("postgresql://gw:hunter2@127.0.0.1:1/x", "cannot be used: OperationalError: .*Connection refused"),
         ("://", "is no URL"),
     ):
         with pytest.raises(ConfigError, match=what) as caught:

@@ -300,6 +300,21 @@ def test_numbers(written: str, value: float) -> None:
     assert read_config({"sinks": [{"type": "store", "password": "x", "every-s": value}]}, rosters=STORES).sinks == (Store("x", value),)
 
 
+@pytest.mark.parametrize("state", ["mysql://gw:sesam@db.acme.example/gw", "http://db.acme.example", "postgresql://", " "])
+def test_a_state_is_a_path_or_a_url_of_postgresql(state: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config({"console": {"domain": "console.acme.example", "state": state}})
+    what = "console.state: is neither a path nor a URL of PostgreSQL (write postgresql://user:password@host/database, or console.sqlite3)"
+    assert [str(problem) for problem in caught.value.problems] == [what]
+
+
+@pytest.mark.parametrize("state", ["console.sqlite3", "postgresql://gw:sesam@db.acme.example/gw"])
+def test_a_state_is_taken_as_written(state: str) -> None:
+    console = read_config({"console": {"domain": "console.acme.example", "state": state}}).console
+    assert console is not None
+    assert console.state == state
+
+
 def test_secrets_are_not_shown() -> None:
     with pytest.raises(ConfigError) as caught:
         read_config({"sinks": [{"type": "store", "password": 31337, "every-s": "0.5", "level": True, "note": 4}]}, rosters=STORES)

@@ -36,8 +36,7 @@ class Database:
             self._migrate()
         except (SQLAlchemyError, OSError) as error:
             self._engine.dispose()
-            # Its words may quote the URL, password and all.
-            what = f"the state database cannot be used: {_words(error)}"
+            what = f"the state database cannot be used: {_words(error)}{_reason(error, self._engine.url.password)}"
             raise ConfigError([Problem("console.state", what, "a path that can be written to, or postgresql://…")]) from None
 
     def _of_file(self, path: Path) -> sa.Engine:
@@ -134,3 +133,12 @@ def _told() -> Iterator[None]:
 def _words(error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     return type(cause).__name__
+
+
+def _reason(error: BaseException, password: str | None) -> str:
+    """Return what the driver says of a connection that could not be made, in one line and without the password."""
+    cause = getattr(error, "orig", None)
+    if cause is None or getattr(cause, "sqlstate", None):
+        return ""
+    told = " ".join(str(cause).split())
+    return f": {told.replace(password, '…') if password else told}"[:300]

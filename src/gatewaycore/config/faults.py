@@ -76,6 +76,10 @@ class Invalid(ValueError):  # noqa: N818 - raised and caught inside this package
         super().__init__("; ".join(fault.what for fault in faults))
 
 
+class Discreet(Invalid):
+    """The same of a secret, in words that tell nothing of it: they may be shown."""
+
+
 def invalid(what: str, hint: str = "") -> Invalid:
     """Return the error for a value that has one fault."""
     return Invalid([Fault((), what, hint)])

@@ -19,7 +19,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
-from gatewaycore.config.faults import Fault, Invalid, Path, faults_of, invalid, kebab, one_of, show, suggest, unknown_key
+from gatewaycore.config.faults import Discreet, Fault, Invalid, Path, faults_of, invalid, kebab, one_of, show, suggest, unknown_key
 from gatewaycore.config.yaml_source import Plain
 from gatewaycore.errors import GatewayError
 
@@ -190,6 +190,8 @@ def _discreet(read: Read) -> Read:
     def reader(raw: Any) -> Any:
         try:
             return read(raw)
+        except Discreet:
+            raise
         except Invalid:
             raise invalid("not what is wanted here, and a secret, so it is not shown", "text is written in quotes") from None
 

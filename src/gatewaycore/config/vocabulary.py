@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from gatewaycore.config.faults import invalid, one_of, show
+from gatewaycore.config.faults import Discreet, Fault, invalid, one_of, show
 from gatewaycore.config.structure import Vocabulary, decimal, listed, text, whole
 from gatewaycore.decision import STATUSES
 from gatewaycore.errors import ConfigError, RequestError
@@ -144,6 +144,16 @@ def resolvers(raw: Any) -> tuple[str, ...]:
     return listed(raw, _resolver)
 
 
+def state(raw: Any) -> str:
+    """Read where a console's state is: the path of a file, or a URL of PostgreSQL, in which there may be a password."""
+    written = text(raw)
+    scheme, is_url, rest = written.partition("://")
+    if not written.strip() or (is_url and (scheme != "postgresql" or not rest)):
+        hint = "write postgresql://user:password@host/database, or console.sqlite3"
+        raise Discreet([Fault((), "is neither a path nor a URL of PostgreSQL", hint)])
+    return written
+
+
 def positive(raw: Any) -> int:
     """Read a whole number from 1."""
     number = whole(raw)
@@ -209,7 +219,7 @@ GATEWAY: Vocabulary = {
 DEFAULTS: Vocabulary = {"redirect_status": status, "allowed_realms": _optional_hosts}
 LIMITS: Vocabulary = {"body_bytes": positive, "events": positive}
 BADGES: Vocabulary = {"domains": domains, "packages": names, "minimum_companies": natural, "max_age_s": natural}
-CONSOLE: Vocabulary = {"domain": host, "organisation": slug}
+CONSOLE: Vocabulary = {"domain": host, "state": state, "organisation": slug}
 CONSOLE_LIMITS: Vocabulary = {
     "requests": positive,
     "window_s": positive,
