@@ -18,6 +18,7 @@ from gatewaycore.following import Follower
 from gatewaycore.service import Service
 from gatewaycore.sinks import LakeStorage
 from gatewaycore_asgi.console.api import Api, Quota
+from tests.e2e.running import DEADLINE_S
 from tests.events import lines_of, make_event
 
 CONFIG = """
@@ -114,7 +115,13 @@ class Office:
         headers = dict(more.pop("headers", {}))
         if who is not None and "Authorization" not in headers:
             headers["Authorization"] = f"Bearer {self.secrets[who]}"
-        return self._runner.run(self._client.request(method, f"/api/v1{path}", headers=headers, **more))
+
+        async def ask() -> httpx.Response:
+            # Where it waits for ever, the test fails and shows where, instead of being silent.
+            async with asyncio.timeout(DEADLINE_S):
+                return await self._client.request(method, f"/api/v1{path}", headers=headers, **more)
+
+        return self._runner.run(ask())
 
     def ask_of(self, app: Any, root: str, method: str, path: str, who: str, **more: Any) -> httpx.Response:
         """Ask another application that is mounted below `root`."""
