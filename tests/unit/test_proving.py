@@ -26,6 +26,7 @@ from gatewaycore.proving import (
 from gatewaycore.proving.looking import Seen
 from gatewaycore.proving.names import probed
 from gatewaycore.proving.resolver import Resolver, split
+from gatewaycore.request import normalise_host
 from tests.dns_server import DnsServer
 
 DOMAIN, TARGET, TOKEN = "get.acme.test", "gateway.acme.test", "pO5VXVW9YyiLQs4yb3wuRqJMKvrab-EP"
@@ -65,6 +66,8 @@ def look(server: DnsServer, place: Place = PLACE, domain: str = DOMAIN, **settin
 def test_domains_are_kept_in_one_form(text: str, name: str) -> None:
     assert read_domain(text) == name
     assert read_domain(name) == name
+    # What is proved is what is served.
+    assert "*." in name or normalise_host(text) == name
 
 
 @pytest.mark.parametrize(

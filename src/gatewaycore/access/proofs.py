@@ -16,11 +16,11 @@ from attrs import frozen
 
 from gatewaycore.access.database import Database
 from gatewaycore.access.definitions import count_up, rules_version
-from gatewaycore.access.domains import LEASE_S, plain
+from gatewaycore.access.domains import LEASE_S
 from gatewaycore.access.records import Domain, Kind
 from gatewaycore.access.tables import DOMAINS, HOLDINGS, ORGANISATIONS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings, judge, pause_s, supplied
+from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings, judge, pause_s, plain, supplied
 from gatewaycore.proving.judging import HELD
 
 _WORDS: Final = 500
