@@ -24,8 +24,8 @@ LOCK: Final = "domains.lock"
 """Which process of a node looks, under the data-dir."""
 
 _TURN_S: Final = 1.0
-# DNS servers that never answer hold up their own domains alone.
-_AT_ONCE: Final = 8
+# DNS servers that never answer hold up their own domains, and few others: a batch of those takes less than a lease.
+_AT_ONCE: Final = 32
 _MOST: Final = 64
 
 

@@ -93,6 +93,15 @@ def test_records_to_set() -> None:
     assert (bool(Place()), bool(PLACE), bool(Place(addresses=("203.0.113.7",)))) == (False, True, True)
 
 
+def test_the_target_has_no_cname_to_itself() -> None:
+    place = Place(target=TARGET, addresses=("203.0.113.7", "2001:db8::7"))
+    assert [(one.type, one.value, one.instead) for one in records_for(TARGET, None, place)] == [
+        ("A", "203.0.113.7", False),
+        ("AAAA", "2001:db8::7", False),
+    ]
+    assert records_for(TARGET, None, PLACE) == []
+
+
 def test_supplied_domains() -> None:
     assert supplied("acme", "gw.example") == ["acme.docker.gw.example", "acme.gateway.gw.example"]
     assert supplied("acme.labs", "gw.example") == []

@@ -101,10 +101,12 @@ def probed(domain: str) -> str:
 
 def records_for(domain: str, challenge: str | None, place: Place) -> list[Record]:
     """Return the records that prove a domain, and let it lead here; of one that needs no proof the latter alone."""
-    found = [Record(type="CNAME", name=domain, value=place.target)]
+    # The target cannot lead to itself.
+    is_alias = domain != place.target
+    found = [Record(type="CNAME", name=domain, value=place.target)] if is_alias else []
     if challenge is not None:
         found.insert(0, Record(type="TXT", name=challenge_name(domain), value=challenge))
-    return found + [Record(type="AAAA" if ":" in one else "A", name=domain, value=one, instead=True) for one in place.addresses]
+    return found + [Record(type="AAAA" if ":" in one else "A", name=domain, value=one, instead=is_alias) for one in place.addresses]
 
 
 def supplied(organisation: str, base: str) -> list[str]:
