@@ -746,7 +746,7 @@ def queries() -> Iterator[str]:
 
 def series() -> dict[str, set[str]]:
     """Return the names under which Prometheus keeps what is told, with their labels, and those that it adds itself."""
-    found = {}
+    found = {"up": {"job", "instance"}}
     for name, meter in {**METERS, **LOOKED_AT}.items():
         endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[meter.kind]
         for ending in endings:
@@ -757,7 +757,7 @@ def series() -> dict[str, set[str]]:
 @pytest.mark.parametrize("query", sorted(set(queries())))
 def test_every_query_asks_for_what_there_is(query: str) -> None:
     there = series()
-    asked = re.findall(r"gatewaycore_\w+", query)
+    asked = re.findall(r"gatewaycore_\w+|^up\b", query)
     assert asked
     assert set(asked) <= there.keys()
     named = {name.strip() for group in re.findall(r"by \(([^)]*)\)", query) for name in group.split(",")}
