@@ -435,6 +435,19 @@ def test_a_stale_copy_of_rules_shows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert counted["source_failing", "http"] == counted["source_stale", "http"] == 1
 
 
+def test_domains_show_by_state(tmp_path: Path) -> None:
+    with opened(tmp_path) as service:
+        service.tell_domains({"pending": 2, "verified": 5, "failing": 1, "lost": 0}, {"proved": 7, "trouble": 3})
+        desk_of(service).tick()
+        seen = told(service)
+        assert [seen["domains", state] for state in ("pending", "verified", "failing", "lost")] == [2, 5, 1, 0]
+        assert (seen["domain_looks_total", "proved"], seen["domain_looks_total", "trouble"]) == (7, 3)
+        # Another process looks now: it tells how many there are.
+        service.tell_domains(dict.fromkeys(("pending", "verified", "failing", "lost"), 0), {"proved": 7, "trouble": 3})
+        desk_of(service).tick()
+        assert (told(service)["domains", "verified"], told(service)["domain_looks_total", "proved"]) == (0, 7)
+
+
 def test_a_sink_that_takes_nothing_shows_with_its_lag(tmp_path: Path) -> None:
     blocked = tmp_path / "out"
     service = opened(tmp_path / "data", sinks=[{"type": "webhook", "url": "http://127.0.0.1:1/", "allow-private": True}])
