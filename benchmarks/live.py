@@ -32,12 +32,13 @@ def run(effort: Effort) -> Iterator[Figure]:
         command = [sys.executable, "-m", "gatewaycore", "serve", str(file), "--data-dir", f"{folder}/data", "--port", "0"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
             try:
-                yield from _edited(_port(server), file, text, count)
+                yield from _edited(port_of(server), file, text, count)
             finally:
                 server.terminate()
 
 
-def _port(server: subprocess.Popen[str]) -> int:
+def port_of(server: subprocess.Popen[str]) -> int:
+    """Return where a server listens, when it does."""
     assert server.stderr is not None
     for line in server.stderr:
         if line.split()[:1] == ["url"]:

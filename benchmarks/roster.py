@@ -6,11 +6,12 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 
-from benchmarks import badges, decide, importing, indexes, lake, live, loading, memory, recording, serving, stats
+from benchmarks import ask, badges, decide, importing, indexes, lake, live, loading, memory, operations, recording, serving, stats
 from benchmarks.room import Effort, Figure
 
 GROUPS: dict[str, Callable[[Effort], Iterator[Figure]]] = {
-    module.GROUP: module.run for module in (decide, serving, memory, loading, live, recording, indexes, lake, badges, importing, stats)
+    module.GROUP: module.run
+    for module in (decide, serving, memory, loading, live, recording, operations, ask, indexes, lake, badges, importing, stats)
 }
 
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 from weakref import ref
 
 from gatewaycore.access import CONSOLE_STATE, Access, Kind
-from gatewaycore.access.domains import plain
 from gatewaycore.config import Config, LeftOut, MadeRule
 from gatewaycore.errors import ConfigError, GatewayError, words_of
+from gatewaycore.proving import plain
 from gatewaycore.route import package_of
 from gatewaycore.rules import CollectionRule
 from gatewaycore.service import Service

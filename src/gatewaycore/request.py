@@ -24,6 +24,7 @@ _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _AS_SENT = "/!$&'()*+,;=:@%-._~\\|^`{}<>\"[]"
 _DECODED = _AS_SENT.replace("%", "")
 _IN_SEGMENTS = "/!$&'()*+,;=:@"
+_LONGEST = 253
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?|\[[0-9a-f:.]{2,45}\]")
 
 
@@ -79,17 +80,34 @@ def parse_host(text: str) -> tuple[str, int | None]:
 
 def _parse_host(text: str) -> tuple[str, int | None]:
     host = text.strip().lower()
-    if not host.isascii():
-        try:
-            host = host.encode("idna").decode("ascii")
-        except UnicodeError as error:
-            raise RequestError(f"not a host name: {text[:80]!r}") from error
     found = _PORT.search(host)
     port = int(found[1]) if found is not None and found[1] else None
-    host = (host if found is None else host[: found.start()]).removesuffix(".")
+    host = host if found is None else host[: found.start()]
+    if not host.isascii():
+        host = a_labels(host)
+    host = host.removesuffix(".")
     if not _HOST.fullmatch(host):
         raise RequestError(f"not a host name: {text[:80]!r}")
     return host, port
+
+
+def a_labels(name: str) -> str:
+    """Return a name in A-labels, as browsers ask for it (IDNA 2008 with UTS 46, non-transitional). What is ASCII in it stays as it is.
+
+    Raises:
+        RequestError: it has none.
+    """
+    import idna
+
+    if len(name) > _LONGEST:
+        # Reading one takes longer than it is long, and anybody may send it.
+        raise RequestError(f"not a host name: {name[:80]!r}")
+    try:
+        # Python's own codec is of 2003: it takes "faß.de" for "fass.de", which is somebody else's.
+        labels = idna.uts46_remap(name, std3_rules=False, transitional=False).split(".")
+        return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in labels)
+    except (idna.IDNAError, UnicodeError) as error:
+        raise RequestError(f"not a host name: {name[:80]!r}") from error
 
 
 # What is no host raises, and is not kept: so no text that is kept is much longer than a name may be.

@@ -116,6 +116,7 @@ class Service:
         self.is_draining = False
         self.tracer = tracer
         self._reload_failed = False
+        self._domains: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
         self.desk: Desk | None = None
         if meters is not None and config.operations is not None:
             sinks = [name for name, _ in storages(config, self.data)]
@@ -318,7 +319,18 @@ class Service:
             failing=frozenset(name.removeprefix("sink ") for name in (() if shipper is None else shipper.failing)),
             # That of the file itself is that of the reload.
             sources=tuple(SourceHealth(name, is_stale=one.is_stale, error=one.words) for name, one in named(self.sources[1:])),
+            domains=self._domains[0],
+            looked=self._domains[1],
         )
+
+    def tell_domains(self, states: Mapping[str, int], looked: Mapping[str, int]) -> None:
+        """Take note of the domains of organisations, for whoever runs this.
+
+        Args:
+            states: how many are in which; all zero where this process looks at their records no more.
+            looked: how often it has looked, by what was seen.
+        """
+        self._domains = states, looked
 
     def watch(self, outcome: Outcome, upstream: Upstream, began_ns: int, answer: httpx.Response | Failure) -> None:
         """Take note of a request to an upstream; see `gatewaycore.upstreams.Watch`."""

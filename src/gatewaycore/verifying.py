@@ -6,8 +6,11 @@ What is seen is written into the state database; every process of every node ser
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -17,6 +20,7 @@ from gatewaycore.config import Config
 from gatewaycore.errors import ConflictError, GatewayError, UnknownError, words_of
 from gatewaycore.locks import Lock
 from gatewaycore.proving import Look, Place, Record, Records, VerificationSettings, records_for
+from gatewaycore.proving.judging import STATES
 from gatewaycore.proving.resolver import Resolver
 
 _log = logging.getLogger("gatewaycore.domains")
@@ -24,9 +28,11 @@ LOCK: Final = "domains.lock"
 """Which process of a node looks, under the data-dir."""
 
 _TURN_S: Final = 1.0
-# DNS servers that never answer hold up their own domains alone.
-_AT_ONCE: Final = 8
+# DNS servers that never answer hold up their own domains, and few others: a batch of those takes less than a lease.
+_AT_ONCE: Final = 32
 _MOST: Final = 64
+# Other processes, and other nodes, change states too.
+_TELL_S: Final = 15.0
 
 
 class Looks:
@@ -36,6 +42,9 @@ class Looks:
         access: where domains are.
         config: says how, whenever it is asked: it may be read anew.
         opened: opens what knows records.
+
+    Attributes:
+        seen: how often what was seen.
     """
 
     def __init__(self, access: Access, config: Callable[[], Config], opened: Callable[[VerificationSettings], Records] = Resolver) -> None:
@@ -43,6 +52,8 @@ class Looks:
         self._config = config
         self._opened = opened
         self._records: tuple[VerificationSettings, Records] | None = None
+        self._lock = threading.Lock()
+        self.seen: Counter[str] = Counter()
 
     @property
     def settings(self) -> VerificationSettings:
@@ -92,6 +103,8 @@ class Looks:
         settings, config = self.settings, self._config()
         place = config.gateway.place if settings.leads_here else Place()
         look = Look.at(domain.name, domain.challenge, place, self._open())
+        with self._lock:
+            self.seen[look.verdict] += 1
         return self._access.proofs.settle(domain, look, settings)
 
     def _open(self) -> Records:
@@ -113,15 +126,20 @@ class Verifier:
         looks: looks.
         access: knows what is due.
         data: the data-dir.
+        told: takes note of how many domains are in which state, and how often what was seen.
     """
 
-    def __init__(self, looks: Looks, access: Access, data: Path) -> None:
+    def __init__(
+        self, looks: Looks, access: Access, data: Path, told: Callable[[Mapping[str, int], Mapping[str, int]], None] | None = None
+    ) -> None:
         self._looks = looks
         self._access = access
         self._lock = Lock(data / LOCK)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = ""
+        self._tell = told
+        self._told_at = -math.inf
 
     def start(self) -> None:
         """Begin."""
@@ -137,6 +155,8 @@ class Verifier:
             self._thread.join(timeout=10)
             self._thread = None
         self._lock.let_go()
+        if self._tell is not None:
+            self._tell(dict.fromkeys(STATES, 0), dict(self._looks.seen))
 
     def turn(self) -> int:
         """Look at everything that is due, if it is this process that does; return how many that were.
@@ -152,6 +172,9 @@ class Verifier:
             with ThreadPoolExecutor(min(_AT_ONCE, len(due)), "gatewaycore-look") as pool:
                 for _ in pool.map(self._look, due):
                     pass
+        if self._tell is not None and (due or time.monotonic() - self._told_at >= _TELL_S):
+            self._tell(self._access.proofs.states(), dict(self._looks.seen))
+            self._told_at = time.monotonic()
         return len(due)
 
     def _look(self, domain: Domain) -> None:

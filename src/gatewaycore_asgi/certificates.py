@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl
 
+from gatewaycore.addresses import is_address
 from gatewaycore.errors import RequestError
 from gatewaycore.request import normalise_host
 from gatewaycore.service import Service
@@ -21,7 +22,8 @@ from gatewaycore_asgi.types import App, Receive, Scope, Send
 PATH: Final = "/_gatewaycore/ask"
 
 _log = logging.getLogger("gatewaycore.certificates")
-_PASSED_ON: Final = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+# Fields by whose beginning it is seen that a request was passed on.
+_PASSED_ON: Final = b"forwarded", b"via", b"x-forwarded-", b"x-real-ip"
 _MOST: Final = 4096
 _LONGEST: Final = 512
 _HEADERS: Final = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
@@ -51,8 +53,8 @@ class Certificates:
         if self._is_ours(name):
             self._refused.pop(name, None)
             return True
-        # What nobody could have a certificate for is no name worth a place, and no line.
-        if "." in name and not name.startswith("["):
+        # What nobody could have a certificate for is no name worth a place, and no line; and it may be a client's address.
+        if "." in name and not is_address(name):
             self._remember(name)
         return False
 
@@ -119,7 +121,7 @@ class CertificateAsk:
     def _is_trusted(self, scope: Scope) -> bool:
         """Tell whether it is the proxy itself that asks: what it passes on comes from the same address, and says for whom."""
         client = scope.get("client")
-        if client is None or any(name.lower() in _PASSED_ON for name, _ in scope["headers"]):
+        if client is None or any(name.lower().startswith(_PASSED_ON) for name, _ in scope["headers"]):
             return False
         try:
             is_here = ip_address(client[0]).is_loopback

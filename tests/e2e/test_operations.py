@@ -190,14 +190,19 @@ class Download(threading.Thread):
             self.error = error
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_orderly_end(tmp_path: Path, slow: Slow, workers: int) -> None:
+@pytest.mark.parametrize(
+    ("workers", "all_of_them"),
+    [(1, False), (2, False), pytest.param(2, True, id="as service managers do, which tell the workers as well")],
+)
+def test_an_orderly_end(tmp_path: Path, slow: Slow, workers: int, all_of_them: bool) -> None:
     config = write(tmp_path, slow.authority, operations={"port": 0, "drain-s": 2, "grace-s": 60})
     with Served(config, tmp_path / "data", ["--workers", str(workers)]) as served:
         wait_for(lambda: desks(served) and readiness(served)[1]["processes"] == workers, served)
         download = Download(served.port)
         assert slow.began.wait(DEADLINE_S)
-        served.send(signal.SIGTERM)
+        told = [served.process.pid, *(served.workers() if all_of_them else [])]
+        for pid in told:
+            os.kill(pid, signal.SIGTERM)
         wait_for(lambda: readiness(served)[0] == 503, served)
         assert readiness(served)[1]["status"] == "draining"
         # Whoever balances the load has not noticed yet.

@@ -14,6 +14,7 @@ import pytest
 import trustme
 import uvicorn
 
+from gatewaycore.cli import certificate
 from gatewaycore.cli.certificate import STARTUP_FAILURE, Renewal, load_pair, renewed
 from gatewaycore.config import Config, read_config
 from gatewaycore.errors import GatewayError
@@ -96,6 +97,9 @@ def test_a_question_without_a_name(service: Service, query: str) -> None:
         (("127.0.0.1", 5), ("x-forwarded-for",), False),
         (("10.1.2.3", 5), ("Forwarded",), False),
         (("127.0.0.1", 5), ("via",), False),
+        (("127.0.0.1", 5), ("X-Forwarded-Proto",), False),
+        (("127.0.0.1", 5), ("x-real-ip",), False),
+        (("127.0.0.1", 5), ("user-agent", "accept-encoding"), True),
     ],
 )
 def test_who_is_told(service: Service, client: Any, headers: Sequence[str], told: bool) -> None:
@@ -124,7 +128,11 @@ def test_refusals_are_remembered_and_bounded(service: Service, caplog: pytest.Lo
     with caplog.at_level(logging.DEBUG, "gatewaycore.certificates"):
         for _ in range(3):
             assert not certificates.admits("new.test")
+        # A client's address, perhaps: neither kept nor logged.
+        for address in ("203.0.113.7", "203.0.113.7:443", "[2001:db8::7]", "0x7f.1"):
+            assert not certificates.admits(address)
     assert caplog.messages == ["no certificate for new.test: it is neither served nor verified"]
+    assert certificates.refused == ("new.test",)
     for number in range(_MOST + 10):
         certificates.admits(f"d{number}.test")
     assert len(certificates.refused) == _MOST
@@ -208,7 +216,11 @@ def test_a_link_that_is_turned_is_seen(tmp_path: Path) -> None:
     assert renewal.renew()
 
 
-def test_each_process_of_a_server_has_a_context_that_is_renewed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_process_of_a_server_has_a_context_that_is_renewed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its thread lives as long as the process, and would tell other tests what becomes of these files.
+    monkeypatch.setattr(certificate, "_LOOK_S", 1e6)
     cert, key = write(tmp_path)
     config = uvicorn.Config(elsewhere, ssl_certfile=cert, ssl_keyfile=key, ssl_context_factory=renewed, log_config=None)
     config.load()

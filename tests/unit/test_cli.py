@@ -675,6 +675,37 @@ def test_an_extra_that_is_missing_is_a_warning_of_check_and_an_error_of_serve(
     assert re.fullmatch(error, refused.output)
 
 
+@pytest.mark.parametrize(
+    ("section", "extra", "module"),
+    [
+        ("operations: {port: 0}", "metrics", "prometheus_client"),
+        ("traces: {endpoint: 'http://c.example/v1/traces'}", "otel", "opentelemetry.sdk"),
+        ("traces: {endpoint: 'http://c.example/v1/traces'}", "otel", "opentelemetry"),
+    ],
+)
+def test_an_extra_that_a_section_needs_is_told_before_anything_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, extra: str, module: str
+) -> None:
+    path = write(tmp_path / "gateway.yaml", f"{section}\n{CONFIG}")
+    assert "nothing wrong, nothing odd" in run("check", path).output
+
+    def find(name: str) -> object:
+        if name.startswith(f"{module}."):
+            raise ModuleNotFoundError(name=module)
+        return None if name == module else object()
+
+    monkeypatch.setattr("gatewaycore.config.opening.find_spec", find)
+    place = f"{path}:1: {section.partition(':')[0]}"
+    what = f"needs gatewaycore[{extra}]\n    pip install 'gatewaycore[{extra}]'\n"
+    warned = run("check", path)
+    assert (warned.exit_code, warned.output.startswith(f"{place}: warning: missing-extra: {what}")) == (0, True)
+    refused = run("serve", "--port", "0", "--data-dir", tmp_path / "data", path)
+    assert (refused.exit_code, refused.output) == (2, f"{place}: error: {what}")
+    # Metrics are not wanted, and nothing is needed for the rest.
+    path.write_text(CONFIG + "operations: {port: 0, metrics: no}\n")
+    assert "nothing wrong, nothing odd" in run("check", path).output
+
+
 # --- serve ---------------------------------------------------------------------------------------------------------------
 
 

@@ -80,6 +80,21 @@ def test_an_operator_vouches(file: Path, tmp_path: Path) -> None:
     assert (again.exit_code, "has get.acme.test already" in again.output) == (2, True)
 
 
+def test_without_proofs_nothing_is_looked_at(file: Path, tmp_path: Path, server: DnsServer) -> None:
+    data = ("--data-dir", tmp_path / "data")
+    text = file.read_text()
+    file.write_text(text.replace("verification: {", "verification: {verify: off, leads-here: false, "))
+    assert run("domains", "add", file, "get.acme.test", "--organisation", "home", *data).stdout.startswith("get.acme.test is verified")
+    assert run("domains", "verify", file, *data).exit_code == 0
+    assert server.asked == []
+    # Behind a CDN it is known of none of them where they lead; what has to be proved is looked at all the same.
+    file.write_text(text.replace("verification: {", "verification: {leads-here: false, "))
+    seen = run("domains", "verify", file, "--json", *data)
+    found = {one["name"]: (one["state"], one["is-well"]) for one in json.loads(seen.stdout)["domains"]}
+    assert found == {"*": ("configured", True), "get.acme.test": ("failing", False), "px.acme.test": ("configured", True)}
+    assert server.asked == [("_gatewaycore-challenge.get.acme.test", "TXT")]
+
+
 def test_a_gateway_without_a_console(tmp_path: Path, server: DnsServer) -> None:
     path = tmp_path / "gateway.yaml"
     path.write_text(FILE.format(resolver=server.address, console=""))

@@ -150,6 +150,23 @@ def test_those_who_run_no_gateway_stay_on_domains_that_are_theirs(service: Servi
             access.holdings.change("package", "made", {**MADE, key: value}, follower.check, ada)
 
 
+def test_a_package_is_on_the_domain_that_its_organisation_has_proved_whatever_the_script(
+    service: Service, access: Access, boss: Principal
+) -> None:
+    follower, ada = Follower(service, access), join(access, "ada")
+    access.groups.create("labs", by=boss)
+    access.groups.set_role("labs", "ada", "owner", boss)
+    for name in ("Bücher.example", "faß.example"):
+        access.domains.create(name, "labs", ada)
+        access.domains.vouch(name, "labs", boss)
+        access.holdings.create("package", name, "labs", {**MADE, "name": name, "domain": name}, follower.check, ada)
+    follower.look()
+    served = set(service.gateway.router.domains) & {"xn--bcher-kva.example", "xn--fa-hia.example", "fass.example"}
+    assert served == {"xn--bcher-kva.example", "xn--fa-hia.example"} == follower.names
+    with pytest.raises(AccessError, match="is no verified domain"):
+        access.holdings.create("package", "fass", "labs", {**MADE, "name": "fass", "domain": "fass.example"}, follower.check, ada)
+
+
 def test_what_the_file_lets_its_own_packages_reach_is_for_them_alone() -> None:
     wide = {"allow-private-backends": True, "allowed-realms": ["auth.example"], "redirect-status": 307}
     file, made, told = (

@@ -435,6 +435,19 @@ def test_a_stale_copy_of_rules_shows(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert counted["source_failing", "http"] == counted["source_stale", "http"] == 1
 
 
+def test_domains_show_by_state(tmp_path: Path) -> None:
+    with opened(tmp_path) as service:
+        service.tell_domains({"pending": 2, "verified": 5, "failing": 1, "lost": 0}, {"proved": 7, "trouble": 3})
+        desk_of(service).tick()
+        seen = told(service)
+        assert [seen["domains", state] for state in ("pending", "verified", "failing", "lost")] == [2, 5, 1, 0]
+        assert (seen["domain_looks_total", "proved"], seen["domain_looks_total", "trouble"]) == (7, 3)
+        # Another process looks now: it tells how many there are.
+        service.tell_domains(dict.fromkeys(("pending", "verified", "failing", "lost"), 0), {"proved": 7, "trouble": 3})
+        desk_of(service).tick()
+        assert (told(service)["domains", "verified"], told(service)["domain_looks_total", "proved"]) == (0, 7)
+
+
 def test_a_sink_that_takes_nothing_shows_with_its_lag(tmp_path: Path) -> None:
     blocked = tmp_path / "out"
     service = opened(tmp_path / "data", sinks=[{"type": "webhook", "url": "http://127.0.0.1:1/", "allow-private": True}])
@@ -746,7 +759,7 @@ def queries() -> Iterator[str]:
 
 def series() -> dict[str, set[str]]:
     """Return the names under which Prometheus keeps what is told, with their labels, and those that it adds itself."""
-    found = {}
+    found = {"up": {"job", "instance"}}
     for name, meter in {**METERS, **LOOKED_AT}.items():
         endings = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}[meter.kind]
         for ending in endings:
@@ -757,7 +770,7 @@ def series() -> dict[str, set[str]]:
 @pytest.mark.parametrize("query", sorted(set(queries())))
 def test_every_query_asks_for_what_there_is(query: str) -> None:
     there = series()
-    asked = re.findall(r"gatewaycore_\w+", query)
+    asked = re.findall(r"gatewaycore_\w+|^up\b", query)
     assert asked
     assert set(asked) <= there.keys()
     named = {name.strip() for group in re.findall(r"by \(([^)]*)\)", query) for name in group.split(",")}

@@ -26,6 +26,7 @@ from gatewaycore.proving import (
 from gatewaycore.proving.looking import Seen
 from gatewaycore.proving.names import probed
 from gatewaycore.proving.resolver import Resolver, split
+from gatewaycore.request import normalise_host
 from tests.dns_server import DnsServer
 
 DOMAIN, TARGET, TOKEN = "get.acme.test", "gateway.acme.test", "pO5VXVW9YyiLQs4yb3wuRqJMKvrab-EP"
@@ -65,6 +66,8 @@ def look(server: DnsServer, place: Place = PLACE, domain: str = DOMAIN, **settin
 def test_domains_are_kept_in_one_form(text: str, name: str) -> None:
     assert read_domain(text) == name
     assert read_domain(name) == name
+    # What is proved is what is served.
+    assert "*." in name or normalise_host(text) == name
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,15 @@ def test_records_to_set() -> None:
     assert [one.value for one in records_for(DOMAIN, None, Place())] == [None]
     assert (challenge_name(DOMAIN), probed("*.acme.test")) == (TXT, "gatewaycore-probe.acme.test")
     assert (bool(Place()), bool(PLACE), bool(Place(addresses=("203.0.113.7",)))) == (False, True, True)
+
+
+def test_the_target_has_no_cname_to_itself() -> None:
+    place = Place(target=TARGET, addresses=("203.0.113.7", "2001:db8::7"))
+    assert [(one.type, one.value, one.instead) for one in records_for(TARGET, None, place)] == [
+        ("A", "203.0.113.7", False),
+        ("AAAA", "2001:db8::7", False),
+    ]
+    assert records_for(TARGET, None, PLACE) == []
 
 
 def test_supplied_domains() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.rcode
 import pytest
 
 from gatewaycore.access import Access, Principal
@@ -95,6 +96,26 @@ def test_it_looks_by_itself_and_tells_trouble_once(
         verifier.close()
     assert access.domains.look(NAME, boss).state == "verified"
     assert caplog.messages == ["the records of domains cannot be looked at: domains.lock cannot be used: Is a directory"]
+
+
+def test_whoever_runs_the_gateway_is_told_how_it_stands_with_domains(
+    access: Access, boss: Principal, server: DnsServer, tmp_path: Path
+) -> None:
+    told: list[tuple[dict[str, int], dict[str, int]]] = []
+    looks = Looks(access, lambda: config(server))
+    verifier = Verifier(looks, access, tmp_path, lambda states, seen: told.append((dict(states), dict(seen))))
+    prove(server, access.domains.create(NAME, "labs", boss).challenge)
+    access.domains.create("other.labs.test", "labs", boss)
+    server.broken["_gatewaycore-challenge.lame.labs.test"] = dns.rcode.SERVFAIL
+    access.domains.create("lame.labs.test", "labs", boss)
+    assert verifier.turn() == 3
+    states = {"pending": 2, "verified": 1, "failing": 0, "lost": 0}
+    seen = {"proved": 1, "absent": 1, "trouble": 1}
+    # Nothing was due since, and nobody else need be asked again.
+    assert (verifier.turn(), told) == (0, [(states, seen)])
+    # Another process looks from now on.
+    verifier.close()
+    assert told[1:] == [(dict.fromkeys(states, 0), seen)]
 
 
 def test_a_verifier_that_ends_looks_no_more(access: Access, boss: Principal, server: DnsServer, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from gatewaycore.access.standing import require, require_operator, role_in
 from gatewaycore.access.tables import DOMAINS
 from gatewaycore.access.trail import new_id, note
 from gatewaycore.console_limits import DEFAULT_CONSOLE_LIMITS, ConsoleLimits
-from gatewaycore.errors import ConfigError, ConflictError, TooSoonError, UnknownError
-from gatewaycore.proving import read_domain
+from gatewaycore.errors import ConflictError, TooSoonError, UnknownError
+from gatewaycore.proving import plain, read_domain
 from gatewaycore.proving.judging import HELD
 
 MOST_UNPROVED: Final = 100
@@ -219,12 +219,3 @@ class Domains:
                 require(by, role, scope, "domain")
                 return Domain(**row)
         raise UnknownError(f"there is no domain {name[:80]!r} that you may see")
-
-
-def plain(name: str) -> str:
-    """Return a name in the form in which domains are kept, as far as it is one."""
-    try:
-        return read_domain(name)
-    except ConfigError:
-        # One that was made before there were so many questions.
-        return name.strip().lower().rstrip(".")

@@ -16,12 +16,12 @@ from attrs import frozen
 
 from gatewaycore.access.database import Database
 from gatewaycore.access.definitions import count_up, rules_version
-from gatewaycore.access.domains import LEASE_S, plain
+from gatewaycore.access.domains import LEASE_S
 from gatewaycore.access.records import Domain, Kind
 from gatewaycore.access.tables import DOMAINS, HOLDINGS, ORGANISATIONS
 from gatewaycore.access.trail import new_id, note
-from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings, judge, pause_s, supplied
-from gatewaycore.proving.judging import HELD
+from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings, judge, pause_s, plain, supplied
+from gatewaycore.proving.judging import HELD, STATES
 
 _WORDS: Final = 500
 _STILL: Final = "another organisation has proved that it is its own, and its TXT record is still there"
@@ -69,6 +69,13 @@ class Proofs:
             found = [Domain(**row) for row in connection.execute(query).mappings()]
             lease = {"checked_at": now, "next_at": now + timedelta(seconds=LEASE_S)}
             return [one for one in found if connection.execute(DOMAINS.update().where(DOMAINS.c.id == one.id, due).values(lease)).rowcount]
+
+    def states(self) -> dict[str, int]:
+        """Return how many domains are in which state; each is there."""
+        query = sa.select(DOMAINS.c.state, sa.func.count().label("many")).group_by(DOMAINS.c.state)
+        with self._database.reading() as connection:
+            found: dict[str, int] = {row.state: row.many for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in STATES}
 
     def settle(self, domain: Domain, look: Look, settings: VerificationSettings) -> Domain | None:
         """Write down what a look has said.

@@ -15,6 +15,7 @@ from gatewaycore.access.owning import Owners, formers, pattern_of
 from gatewaycore.access.records import Kind, Organisation, Principal
 from gatewaycore.access.tables import DOMAINS, HOLDINGS, ORGANISATIONS
 from gatewaycore.errors import AccessError, ConflictError
+from gatewaycore.proving import plain
 from gatewaycore.rules.container import ImagePattern
 
 # They let a gateway reach into its own network, hand credentials to others, or hold bodies in memory that have no bounds.
@@ -47,7 +48,7 @@ def check_domain(connection: sa.Connection, definition: Mapping[str, Any], organ
     """
     if by.runs_the_gateway:
         return
-    name = str(definition.get("domain") or "").strip().lower().rstrip(".")
+    name = plain(str(definition.get("domain") or ""))
     if not name:
         home = sa.and_(ORGANISATIONS.c.id == organisation_id, ORGANISATIONS.c.is_home)
         if connection.execute(sa.select(ORGANISATIONS.c.id).where(home)).first() is None:

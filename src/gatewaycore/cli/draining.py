@@ -2,6 +2,9 @@
 
 On SIGTERM it says that it will not be there for long, and goes on until those who send it requests have noticed; then it takes no more,
 and ends when all answers have. A second signal ends it at once.
+
+A worker's parent says what it has to do. Service managers tell every process of a service to end, the workers too, and the parent passes
+on what it was told: a worker that hears of it twice has not been told to hurry.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
@@ -20,6 +25,8 @@ from uvicorn import Config, Server
 _CLOSE: Final = (b"connection", b"close")
 _LOOK_S: Final = 0.1
 _LAST_S: Final = 1.0
+AT_ONCE: Final = signal.SIGQUIT
+"""What a parent sends to a worker that is to end at once."""
 
 
 class DrainingServer(Server):
@@ -35,14 +42,22 @@ class DrainingServer(Server):
         self._is_worker = is_worker
         self._drains_until: float | None = None
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals; a worker also to its parent's word that it is to end at once."""
+        with super().capture_signals():
+            if self._is_worker:
+                signal.signal(AT_ONCE, self.handle_exit)
+            yield
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; end at once, when it has begun already."""
-        if sig == signal.SIGINT and self._is_worker:
+        """Begin to end; end at once, when it has begun already, or when a worker's parent says so."""
+        if self._is_worker and (sig == signal.SIGINT or (sig == signal.SIGTERM and self._drains_until is not None)):
             return
-        self._captured_signals.append(sig)
-        if self._drains_until is not None:
+        if sig == AT_ONCE or self._drains_until is not None:
             self.should_exit = self.force_exit = True
             return
+        self._captured_signals.append(sig)
         drain = getattr(getattr(self.config, "loaded_app", None), "drain", None)
         # Whoever sits before it need not be waited for.
         wait_s = 0 if drain is None else drain()

@@ -66,7 +66,7 @@ def with_console(service: Service) -> App:
 
     follower = Follower(service, access)
     follower.start()
-    verifier = Verifier(Looks(access, lambda: service.config), access, service.data)
+    verifier = Verifier(Looks(access, lambda: service.config), access, service.data, service.tell_domains)
     verifier.start()
     console = Console(service, access, made=follower)
     ends = ExitStack()

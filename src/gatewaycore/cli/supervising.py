@@ -12,7 +12,7 @@ from uvicorn import Config, Server
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from gatewaycore.cli.certificate import STARTUP_FAILURE
-from gatewaycore.cli.draining import DrainingServer
+from gatewaycore.cli.draining import AT_ONCE, DrainingServer
 from gatewaycore.cli.serving import patient
 
 _JOIN_S = 0.1
@@ -75,7 +75,7 @@ class Supervisor(Multiprocess):
     def _end_at_once(self) -> None:
         for process in self.processes:
             if process.pid is not None and process.process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
+                os.kill(process.pid, AT_ONCE)
 
     def keep_subprocess_alive(self) -> None:
         """Start others in the place of those that have died or hang."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from os import PathLike
 from os.path import join
 
@@ -93,7 +94,7 @@ def check_outside(config: Config, data_dir: str | PathLike[str] | None = None, *
     Args:
         config: what to run.
         data_dir: where everything is kept, whatever the config says.
-        extras: whether an extra that is not installed here, and that a sink needs, is wrong.
+        extras: whether an extra that is not installed here, and that a section or a sink needs, is wrong.
 
     Returns:
         As `check_sinks`.
@@ -107,13 +108,40 @@ def check_outside(config: Config, data_dir: str | PathLike[str] | None = None, *
         close_enrichers(open_enrichers(config))
     except ConfigError as error:
         problems += error.problems
+    needed = list(_missing(config))
+    if needed and extras:
+        problems += place_faults(config, needed)
+    elif needed:
+        lacking += place_faults(config, needed)
     try:
-        lacking = check_sinks(config, data_dir, extras=extras)
+        lacking += check_sinks(config, data_dir, extras=extras)
     except ConfigError as error:
         problems += error.problems
     if problems:
         raise ConfigError(problems)
     return lacking
+
+
+def _missing(config: Config) -> Iterator[Fault]:
+    """Iterate over the sections that need what is not installed here. Nothing of it is imported."""
+    operations = config.operations
+    if operations is not None and operations.metrics and not _is_installed("prometheus_client"):
+        yield _lacks("operations", "metrics")
+    if config.traces is not None and not (_is_installed("opentelemetry.sdk") and _is_installed("opentelemetry.exporter")):
+        yield _lacks("traces", "otel")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # What it is in is not there either.
+        return False
+
+
+def _lacks(section: str, extra: str) -> Fault:
+    (problem,) = MissingExtraError.of(section, extra).problems
+    return Fault((section,), problem.what, problem.hint)
 
 
 def check_sinks(config: Config, data_dir: str | PathLike[str] | None = None, *, extras: bool = True) -> list[Problem]:

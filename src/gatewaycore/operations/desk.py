@@ -119,6 +119,10 @@ class Desk:
         for source in now.sources:
             put(int(bool(source.error)), "source_failing", source.name)
             put(int(source.is_stale), "source_stale", source.name)
+        for state, count in now.domains.items():
+            put(count, "domains", state)
+        for verdict, count in now.looked.items():
+            put(count, "domain_looks", verdict)
 
     def _try(self) -> None:
         try:

@@ -44,6 +44,8 @@ class Health:
         set_aside: lines that each sink will never take.
         failing: sinks that take nothing.
         sources: of rules, beside the file that is served.
+        domains: of organisations, by state, where this process looks at their records.
+        looked: how often it has looked, by what was seen.
     """
 
     routes: int
@@ -57,6 +59,8 @@ class Health:
     set_aside: Mapping[str, int] = {}
     failing: frozenset[str] = frozenset()
     sources: tuple[SourceHealth, ...] = ()
+    domains: Mapping[str, int] = {}
+    looked: Mapping[str, int] = {}
 
 
 @frozen

@@ -69,6 +69,8 @@ METERS: Final[Mapping[str, Meter]] = {
     "reload_failed": Meter("gauge", "Processes that serve old rules, because the new ones cannot be used."),
     "source_failing": Meter("gauge", "Processes that do not serve what a source of rules has now.", ("source",)),
     "source_stale": Meter("gauge", "Processes that serve the last good copy of a source of rules that cannot be reached.", ("source",)),
+    "domains": Meter("gauge", "Domains that organisations have, by state; told by the process that looks at their records.", ("state",)),
+    "domain_looks": Meter("counter", "Looks at the records of domains that were due, by what was seen.", ("verdict",)),
     "routes": Meter("gauge", "Routes that are served, of the process that has most."),
     "processes": Meter("gauge", "Processes that serve."),
     "overflow": Meter("counter", "Counts that found no room: there were more packages than are told apart."),

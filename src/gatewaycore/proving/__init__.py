@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from gatewaycore.proving.judging import Judgement, Standing, State, judge, pause_s
 from gatewaycore.proving.looking import Look, Records, Seen
-from gatewaycore.proving.names import Place, Record, challenge_name, read_domain, records_for, supplied
+from gatewaycore.proving.names import Place, Record, challenge_name, plain, read_domain, records_for, supplied
 from gatewaycore.proving.settings import VerificationSettings
 
 __all__ = [
     "Judgement", "Look", "Place", "Record", "Records", "Seen", "Standing", "State", "VerificationSettings", "challenge_name", "judge",
-    "pause_s", "read_domain", "records_for", "supplied",
+    "pause_s", "plain", "read_domain", "records_for", "supplied",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ neither that a domain is somebody's nor that it is not: the state stays what it 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from attrs import frozen
 
@@ -16,6 +16,7 @@ from gatewaycore.proving.looking import Look
 from gatewaycore.proving.settings import VerificationSettings
 
 State: TypeAlias = Literal["pending", "verified", "failing", "lost"]
+STATES: Final[tuple[State, ...]] = get_args(State)
 HELD: Final[tuple[State, ...]] = ("verified", "failing")
 """The states in which a domain is an organisation's, and no other one's."""
 

@@ -9,7 +9,8 @@ from typing import Final, Literal
 from attrs import frozen
 
 from gatewaycore.addresses import is_address
-from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.errors import ConfigError, Problem, RequestError
+from gatewaycore.request import a_labels
 
 CHALLENGE: Final = "_gatewaycore-challenge"
 WILDCARD: Final = "*."
@@ -68,15 +69,24 @@ def read_domain(text: str) -> str:
 
 
 def _a_labels(name: str) -> str:
-    """Return a name in A-labels, as browsers ask for it (UTS 46, non-transitional); empty where it has none."""
+    """Return a name in A-labels, each of which stands for something; empty where it has none."""
     import idna
 
     try:
-        found = name if name.isascii() else idna.encode(name, uts46=True).decode()
+        found = name if name.isascii() else a_labels(name)
         idna.decode(found)
-    except idna.IDNAError:
+    except (RequestError, idna.IDNAError):
         return ""
     return found
+
+
+def plain(name: str) -> str:
+    """Return a name in the form in which domains are kept, as far as it is one."""
+    try:
+        return read_domain(name)
+    except ConfigError:
+        # One that was made before there were so many questions.
+        return name.strip().lower().rstrip(".")
 
 
 def challenge_name(domain: str) -> str:
@@ -91,10 +101,12 @@ def probed(domain: str) -> str:
 
 def records_for(domain: str, challenge: str | None, place: Place) -> list[Record]:
     """Return the records that prove a domain, and let it lead here; of one that needs no proof the latter alone."""
-    found = [Record(type="CNAME", name=domain, value=place.target)]
+    # The target cannot lead to itself.
+    is_alias = domain != place.target
+    found = [Record(type="CNAME", name=domain, value=place.target)] if is_alias else []
     if challenge is not None:
         found.insert(0, Record(type="TXT", name=challenge_name(domain), value=challenge))
-    return found + [Record(type="AAAA" if ":" in one else "A", name=domain, value=one, instead=True) for one in place.addresses]
+    return found + [Record(type="AAAA" if ":" in one else "A", name=domain, value=one, instead=is_alias) for one in place.addresses]
 
 
 def supplied(organisation: str, base: str) -> list[str]:
