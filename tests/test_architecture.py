@@ -26,6 +26,7 @@ PACKAGES = ("gatewaycore", "gatewaycore_asgi", "gatewaycore_wsgi")
 PURE = [
     "errors",
     "headers",
+    "marks",
     "request",
     "decision",
     "template",

@@ -1,13 +1,14 @@
-"""Start the cluster on this machine: PostgreSQL, NATS, two gateways, a consumer, and Caddy in front.
+"""Start the cluster on this machine: PostgreSQL, NATS, two gateways, a consumer that fills the lake, and Caddy in front.
 
     python examples/cluster/run.py FOLDER
 
 Each server has an address of its own on loopback, and keeps everything in FOLDER. It needs Debian's `caddy`, `nats-server` and
-`postgresql`, and `pip install 'gatewaycore[server,metrics,postgres,nats]'`. Ctrl-C ends it.
+`postgresql`, and `pip install 'gatewaycore[server,metrics,console,postgres,nats,lake]'`. Ctrl-C ends it.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -40,14 +41,17 @@ class Cluster:
         self.gateways = {"gateway-1": f"{network}.2", "gateway-2": f"{network}.3"}
         self.database = f"postgresql://gateway@{network}.4:5432/postgres"
         self.nats = f"{network}.5"
+        self.lake = self.folder / "lake"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._network = network
-        self._env = {"SALTS_URL": self.database, "EVENTS_URL": self.database, "NATS_URL": f"nats://{self.nats}:4222"}
+        self._env = {"DATABASE_URL": self.database, "NATS_URL": f"nats://{self.nats}:4222", "LAKE": str(self.lake)}
 
     def start(self) -> None:
         """Start all of them, and wait until both gateways are ready."""
         self.start_postgres()
         self._run("nats", [_program("nats-server"), "-a", self.nats, "-p", "4222", "-js", "-sd", str(self.folder / "stream")])
+        # Whoever starts for the first time has to find the database; later, one that is down keeps nobody from starting.
+        _wait_until(self._is_database_there, "PostgreSQL does not answer")
         for name in self.gateways:
             self.start_gateway(name)
         self._gatewaycore("consumer", "consume", str(HERE / "consumer.yaml"))
@@ -67,14 +71,23 @@ class Cluster:
         config.write_text((HERE / "gateway.yaml").read_text().replace("host: 0.0.0.0", f"host: {host}"))
         self._gatewaycore(name, "serve", str(config), "--host", host, "--port", "8080", "--log-format", "json")
 
-    def _gatewaycore(self, name: str, verb: str, *rest: str) -> None:
-        self._run(name, [sys.executable, "-m", "gatewaycore", verb, *rest, "--data-dir", str(self.folder / name)], self._env)
+    def token(self, user: str) -> str:
+        """Make a user who runs the cluster, and return a token for the console and the API."""
+        command = ["token", "create", str(self.folder / "gateway-1.yaml"), "--user", user, "--operator"]
+        done = subprocess.run(self._command("gateway-1", *command), env={**os.environ, **self._env}, check=True, capture_output=True)
+        return done.stdout.decode().split()[-1]
+
+    def _gatewaycore(self, name: str, *command: str) -> None:
+        self._run(name, self._command(name, *command), self._env)
+
+    def _command(self, name: str, *command: str) -> list[str]:
+        return [sys.executable, "-m", "gatewaycore", *command, "--data-dir", str(self.folder / name)]
+
+    def _is_database_there(self) -> bool:
+        return subprocess.run([_postgres("pg_isready"), "-q", "-h", f"{self._network}.4"], check=False).returncode == 0
 
     def start_postgres(self) -> None:
         """Start PostgreSQL; its folder is made when it is not there."""
-        binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        if not binaries:
-            raise SystemExit("needs PostgreSQL: apt-get install postgresql")
         data = self.folder / "postgres"
         # It does not run as root.
         user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
@@ -83,9 +96,9 @@ class Cluster:
             if user:
                 shutil.chown(data, "postgres")
             options = ["--auth=trust", "--username=gateway", "--encoding=UTF8", "--locale=C.UTF-8"]
-            subprocess.run([*user, str(binaries[-1] / "initdb"), "-D", str(data), *options], cwd="/", check=True, capture_output=True)
+            subprocess.run([*user, _postgres("initdb"), "-D", str(data), *options], cwd="/", check=True, capture_output=True)
         settings = ["-c", f"listen_addresses={self._network}.4", "-c", f"unix_socket_directories={data}"]
-        self._run("postgres", [*user, str(binaries[-1] / "postgres"), "-D", str(data), *settings])
+        self._run("postgres", [*user, _postgres("postgres"), "-D", str(data), *settings])
 
     def _run(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -131,25 +144,36 @@ def _program(name: str) -> str:
     return shutil.which(name) or _missing(name)
 
 
+def _postgres(name: str) -> str:
+    # Debian has the server's programs in a folder of their own.
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else _missing("postgresql")
+
+
 def _missing(name: str) -> str:
     raise SystemExit(f"needs {name}: apt-get install {name}")
 
 
-def _wait_for(url: str, statuses: Sequence[int] = (200,), timeout_s: float = 60.0) -> None:
+def _wait_for(url: str, statuses: Sequence[int] = (200,)) -> None:
+    _wait_until(lambda: _status_of(url) in statuses, f"{url} does not answer {statuses[0]}")
+
+
+def _status_of(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except (OSError, http.client.HTTPException):
+        return 0
+
+
+def _wait_until(what: Callable[[], bool], otherwise: str, timeout_s: float = 60.0) -> None:
     end = time.monotonic() + timeout_s
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                status = answer.status
-        except urllib.error.HTTPError as error:
-            status = error.code
-            error.close()
-        except OSError:
-            status = 0
-        if status in statuses:
-            return
+    while not what():
         if time.monotonic() > end:
-            raise SystemExit(f"{url} answers {status or 'nothing'}; see the logs")
+            raise SystemExit(f"{otherwise}; see the logs")
         time.sleep(0.1)
 
 
@@ -158,6 +182,7 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "cluster")
     with Cluster(folder) as cluster:
         sys.stdout.write(f"curl -i -H 'Host: get.acme.example' {cluster.url}/linux/1.0/rocket-skates.tgz\n")
+        sys.stdout.write(f"the lake: {cluster.lake}\n")
         sys.stdout.flush()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

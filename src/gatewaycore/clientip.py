@@ -13,6 +13,7 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 from gatewaycore.headers import Headers
+from gatewaycore.marks import Mark
 
 _FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
 
@@ -39,20 +40,30 @@ class Origin:
 
 @frozen
 class TrustedProxies:
-    """Networks whose word about the client counts."""
+    """Networks whose word about the client counts.
+
+    Attributes:
+        networks: of the proxies.
+        marks: the lower-case name of the field in which they mark requests, see `mark`; b"" where they do not.
+    """
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    marks: bytes = b""
     # By the hash of an address, which Python keys anew in each process: addresses themselves are not held.
     _known: dict[int, bool] = field(factory=dict, init=False, eq=False, repr=False)
 
     @classmethod
-    def parse(cls, texts: tuple[str, ...]) -> TrustedProxies:
+    def parse(cls, texts: tuple[str, ...], marks: str | None = None) -> TrustedProxies:
         """Make it from CIDR texts.
+
+        Args:
+            texts: the networks.
+            marks: the name of a field, in any case.
 
         Raises:
             ValueError: one of them is no network.
         """
-        return cls(tuple(ip_network(text, strict=False) for text in texts))
+        return cls(tuple(ip_network(text, strict=False) for text in texts), (marks or "").lower().encode("latin-1", "replace"))
 
     def __bool__(self) -> bool:
         return bool(self.networks)
@@ -67,6 +78,16 @@ class TrustedProxies:
                 known.clear()
             known[mark] = found
         return found
+
+    def mark(self, peer: str, headers: Headers) -> Mark | None:
+        """Return the mark of a request; None where it has none, or `peer` is not trusted.
+
+        Where it stands twice, a proxy has added its own to what a client sent: nobody can tell which is which.
+        """
+        if not self.marks or not self.trusts(peer):
+            return None
+        found = [value for name, value in headers.raw if name == self.marks]
+        return Mark.parse(found[0].strip()) if len(found) == 1 else None
 
     def origin(self, peer: str, headers: Headers) -> Origin:
         """Return where the request came from.

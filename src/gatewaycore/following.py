@@ -1,6 +1,7 @@
 """Following: a service serves what is made in the console, beside its file, in every process of every node.
 
-The process in which something is made serves it at once; the others look every two seconds whether there is anything new.
+The process in which something is made serves it at once; the others look every two seconds whether there is anything new. While the state
+database cannot be reached, what was served before stays, also in a process that is started meanwhile.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from gatewaycore.proving import plain
 from gatewaycore.route import package_of
 from gatewaycore.rules import CollectionRule
 from gatewaycore.service import Service
+from gatewaycore.spare import SPARE, Made, Spare
 
 _log = logging.getLogger("gatewaycore.following")
 LOOK_S: Final = 2.0
+_UNREACHED: Final = "the state database cannot be reached: "
 _SECTIONS: Final[Mapping[Kind, str]] = {"package": "packages", "collection": "collections"}
 
 
@@ -44,6 +47,47 @@ def open_access(config: Config, data: Path) -> Access:
     if settings is None:
         return Access(state)
     return Access(state, settings.organisation, limits=settings.limits)
+
+
+def spare_of(config: Config, data: Path) -> Spare | None:
+    """Return where it is kept on this node what was last served of what is made in the console.
+
+    Args:
+        config: says where it is made.
+        data: the data-dir.
+
+    Returns:
+        None where the database is a file of this node itself.
+    """
+    state = None if config.console is None else config.console.state
+    return Spare(data / SPARE) if state is not None and "://" in state else None
+
+
+def serve_spare(service: Service, spare: Spare | None, why: str) -> frozenset[str]:
+    """Serve what was last served of what is made in the console, for its database cannot be reached.
+
+    Args:
+        service: opened from a file.
+        spare: has it.
+        why: it cannot be reached.
+
+    Returns:
+        the domains that organisations held.
+    """
+    made = None if spare is None else spare.read()
+    if made is not None and service.take_rules(rules_of(made.definitions)):
+        _tell(service, str(made.version), _UNREACHED + why, is_stale=True)
+        return made.names
+    _tell(service, None, _UNREACHED + why, is_stale=True)
+    return frozenset()
+
+
+def _tell(service: Service, version: str | None = None, error: str = "", *, is_stale: bool = False) -> None:
+    book, console = service.rulebook, service.config.console
+    if book is not None:
+        book.tell_console("" if console is None else console.domain, version, error, is_stale=is_stale)
+    if service.desk is not None:
+        service.desk.wake()
 
 
 def key_of(kind: Kind, definition: Mapping[str, Any]) -> str:
@@ -103,14 +147,16 @@ class Follower:
     Args:
         service: opened from a file.
         access: where it is made. It is not closed with this.
+        spare: where it is kept what is served, for when the database cannot be reached; None where it is not.
 
     Attributes:
         names: domains that organisations hold: what is made on others is not served, unless the configuration lets it.
     """
 
-    def __init__(self, service: Service, access: Access) -> None:
+    def __init__(self, service: Service, access: Access, spare: Spare | None = None) -> None:
         self._service = service
         self._access = access
+        self._spare = spare
         self._version = 0
         self._refused = 0
         self._lock = threading.Lock()
@@ -153,9 +199,11 @@ class Follower:
                 # A file that could not be used can be now, perhaps.
                 self._refused = self._version
                 self._ways = config.gateway.verification.verify, domains_of(config, served_of(self._service))
-                if is_first:
-                    # Where nothing was ever made, there is nothing to take.
+                if is_first and not self._service.made:
+                    # Where nothing was ever made, there is nothing to take, unless something else was served before.
                     self._served_by = self._ways
+                    if self._access.holdings.rules_version() == 0:
+                        self._keep(Made(0, (), frozenset()))
             del config
             if self._noted is not None:
                 self._note()
@@ -172,6 +220,7 @@ class Follower:
                 return False
             self._tell(str(served.version))
             self._version, self._adopted = served.version, ref(self._service.config)
+            self._keep(Made(served.version, served.definitions, served.names))
             self._note()
             return True
 
@@ -182,10 +231,17 @@ class Follower:
             self._access.holdings.note_served(left_out(self._service))
             self._noted = found
 
-    def _tell(self, version: str | None = None, error: str = "") -> None:
-        book, console = self._service.rulebook, self._service.config.console
-        if book is not None:
-            book.tell_console("" if console is None else console.domain, version, error)
+    def _keep(self, made: Made) -> None:
+        """Keep what is served on this node."""
+        try:
+            if self._spare is not None:
+                self._spare.keep(made)
+        except OSError as error:
+            # Served it is all the same.
+            _log.error("what is made in the console cannot be kept for when its database is down: %s", error.strerror)
+
+    def _tell(self, version: str | None = None, error: str = "", *, is_stale: bool = False) -> None:
+        _tell(self._service, version, error, is_stale=is_stale)
 
     def start(self) -> None:
         """Begin to look, in a thread. What there is now is served before this returns, unless the database cannot be reached."""
@@ -204,7 +260,7 @@ class Follower:
         try:
             self.look()
         except GatewayError as error:
-            self._tell(error=f"the state database cannot be reached: {words_of(error)}")
+            self._tell(error=_UNREACHED + words_of(error), is_stale=True)
             if not told:
                 _log.error("what is made in the console is not seen, and what was served before stays: %s", words_of(error))
             return False

@@ -201,7 +201,12 @@ class Recorder:
                 # A variable holds this client's own address: redacted in its event, and in nobody else's.
                 return self.record(outcome, Sent(settled.decision.status))
             by = who.without_arch if settled.names_arch else who.columns
-            number, received_at = self._ids.make(now_ns), _encode(request.received_at)
+            mark = request.mark
+            if mark is None or not mark.is_near(now_ns):
+                number, received_at = self._ids.make(now_ns), _encode(request.received_at)
+            else:
+                # The same as in the record of another node, which has died before it could answer.
+                number, received_at = mark.event_id(), _encode(mark.time)
             self._append(b"".join((b'{"id":"', number, b'","time":', received_at, b",", asked, b",", by, b"}\n")))
         except Exception as error:  # noqa: BLE001 - an event must never cost an answer
             self._fail(error)
@@ -228,8 +233,9 @@ class Recorder:
         """Return one line for each event in the body, else one; none when nothing matched or it was refused here."""
         request, now_ns = outcome.request, time.time_ns()
         who = self._caller(request, now_ns)
-        received_at = _encode(request.received_at)
-        lines = []
+        mark = request.mark if request.mark is not None and request.mark.is_near(now_ns) else None
+        received_at = _encode(request.received_at if mark is None else mark.time)
+        lines: list[bytes] = []
         for entry in sent.entries or (None,):
             what = self._what(outcome, sent, entry)
             if what is None:
@@ -238,7 +244,8 @@ class Recorder:
             if len(asked) > MAX_TEXT or may_hold(asked, request.client_ip):
                 asked = _encode(_redacted(what, request.client_ip))
             by = who.columns if what.arch is None else who.without_arch
-            lines.append(_line(self._ids.make(now_ns), received_at, asked[1:-1], by))
+            number = self._ids.make(now_ns) if mark is None else mark.event_id(len(lines))
+            lines.append(_line(number, received_at, asked[1:-1], by))
         return lines
 
     def _what(self, outcome: Outcome, sent: Sent, entry: Mapping[str, str] | None = None) -> _What | None:

@@ -14,6 +14,7 @@ from attrs import define, field
 
 from gatewaycore.errors import RequestError
 from gatewaycore.headers import Headers
+from gatewaycore.marks import Mark
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _LIKE_IPV4 = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d")
@@ -43,6 +44,7 @@ class Request:
         received_at: when it came in, UTC.
         port: the one that the client asked for; None where it named none.
         mount: the path below which the gateway stands, as `mount_of` writes it; "" at the root of the host. It is no part of `path`.
+        mark: by what a trusted proxy tells this request from all others; None where none does. It is no part of what is decided.
     """
 
     method: str
@@ -55,6 +57,7 @@ class Request:
     received_at: datetime = _EPOCH
     port: int | None = None
     mount: str = ""
+    mark: Mark | None = None
 
     @property
     def origin(self) -> str:

@@ -235,15 +235,16 @@ class Rulebook:
         self._file = self._file.told(error=str(error), doubled=self._file.doubled)
         self._count(refused=True)
 
-    def tell_console(self, place: str, version: str | None = None, error: str = "") -> None:
+    def tell_console(self, place: str, version: str | None = None, error: str = "", *, is_stale: bool = False) -> None:
         """Take note of how it stands with what is made in the console.
 
         Args:
             place: its domain.
             version: what is served of it; None for what was.
             error: why not more than that.
+            is_stale: whether that is because its database cannot be reached.
         """
-        self._console = (self._console or Standing(CONSOLE, place)).told(version=version, error=error)
+        self._console = (self._console or Standing(CONSOLE, place)).told(version=version, error=error, is_stale=is_stale)
 
     def signature(self) -> object:
         """Return what is another one when something may have changed. Cheap."""

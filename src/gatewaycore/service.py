@@ -105,7 +105,7 @@ class Service:
         self.figures = config.figures
         self.numbers = numbers
         self._state = state
-        self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
+        self.trusted = TrustedProxies.parse(config.gateway.trusted_proxies, config.gateway.request_id_header)
         self.own_traffic = config.gateway.own_traffic
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -289,7 +289,7 @@ class Service:
         gateway = config.compile()
         settings = config.gateway.own_traffic
         recorder = self.recorder if settings == self.own_traffic else self.recorder.leaving_out(settings.compile())
-        self.trusted = TrustedProxies.parse(tuple(config.gateway.trusted_proxies))
+        self.trusted = TrustedProxies.parse(config.gateway.trusted_proxies, config.gateway.request_id_header)
         self.recorder, self.own_traffic = recorder, settings
         config.figures.inherit(self.figures)
         self.figures = config.figures

@@ -43,7 +43,10 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
     client = scope.get("client")
     address = client[0] if client else ""
     scheme = scope.get("scheme", "http")
+    mark = None
     if trusted.networks:
+        if trusted.marks:
+            mark = trusted.mark(address, headers)
         origin = trusted.origin(address, headers)
         address, scheme = origin.address, origin.scheme or scheme
         if origin.host:
@@ -64,6 +67,7 @@ def read_request(scope: Scope, trusted: TrustedProxies) -> Request:
         _now(UTC),
         port,
         mount_of(cut.encode("utf-8", "replace")) if cut else "",
+        mark,
     )
 
 

@@ -42,7 +42,9 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
         # HTTP/1.0 has no Host field: the server's own name is all there is.
         host = environ.get("HTTP_HOST", environ.get("SERVER_NAME", "localhost"))
     address, scheme = environ.get("REMOTE_ADDR") or "", environ["wsgi.url_scheme"]
+    mark = None
     if trusted:
+        mark = trusted.mark(address, headers)
         origin = trusted.origin(address, headers)
         address, scheme, host = origin.address, origin.scheme or scheme, origin.host or host
     name, port = parse_host(host or "")
@@ -57,6 +59,7 @@ def read_request(environ: Environ, trusted: TrustedProxies) -> Request:
         _now(UTC),
         port,
         mount_of(mount) if mount else "",
+        mark,
     )
 
 

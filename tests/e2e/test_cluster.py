@@ -5,18 +5,22 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
+from gatewaycore.config import read_config
 from tests.databases import _BINARIES
 from tests.e2e.running import DEADLINE_S, missing, tool
 from tests.served import environment
@@ -25,20 +29,93 @@ pytestmark = pytest.mark.e2e
 CLUSTER = Path(__file__).parents[2] / "examples" / "cluster"
 
 
-def test_compose_takes_its_file() -> None:
-    command = [tool("docker-compose", "docker-compose"), "-f", str(CLUSTER / "docker-compose.yaml"), "config", "--services"]
+def compose() -> dict[str, Any]:
+    """Return what docker-compose makes of its file."""
+    command = [tool("docker-compose", "docker-compose"), "-f", str(CLUSTER / "docker-compose.yaml"), "config"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == {"caddy", "gateway-1", "gateway-2", "consumer", "postgres", "nats"}
+    found: dict[str, Any] = yaml.safe_load(done.stdout)
+    return found
+
+
+def manifests() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text()))
+
+
+def wanted(environment: Mapping[str, str]) -> None:
+    """See that both configurations can be used with this environment, and with no less."""
+    for name in ("gateway.yaml", "consumer.yaml"):
+        read_config(CLUSTER / name, environ=environment)
+    text = "".join((CLUSTER / name).read_text() for name in ("gateway.yaml", "consumer.yaml"))
+    assert set(re.findall(r"-env: (\w+)", text)) <= set(environment)
+
+
+def test_compose_takes_its_file() -> None:
+    services = compose()["services"]
+    assert set(services) == {"caddy", "gateway-1", "gateway-2", "consumer", "postgres", "nats"}
+    for name in ("gateway-1", "gateway-2", "consumer"):
+        wanted(services[name]["environment"])
+    assert services["gateway-1"]["environment"] == services["gateway-2"]["environment"]
+    # Each has a disk of its own.
+    assert len({str(services[name]["volumes"]) for name in ("gateway-1", "gateway-2", "consumer", "postgres", "nats")}) == 5
+    for name, service in services.items():
+        for volume in service.get("volumes", ()):
+            source = volume["source"] if isinstance(volume, dict) else volume.partition(":")[0]
+            assert not source.startswith(("/", ".")) or Path(source).exists(), f"{name}: {source}"
 
 
 def test_kubernetes_takes_its_manifest() -> None:
     import kubernetes_validate
 
-    found = list(yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text()))
+    found = manifests()
     for one in found:
         kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
-    assert [one["kind"] for one in found] == ["Secret", "StatefulSet", "Service", "PodDisruptionBudget", "Deployment"]
+    named = [f"{one['kind']} {one['metadata']['name']}" for one in found]
+    assert len(set(named)) == len(named)
+    assert {"StatefulSet gatewaycore", "Deployment caddy", "StatefulSet postgres", "StatefulSet nats"} < set(named)
+
+
+def test_the_parts_of_the_manifest_find_each_other() -> None:
+    """What a schema does not know: names that lead nowhere, an environment that is not whole, a Caddyfile that is another one."""
+    by_name = {f"{one['kind']} {one['metadata']['name']}": one for one in manifests()}
+    secret = by_name["Secret gatewaycore"]["stringData"]
+    wanted(secret)
+    assert by_name["ConfigMap caddy"]["data"]["Caddyfile"] == (CLUSTER / "Caddyfile").read_text()
+    pods = {one["metadata"]["name"]: one["spec"]["template"] for key, one in by_name.items() if key.startswith(("Stateful", "Deployment"))}
+    for name, pod in pods.items():
+        assert by_name_of(by_name, name)["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+        claims = by_name_of(by_name, name)["spec"].get("volumeClaimTemplates", ())
+        volumes = {one["name"] for one in pod["spec"].get("volumes", ())} | {one["metadata"]["name"] for one in claims}
+        for container in pod["spec"]["containers"]:
+            assert {one["name"] for one in container.get("volumeMounts", ())} == volumes
+            for source in container.get("envFrom", ()):
+                assert f"Secret {source['secretRef']['name']}" in by_name
+    for key, service in by_name.items():
+        if key.startswith("Service "):
+            (pod,) = (one for one in pods.values() if service["spec"]["selector"].items() <= one["metadata"]["labels"].items())
+            ports = {port["name"] for container in pod["spec"]["containers"] for port in container["ports"]}
+            assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    # The hosts that the URLs name, and the nodes that Caddy asks.
+    hosts = {urlsplit(secret[name]).hostname for name in ("DATABASE_URL", "NATS_URL")}
+    assert {f"Service {host}" for host in hosts} <= set(by_name)
+    gateways = by_name["StatefulSet gatewaycore"]["spec"]
+    nodes = " ".join(f"gatewaycore-{number}.{gateways['serviceName']}:8080" for number in range(gateways["replicas"]))
+    assert {"name": "GATEWAYS", "value": nodes} in pods["caddy"]["spec"]["containers"][0]["env"]
+    assert f"Service {gateways['serviceName']}" in by_name
+
+
+def by_name_of(found: Mapping[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    return found.get(f"StatefulSet {name}") or found[f"Deployment {name}"]
+
+
+def test_the_image_has_what_the_configurations_need() -> None:
+    extras = re.search(r"gatewaycore\[([a-z,]+)\]", (CLUSTER / "Dockerfile").read_text())
+    assert extras is not None
+    assert extras[1] in (CLUSTER / "run.py").read_text()
+    assert set(extras[1].split(",")) == {"server", "metrics", "console", "postgres", "nats", "lake"}
+    assert re.findall(r"^COPY (.*) /etc/gatewaycore/$", (CLUSTER / "Dockerfile").read_text(), re.MULTILINE) == [
+        "gateway.yaml consumer.yaml"
+    ]
 
 
 def run_script() -> ModuleType:
@@ -48,6 +125,11 @@ def run_script() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def network() -> str:
+    """Return three numbers of addresses that no other test of this machine has."""
+    return f"127.{200 + os.getpid() // 250 % 50}.{1 + os.getpid() % 250}"
 
 
 def ask(url: str, number: int) -> int:
@@ -75,7 +157,6 @@ def test_the_cluster_goes_on_while_parts_of_it_are_gone(folder: Path, monkeypatc
     # PostgreSQL runs as another user, to whom pytest's folders are closed.
     folder.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-    network = f"127.{200 + os.getpid() // 250 % 50}.{1 + os.getpid() % 250}"
     asked = 0
 
     def some() -> None:
@@ -84,7 +165,7 @@ def test_the_cluster_goes_on_while_parts_of_it_are_gone(folder: Path, monkeypatc
             asked += 1
             assert ask(cluster.url, asked) == 302
 
-    with run_script().Cluster(folder, network) as cluster:
+    with run_script().Cluster(folder, network()) as cluster:
         some()
         # One that ends in good order, and one that does not; both come back to what they had.
         cluster.end("gateway-1")

@@ -193,6 +193,14 @@ def test_check_warns_of_what_is_odd(tmp_path: Path) -> None:
     assert "warning: insecure-target: " in strict.output
 
 
+def test_check_warns_of_a_header_that_nobody_is_trusted_to_send(tmp_path: Path) -> None:
+    settings = "gateway: {request-id-header: X-Request-Id, trusted-proxies: ["
+    result = run("check", write(tmp_path / "gateway.yaml", f"{settings}]}}\n"))
+    assert result.exit_code == 0
+    assert "gateway.request-id-header: warning: trusts-nobody: " in result.output
+    assert "trusts-nobody" not in run("check", write(tmp_path / "gateway.yaml", f"{settings}10.0.0.0/8]}}\n")).output
+
+
 def test_check_strict_is_about_clashes_only(tmp_path: Path) -> None:
     path = write(
         tmp_path / "gateway.yaml",

@@ -22,6 +22,7 @@ from gatewaycore.errors import Problem
 from gatewaycore.event import MAX_TEXT, Event
 from gatewaycore.gateway import Gateway, Outcome
 from gatewaycore.headers import Headers
+from gatewaycore.marks import NEAR_MS, Mark
 from gatewaycore.owntraffic import OwnTrafficSettings
 from gatewaycore.privacy import REDACTED, endpoint_id, origin_id
 from gatewaycore.recorder import Recorder, Sent, decode, encode
@@ -220,6 +221,45 @@ def test_each_event_in_a_body_is_one(kept: Kept) -> None:
     kept.record(outcome, entries=reception.entries)
     assert [event.version for event in kept.events] == ["1", "2", None]
     assert len({event.id for event in kept.events}) == 3
+
+
+def mark(off_ms: int = 0) -> Mark:
+    return Mark(time.time_ns() // 1_000_000 + off_ms, b"sixteen bytes...")
+
+
+@pytest.mark.parametrize("path", ["/linux/1.2.3", "/e/start/x"])
+def test_two_records_of_one_request_are_one_event(path: str) -> None:
+    marked = mark()
+    found = []
+    for _ in range(2):
+        # Two nodes: the first has died before it could answer.
+        kept, outcome = Kept(), settled(path) if path == "/linux/1.2.3" else ask(path)
+        outcome.request.mark = marked
+        found.append(kept.record(outcome))
+        assert kept.recorder.events(outcome, Sent(found[0].status))[0].id == found[0].id
+    assert found[0].id == found[1].id == marked.event_id().decode()
+    assert found[0].time == found[1].time == marked.time
+
+
+def test_each_event_in_the_body_of_a_marked_request_is_one(kept: Kept) -> None:
+    outcome = ask("/e/start/x", "POST")
+    assert isinstance(outcome.decision, Collect)
+    outcome.request.mark = mark()
+    reception = outcome.decision.receive(b'{"version": "1"}\n{"version": "2"}\n{}')
+    for _ in range(2):
+        kept.record(outcome, entries=reception.entries)
+    ids = [event.id for event in kept.events]
+    assert ids[:3] == ids[3:]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("path", ["/linux/1.2.3", "/e/start/x"])
+def test_a_mark_whose_time_cannot_be_is_not_believed(kept: Kept, path: str) -> None:
+    outcome = settled(path) if path == "/linux/1.2.3" else ask(path)
+    outcome.request.mark = mark(-2 * NEAR_MS)
+    one, other = kept.record(outcome), kept.record(outcome)
+    assert one.id != other.id
+    assert one.time == WHEN
 
 
 def test_what_the_rule_knows_of_the_architecture_counts() -> None:

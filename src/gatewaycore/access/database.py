@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatewaycore.errors import ConfigError, GatewayError, Problem
 
 _WAIT_S = 15
+# A server that has gone without a word is given up after half a minute, and not after hours.
+_ALIVE = {"connect_timeout": _WAIT_S, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 # Any number, the same in all processes: they migrate one after another.
 _MIGRATING = 0x67_77_63
 
@@ -100,7 +102,8 @@ def _of_server(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() != "postgresql":
             raise ConfigError([Problem("console.state", "is no URL of PostgreSQL", "postgresql://user:password@host/database, or a path")])
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args={"connect_timeout": _WAIT_S})
+        settings = {name: value for name, value in _ALIVE.items() if name not in parsed.query}
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=settings)
     except (SQLAlchemyError, ValueError):
         raise ConfigError([Problem("console.state", "is no URL", "postgresql://user:password@host/database, or a path")]) from None
     except ImportError as error:

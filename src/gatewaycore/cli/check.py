@@ -63,6 +63,9 @@ def _findings(file: Path, config: Config, router: Router) -> Iterator[tuple[str,
         if ip_network(network, strict=False).prefixlen == 0:
             what = f"{network} is everybody: any client can claim any address and host for itself"
             yield "trusts-everybody", Problem(f"{file}: gateway.trusted-proxies", what, "list the networks of your own proxies")
+    if config.gateway.request_id_header is not None and not config.gateway.trusted_proxies:
+        what = "nobody is trusted to send it, and it is looked at in no request"
+        yield "trusts-nobody", Problem(f"{file}: gateway.request-id-header", what, "list your own proxies in trusted-proxies")
     for place, name in config.unknown_badges():
         what = f"there is no package {name[:80]!r} in this file: its badge is there once somebody has made it in the console"
         yield "unknown-package", Problem(f"{file}: badges.packages[{place}]", what)

@@ -23,7 +23,7 @@ from gatewaycore.cli.certificate import STARTUP_FAILURE, load_pair, renewed
 from gatewaycore.cli.logs import log_config
 from gatewaycore.cli.output import console, count, show_columns, words
 from gatewaycore.config import Config, Reader, check_outside
-from gatewaycore.errors import GatewayError, MissingExtraError
+from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError
 from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
 from gatewaycore.rulebook import Rulebook
@@ -134,16 +134,24 @@ def _check_console(config: Config, settings: ServeSettings) -> bool:
     """Find out whether the console can be served; tell whether there is nobody yet who could sign in.
 
     Raises:
-        ConfigError: it cannot: an extra is not installed, or its database cannot be used.
+        ConfigError: it cannot: an extra is not installed, or its database cannot be used, and what was served of it was never kept here.
     """
     if config.console is None:
         return False
     if not console_is_installed():
         raise MissingExtraError.of(f"{settings.file}: console", "console")
-    from gatewaycore.following import open_access
+    from gatewaycore.following import open_access, spare_of
 
-    with closing(open_access(config, settings.data_dir.absolute())) as access:
-        return access.people.is_empty()
+    data = settings.data_dir.absolute()
+    try:
+        with closing(open_access(config, data)) as access:
+            return access.people.is_empty()
+    except ConfigError:
+        spare = spare_of(config, data)
+        if spare is None or not spare.is_there:
+            raise
+        # The workers say so, and serve what was served before.
+        return False
 
 
 def _check_tls(settings: ServeSettings) -> None:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from gatewaycore.cli.certificate import STARTUP_FAILURE
 from gatewaycore.errors import GatewayError
@@ -49,30 +49,16 @@ def make_app() -> App:
 def with_console(service: Service) -> App:
     """Return the application of a service: its gateway, and its console beside it where there is one.
 
-    A console that cannot be had, because its database is down, keeps nobody from serving: it is logged.
+    A console that cannot be had, because its database is down, keeps nobody from serving: it is there as soon as it can be.
     """
     gateway, settings = GatewayApp(service), service.config.console
     if settings is None:
         return CertificateAsk(gateway, service)
-    from gatewaycore.following import Follower, open_access
+    from gatewaycore.cli.late import LateConsole
 
-    try:
-        access = open_access(service.config, service.data)
-    except GatewayError as error:
-        _log.error("no console is served: %s", error)
-        return CertificateAsk(gateway, service)
-    from gatewaycore.verifying import Looks, Verifier
-    from gatewaycore_asgi.console import Console
-
-    follower = Follower(service, access)
-    follower.start()
-    verifier = Verifier(Looks(access, lambda: service.config), access, service.data, service.tell_domains)
-    verifier.start()
-    console = Console(service, access, made=follower)
-    ends = ExitStack()
-    for close in (access.close, console.close, follower.close, verifier.close):
-        ends.callback(close)
-    return CertificateAsk(Beside(gateway, console, settings.domain, ends.close), service, lambda: follower.names)
+    late = LateConsole(service)
+    late.start()
+    return CertificateAsk(Beside(gateway, late, settings.domain, late.close), service, lambda: late.names)
 
 
 @contextmanager

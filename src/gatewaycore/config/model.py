@@ -46,6 +46,7 @@ class GatewaySettings:
             else.
         allowed_realms: hosts of token servers that are a registry's although they are not at its own host; the same.
         trusted_proxies: networks, in CIDR notation, of proxies whose word about the client counts; none are trusted by default.
+        request_id_header: the field in which trusted proxies send what is each request's own: its events' ids are made of it.
         base_domain: packages without a domain live below it, see `username`.
         username: whose packages they are: ``<username>.docker.<base-domain>`` for containers, ``<username>.gateway.<base-domain>`` else.
         default_domain: requests for unknown hosts are answered as if they were for this one.
@@ -65,6 +66,7 @@ class GatewaySettings:
     allow_private_backends: bool = False
     allowed_realms: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    request_id_header: str | None = None
     base_domain: str | None = None
     username: str | None = None
     default_domain: str | None = None

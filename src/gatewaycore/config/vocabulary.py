@@ -212,6 +212,7 @@ GATEWAY: Vocabulary = {
     "redirect_status": status,
     "allowed_realms": hosts,
     "trusted_proxies": networks,
+    "request_id_header": field_name,
     "base_domain": host,
     "default_domain": host,
     "username": label,
