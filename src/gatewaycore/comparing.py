@@ -7,6 +7,7 @@ be told, and why, is counted.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,16 +24,19 @@ from gatewaycore.gateway import Gateway
 from gatewaycore.plugins import rosters
 from gatewaycore.recorder import decode
 from gatewaycore.route import Route, Rule
-from gatewaycore.rulebook import peek
+from gatewaycore.rulebook import Rulebook
 from gatewaycore.rules import RULES
 from gatewaycore.segments import UNREADABLE, segments
 from gatewaycore.sources import DirectorySource, HttpSource
+from gatewaycore.sources.http import FetchError, fetch
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.testing import Seen, simulate
 
 _NAMES: Final = ("gateway.yaml", "gateway.yml", "gateway.json")
 _TAGS: Final = {cls: tag for tag, cls in RULES.items()}
 _HIDDEN: Final = "(not shown)"
+
+_log = logging.getLogger("gatewaycore.comparing")
 
 NO_PATH: Final = "the event does not hold enough of its path"
 NO_RULE: Final = "the old configuration has no such rule"
@@ -47,19 +51,27 @@ def open_side(text: str) -> Config:
         GatewayError: it cannot be read or used.
     """
     if text.startswith(("http://", "https://")):
-        (document,) = HttpSource(url=text).peek()
-        return read_config(Beside(document.name, document.text), rosters=rosters(), environ={})
+        try:
+            fetched = fetch(HttpSource(url=text))
+        except FetchError as error:
+            raise ConfigError([Problem(text, str(error))]) from error
+        return read_config(Beside(text, fetched.document.text), rosters=rosters(), environ={})
     path = Path(text)
     if path.is_dir():
         inside = next((path / name for name in _NAMES if (path / name).is_file()), None)
         if inside is None:
-            found = [Beside(document.name, document.text) for document in DirectorySource(path=text).peek()]
-            if not found:
-                raise ConfigError([Problem(text, "holds no configuration", f"{_NAMES[0]}, or files with packages")])
-            return read_config({}, rosters=rosters(), beside=found)
+            found = DirectorySource(path=text).peek(path).documents()
+            unread = [Problem(one.name, one.error) for one in found if one.error]
+            if unread or not found:
+                hint = f"{_NAMES[0]}, or files with packages"
+                raise ConfigError(unread or [Problem(text, "holds no configuration", hint)])
+            return read_config({}, rosters=rosters(), beside=[Beside(one.name, one.text) for one in found])
         path = inside
-    reader = Reader(path, rosters=rosters)
-    return reader.read((), peek(reader.sources()[0]))
+    book = Rulebook.peek(path, Reader(path, rosters=rosters), goes_back=False)
+    trial = book.read()
+    for one in book.set_aside(trial):
+        _log.warning("%s; the last good copy is compared", one)
+    return trial.config
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------------
