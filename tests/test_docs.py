@@ -396,6 +396,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder such as a reader works in: the examples, and one configuration of its own."""
     shutil.copytree(EXAMPLE.parent, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(EXAMPLE, tmp_path / "gateway.yaml")
+    # A source that is spoken of.
+    (tmp_path / "teams").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVENTS_FILE", "events.jsonl")
     for name in environment_of(*(path.read_text() for path in EXAMPLE.parent.glob("*.yaml"))):

@@ -2,13 +2,14 @@
 
 Requests come from files of requests, or from events. An event holds what was kept of its request and no more: its path is put together from
 the rule that won and the variables that it found, and believed only where the old configuration answers it as the event says. What cannot
-be told, and why, is counted.
+be told is counted, with why, and with what has become of its rule.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,23 +21,29 @@ from gatewaycore.config.faults import kebab
 from gatewaycore.errors import ConfigError, Problem, RequestError
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
+from gatewaycore.lint import Finding, lint
 from gatewaycore.plugins import rosters
 from gatewaycore.recorder import decode
-from gatewaycore.route import Route, Rule
-from gatewaycore.rulebook import peek
-from gatewaycore.rules import RULES
+from gatewaycore.route import Route, Rule, package_of
+from gatewaycore.rulebook import Rulebook
+from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.segments import UNREADABLE, segments
 from gatewaycore.sources import DirectorySource, HttpSource
+from gatewaycore.sources.http import FetchError, fetch
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.testing import Seen, simulate
 
 _NAMES: Final = ("gateway.yaml", "gateway.yml", "gateway.json")
-_TAGS: Final = {cls: tag for tag, cls in RULES.items()}
+_TAGS: Final[Mapping[type, str]] = {CollectionRule: "collection", **{cls: tag for tag, cls in RULES.items()}}
 _HIDDEN: Final = "(not shown)"
+_NO_ANSWERS: Final = ("sinks", "enrich", "operations", "traces")
+
+_log = logging.getLogger("gatewaycore.comparing")
 
 NO_PATH: Final = "the event does not hold enough of its path"
 NO_RULE: Final = "the old configuration has no such rule"
 UNLIKE: Final = "the old configuration answers otherwise than the event says"
+NO_EVENT: Final = "the line is no event"
 DERIVED: Final = "pulls, whose manifests are events too"
 
 
@@ -47,19 +54,27 @@ def open_side(text: str) -> Config:
         GatewayError: it cannot be read or used.
     """
     if text.startswith(("http://", "https://")):
-        (document,) = HttpSource(url=text).peek()
-        return read_config(Beside(document.name, document.text), rosters=rosters(), environ={})
+        try:
+            fetched = fetch(HttpSource(url=text))
+        except FetchError as error:
+            raise ConfigError([Problem(text, str(error))]) from error
+        return read_config(Beside(text, fetched.document.text), rosters=rosters(), environ={})
     path = Path(text)
     if path.is_dir():
         inside = next((path / name for name in _NAMES if (path / name).is_file()), None)
         if inside is None:
-            found = [Beside(document.name, document.text) for document in DirectorySource(path=text).peek()]
-            if not found:
-                raise ConfigError([Problem(text, "holds no configuration", f"{_NAMES[0]}, or files with packages")])
-            return read_config({}, rosters=rosters(), beside=found)
+            found = DirectorySource(path=text).peek(path).documents()
+            unread = [Problem(one.name, one.error) for one in found if one.error]
+            if unread or not found:
+                hint = f"{_NAMES[0]}, or files with packages"
+                raise ConfigError(unread or [Problem(text, "holds no configuration", hint)])
+            return read_config({}, rosters=rosters(), beside=[Beside(one.name, one.text) for one in found])
         path = inside
-    reader = Reader(path, rosters=rosters)
-    return reader.read((), peek(reader.sources()[0]))
+    book = Rulebook.peek(path, Reader(path, rosters=rosters), goes_back=False)
+    trial = book.read()
+    for one in book.set_aside(trial):
+        _log.warning("%s; the last good copy is compared", one)
+    return trial.config
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------------
@@ -82,17 +97,33 @@ class RuleChange:
 
 def compare_rules(old: Config, new: Config) -> list[RuleChange]:
     """Return what was removed, changed and added, in this order."""
-    before, after = _named(old.rules), _named(new.rules)
+    before, after = _named(old), _named(new)
     removed = [RuleChange("removed", what) for what in before if what not in after]
     added = [RuleChange("added", what) for what in after if what not in before]
-    pairs = [("gateway", old.gateway, new.gateway), *((what, rule, after[what]) for what, rule in before.items() if what in after)]
+    pairs = [(what, one, after[what]) for what, one in before.items() if what in after]
     changed = [RuleChange("changed", what, _keys(one, other)) for what, one, other in pairs if one != other]
     return [*removed, *changed, *added]
 
 
-def _named(rules: Iterable[Rule]) -> dict[str, Rule]:
-    found: dict[str, Rule] = {}
-    for rule in rules:
+def other_sections(old: Config, new: Config) -> list[str]:
+    """Return the sections that are not the same in both and are no part of an answer, so that they are not compared."""
+    return [name for name in _NO_ANSWERS if getattr(old, name) != getattr(new, name)]
+
+
+def new_findings(old: Config, new: Config) -> list[Finding]:
+    """Return what is odd about the rules of `new` and was not about those of `old`: a rule that is the same may win no more."""
+    before = {(one.kind, one.where, one.what) for one in lint(old.compile().router)}
+    return [one for one in lint(new.compile().router) if (one.kind, one.where, one.what) not in before]
+
+
+def _named(config: Config) -> dict[str, object]:
+    found: dict[str, object] = {"gateway": config.gateway}
+    if config.badges is not None:
+        found["badges"] = config.badges
+    if config.console is not None:
+        # All that the gateway's own answers know of it.
+        found["console"] = _Console(config.console.domain)
+    for rule in config.rules:
         name = getattr(rule, "name", None) or getattr(rule, "pattern", None) or ""
         called = f"{_TAGS.get(type(rule), type(rule).__name__)} {name} on {getattr(rule, 'domain', '')}"
         what, number = called, 1
@@ -101,6 +132,11 @@ def _named(rules: Iterable[Rule]) -> dict[str, Rule]:
             what = f"{called}, number {number}"
         found[what] = rule
     return found
+
+
+@frozen
+class _Console:
+    domain: str
 
 
 def _keys(one: Any, other: Any) -> dict[str, tuple[str, str]]:
@@ -144,11 +180,11 @@ class Recorded:
 
     Attributes:
         asked: requests, with how often.
-        untold: reasons, with how many events.
+        untold: reasons and the rules that events name, "" where the line is none; with how many events.
     """
 
     asked: Counter[Asked] = field(factory=Counter)
-    untold: Counter[str] = field(factory=Counter)
+    untold: Counter[tuple[str, str]] = field(factory=Counter)
 
 
 def read_events(path: Path, old: Gateway) -> Recorded:
@@ -166,7 +202,7 @@ def read_events(path: Path, old: Gateway) -> Recorded:
     if not files:
         raise ConfigError([Problem(str(path), "holds no segment of a journal", "a data-dir, a journal, or a file of events")])
     told: Counter[tuple[Asked, str, str, int]] = Counter()
-    untold: Counter[str] = Counter()
+    untold: Counter[tuple[str, str]] = Counter()
     routes = {route.label: route for route in _routes(old)}
     for file in files:
         with file.open("rb") as lines:
@@ -174,17 +210,17 @@ def read_events(path: Path, old: Gateway) -> Recorded:
                 try:
                     event = decode(line)
                 except UNREADABLE:
-                    untold["the line is no event"] += 1
+                    untold[NO_EVENT, ""] += 1
                     continue
                 asked = _asked(event, routes)
                 if isinstance(asked, str):
-                    untold[asked] += 1
+                    untold[asked, event.rule] += 1
                 else:
                     told[asked, event.rule, event.decision, event.status] += 1
     return _believed(told, untold, old)
 
 
-def _believed(told: Mapping[tuple[Asked, str, str, int], int], untold: Counter[str], old: Gateway) -> Recorded:
+def _believed(told: Mapping[tuple[Asked, str, str, int], int], untold: Counter[tuple[str, str]], old: Gateway) -> Recorded:
     """Keep the requests that the old configuration answers as their events say."""
     believed = Recorded(untold=untold)
     for (asked, rule, decision, status), count in told.items():
@@ -193,8 +229,56 @@ def _believed(told: Mapping[tuple[Asked, str, str, int], int], untold: Counter[s
         if said:
             believed.asked[asked] += count
         else:
-            believed.untold[UNLIKE] += count
+            believed.untold[UNLIKE, rule] += count
     return believed
+
+
+@frozen
+class Untold:
+    """Events of which it cannot be told what their requests would be answered with.
+
+    Attributes:
+        reason: why.
+        rule: that has answered, "" where the line is no event.
+        count: how many.
+        fate: of the rule: "same" in both, "changed", "gone" in the new configuration, or "unknown" in the old one.
+    """
+
+    reason: str
+    rule: str
+    count: int
+    fate: str
+
+    @property
+    def may_differ(self) -> bool:
+        """Whether its rule is not what it was."""
+        return self.fate in ("changed", "gone")
+
+
+def untold_of(recorded: Recorded, old: Config, new: Config) -> list[Untold]:
+    """Return what cannot be told of requests, with what has become of their rules; the most frequent first."""
+    labels = {rule for _, rule in recorded.untold if rule}
+    before, after = _settings(old, labels), _settings(new, labels)
+
+    def fate(rule: str) -> str:
+        if rule not in before:
+            return "unknown"
+        return "gone" if rule not in after else "same" if before[rule] == after[rule] else "changed"
+
+    return [Untold(reason, rule, count, fate(rule)) for (reason, rule), count in recorded.untold.most_common()]
+
+
+def _settings(config: Config, labels: Collection[str]) -> dict[str, list[Rule]]:
+    """Return the settings that the routes with these labels were compiled from: of all those that are called alike."""
+    packages = {route.label: route.package for route in _routes(config.compile()) if route.label in labels}
+    wanted: dict[str, list[Rule]] = {}
+    for rule in config.rules:
+        wanted.setdefault(_called(rule), []).append(rule)
+    return {label: wanted.get(package or label, wanted.get(label, [])) for label, package in packages.items()}
+
+
+def _called(rule: Rule) -> str:
+    return package_of(rule) or f"{getattr(rule, 'domain', '')}/{getattr(rule, 'pattern', '')}"
 
 
 def _routes(gateway: Gateway) -> Iterator[Route]:

@@ -15,8 +15,9 @@ from typing import Any, Final
 from weakref import ref
 
 from gatewaycore.access import CONSOLE_STATE, Access, Kind
+from gatewaycore.access.proofs import HeldBack
 from gatewaycore.config import Config, LeftOut, MadeRule
-from gatewaycore.errors import ConfigError, GatewayError, words_of
+from gatewaycore.errors import ConfigError, GatewayError, Problem, words_of
 from gatewaycore.proving import plain
 from gatewaycore.route import package_of
 from gatewaycore.rules import CollectionRule
@@ -26,6 +27,7 @@ from gatewaycore.spare import SPARE, Made, Spare
 _log = logging.getLogger("gatewaycore.following")
 LOOK_S: Final = 2.0
 _UNREACHED: Final = "the state database cannot be reached: "
+_SHOWN: Final = 200
 _SECTIONS: Final[Mapping[Kind, str]] = {"package": "packages", "collection": "collections"}
 
 
@@ -118,9 +120,36 @@ def listed(config: Config) -> Iterator[tuple[Kind, str]]:
 
 
 def left_out(service: Service) -> dict[tuple[Kind, str], str]:
-    """Return what was made and cannot be served, by kind and key, and why."""
+    """Return what was made and is not served, by kind and key, and why: it cannot be, or its domain is not proved."""
     kinds = {section: kind for kind, section in _SECTIONS.items()}
-    return {(kinds[one.rule.section], one.rule.name): one.why for one in service.left_out}
+    return {(kinds[one.rule.section], one.rule.name): one.why for one in (*service.left_out, *service.held_back)}
+
+
+def made_in(access: Access, config: Config) -> tuple[list[MadeRule], tuple[LeftOut, ...]]:
+    """Return what was made and is to be served beside a configuration, and what is held back, for whoever only wants to look.
+
+    Raises:
+        GatewayError: the state database cannot be reached.
+    """
+    served = access.proofs.served(verify=config.gateway.verification.verify, own=domains_of(config, ()))
+    return rules_of(served.definitions), held_back_of(served.held_back)
+
+
+def held_back_of(held_back: Iterable[HeldBack]) -> tuple[LeftOut, ...]:
+    """Return definitions whose domain is not proved with what is wrong, and what to do."""
+    return tuple(LeftOut(rule, (_unproved(one, rule),)) for one in held_back for rule in rules_of([(one.kind, one.definition)]))
+
+
+def _unproved(one: HeldBack, rule: MadeRule) -> Problem:
+    if one.is_anothers:
+        what, hint = f"{one.domain} is another organisation's", "a domain that is its own"
+    elif one.is_named:
+        what = f"{one.domain} is not proved to be {one.organisation}'s"
+        hint = f"gatewaycore domains instructions FILE {one.domain} tells the records to set"
+    else:
+        what = f"{one.domain} is not said to be {one.organisation}'s"
+        hint = f"gatewaycore domains add FILE {one.domain} --organisation {one.organisation} says so, and tells the records to set"
+    return Problem(f"{rule.name}: domain", what, hint, about=rule)
 
 
 def domains_of(config: Config, made: Iterable[MadeRule]) -> frozenset[str]:
@@ -164,7 +193,7 @@ class Follower:
         self._thread: threading.Thread | None = None
         # No more than that: whoever held the whole would let go of it at one go.
         self._adopted: ref[Config] | None = None
-        self._noted: tuple[LeftOut, ...] | None = None
+        self._noted: Mapping[tuple[Kind, str], str] | None = None
         # Whether domains have to be proved, and which are the file's: as it is now, and as it was when it was last found out what to serve.
         self._ways: tuple[bool, frozenset[str]] = (True, frozenset())
         self._served_by: object = None
@@ -212,8 +241,9 @@ class Follower:
             verify, own = self._ways
             served = self._access.proofs.served(verify=verify, own=own)
             # Also where the rules cannot be used: whose a domain is stands beside them.
-            self.names, self._held_back, self._served_by = served.names, served.held_back, self._ways
-            if not self._service.take_rules(rules_of(served.definitions)):
+            self.names, self._served_by = served.names, self._ways
+            self._held_back = [(one.kind, one.definition) for one in served.held_back]
+            if not self._service.take_rules(rules_of(served.definitions), held_back_of(served.held_back)):
                 # Told once, and not every two seconds.
                 self._refused = served.version
                 self._tell(error="what was made last cannot be served, and what was served before stays: see the log")
@@ -226,10 +256,13 @@ class Follower:
 
     def _note(self) -> None:
         """Write down what is left out, where that has changed."""
-        found = self._service.left_out
+        found = left_out(self._service)
         if found != self._noted:
-            self._access.holdings.note_served(left_out(self._service))
+            self._access.holdings.note_served(found)
             self._noted = found
+            book = self._service.rulebook
+            if book is not None:
+                book.tell_left_out(f"{kind} {key[:_SHOWN]!r} is left out: {why}" for (kind, key), why in found.items())
 
     def _keep(self, made: Made) -> None:
         """Keep what is served on this node."""

@@ -1,6 +1,7 @@
 """Rulebook: the file that is served and all sources beside it, as one configuration; which version of each is served, and what is wrong.
 
-A document that cannot be used is left as it was when it last could: neither the others nor the requests notice. Of two documents that say
+A document that cannot be used is left as it was when it last could: neither the others nor the requests notice. A process that is started
+meanwhile takes the copy that the source has kept. Of two documents that say
 the same, the file comes first, then the sources in the order in which the file names them. What was made elsewhere comes last, and of that
 alone is left out what cannot be served beside them.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Final, Self
 from attrs import define, evolve, field, frozen
 
 from gatewaycore.config import Beside, Config, LeftOut, MadeRule, Reader, sift
-from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.sources import Document, Feed, Source, look, version_of
+from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.sources import Document, Feed, look, version_of
 
 _log = logging.getLogger("gatewaycore.rulebook")
 
@@ -39,7 +40,8 @@ class Standing:
         is_stale: whether it is the last good copy of what cannot be reached.
         error: why what it has now is not served, with the place; "" when it is.
         error_at: since when.
-        doubled: entries that are not served because another source says the same and comes first, each with both places.
+        doubled: entries that are not served because another source says the same and comes first, each with both places; of the console,
+            definitions that are left out, each with the reason.
     """
 
     kind: str
@@ -137,9 +139,10 @@ class Rulebook:
         path: the file that is served.
         reader: reads it.
         feeds: of the sources, in order.
+        goes_back: whether what cannot be used is left as it was; otherwise it is told.
     """
 
-    def __init__(self, path: str | Path, reader: Reader, feeds: Sequence[Feed] = ()) -> None:
+    def __init__(self, path: str | Path, reader: Reader, feeds: Sequence[Feed] = (), *, goes_back: bool = True) -> None:
         self.path = Path(path)
         self.reloads = Reloads()
         self.seen: object = None
@@ -148,6 +151,7 @@ class Rulebook:
         self._file = Standing("file", str(path))
         self._console: Standing | None = None
         self._hashed: tuple[object, str] = (None, "")
+        self._goes_back = goes_back
         self._has_read = False
 
     @classmethod
@@ -171,6 +175,21 @@ class Rulebook:
             opened.pop_all()
         return cls(path, reader, feeds)
 
+    @classmethod
+    def peek(cls, path: str | Path, reader: Reader, data_dir: str | Path | None = None, *, goes_back: bool = True) -> Self:
+        """Look at a file and at all sources that it names, as `open` would find them now, once; nothing is left behind.
+
+        Args:
+            path, reader, data_dir: as those of `open`.
+            goes_back: whether a copy is taken for what is there and cannot be used. It is for what cannot be reached.
+
+        Raises:
+            ConfigError: one cannot be used, and there is no copy of it.
+        """
+        sources, data = reader.sources()
+        folder = Path(data if data_dir is None else data_dir).absolute()
+        return cls(path, reader, [source.peek(folder) for source in sources], goes_back=goes_back)
+
     @property
     def feeds(self) -> list[Feed]:
         """The feeds of the sources."""
@@ -193,13 +212,16 @@ class Rulebook:
         """
         signature, version = self.signature(), self._version()
         errors: list[list[Problem]] = [[] for _ in self._parts]
+        if not self._has_read and self._goes_back:
+            for part in self._parts:
+                part.good = {one.name: one for one in part.feed.kept()}
         used = [self._documents(part, wrong) for part, wrong in zip(self._parts, errors, strict=True)]
         while True:
             try:
                 # Only what the documents are to blame for arrives here.
                 config, left_out = sift(partial(self._reader.read, beside=self._beside(used)), made)
             except ConfigError as error:
-                if not self._goes_back(used, errors, error):
+                if not self._put_back(used, errors, error):
                     raise
             else:
                 return Trial(config, left_out, used, errors, version, signature)
@@ -215,7 +237,7 @@ class Rulebook:
         self._file = self._file.told(version=trial.version)
         for part, used, wrong in zip(self._parts, trial.used, trial.errors, strict=True):
             part.good = dict(used)
-            part.feed.settle(good=not wrong)
+            part.feed.settle(list(used.values()), good=not wrong)
             told = "\n".join(map(str, wrong))
             if told and told != part.standing.error:
                 _log.error("what is new cannot be used, and what was served before stays:\n%s", told)
@@ -228,10 +250,17 @@ class Rulebook:
         if is_reload:
             self._count(refused=any(trial.errors))
 
+    def set_aside(self, trial: Trial) -> Iterator[Problem]:
+        """Iterate over what is not in a trial as the sources have it now, and why: it is there as it was when it was last good."""
+        for part, wrong in zip(self._parts, trial.errors, strict=True):
+            if part.feed.is_stale:
+                yield Problem(part.feed.place, part.feed.error)
+            yield from wrong
+
     def refuse(self, error: ConfigError) -> None:
         """Take note that nothing of what is there now is served."""
         for part in self._parts:
-            part.feed.settle(good=False)
+            part.feed.settle(list(part.good.values()), good=False)
         self._file = self._file.told(error=str(error), doubled=self._file.doubled)
         self._count(refused=True)
 
@@ -244,7 +273,13 @@ class Rulebook:
             error: why not more than that.
             is_stale: whether that is because its database cannot be reached.
         """
-        self._console = (self._console or Standing(CONSOLE, place)).told(version=version, error=error, is_stale=is_stale)
+        before = self._console or Standing(CONSOLE, place)
+        self._console = before.told(version=version, error=error, is_stale=is_stale, doubled=before.doubled)
+
+    def tell_left_out(self, words: Iterable[str]) -> None:
+        """Take note of what was made in the console and is not served, a line each."""
+        if self._console is not None:
+            self._console = evolve(self._console, doubled=tuple(words))
 
     def signature(self) -> object:
         """Return what is another one when something may have changed. Cheap."""
@@ -258,24 +293,31 @@ class Rulebook:
     # --- within ----------------------------------------------------------------------------------------------------------
 
     def _documents(self, part: _Part, wrong: list[Problem]) -> dict[str, Document]:
+        """Return the documents of a source, those that cannot be read as they last could."""
         try:
-            return {document.name: document for document in part.feed.documents()}
+            found = part.feed.documents()
         except ConfigError as error:
-            if not self._has_read:
+            if not self._has_read and not part.good:
                 raise
             wrong += error.problems
-        return dict(part.good)
+            return dict(part.good)
+        wrong += [Problem(one.name, one.error, document=one.name) for one in found if one.error]
+        if not self._has_read and any(one.error and one.name not in part.good for one in found):
+            raise ConfigError(wrong)
+        as_they_can = ((one.name, part.good.get(one.name) if one.error else one) for one in found)
+        return {name: one for name, one in as_they_can if one is not None}
 
-    def _goes_back(self, used: Sequence[dict[str, Document]], errors: Sequence[list[Problem]], error: ConfigError) -> bool:
+    def _put_back(self, used: Sequence[dict[str, Document]], errors: Sequence[list[Problem]], error: ConfigError) -> bool:
         """Put the last good documents in the place of those that are at fault; tell whether there were any."""
-        if not self._has_read:
-            return False
         blamed = {problem.document for problem in error.problems}
         fresh = {name for part, those in zip(self._parts, used, strict=True) for name, one in those.items() if part.good.get(name) != one}
-        if not fresh:
-            return False
         # When what is at fault has not changed, something that has does not go with it.
         blamed = blamed & fresh or fresh
+        if not self._has_read:
+            # Whoever has only begun cannot leave one out: nobody knows what it ought to say.
+            blamed &= {name for part in self._parts for name in part.good}
+        if not blamed:
+            return False
         for part, those, wrong in zip(self._parts, used, errors, strict=True):
             if not blamed.intersection(those):
                 continue
@@ -307,23 +349,6 @@ class Rulebook:
         else:
             self.reloads.taken += 1
         self.reloads.last_at = time.time()
-
-
-def peek(sources: Sequence[Source]) -> list[Beside]:
-    """Return what sources have now, for whoever only wants to look.
-
-    Raises:
-        ConfigError: one cannot be read.
-    """
-    found: list[Beside] = []
-    for position, source in enumerate(sources):
-        try:
-            found += [Beside(document.name, document.text) for document in source.peek()]
-        except ConfigError:
-            raise
-        except GatewayError as error:
-            raise ConfigError([Problem(f"sources[{position}]", str(error))]) from error
-    return found
 
 
 def named(standings: Sequence[Standing]) -> Iterator[tuple[str, Standing]]:

@@ -61,7 +61,13 @@ def load(source: str | Path | Mapping[str, Any], scarf_hosts: bool = False) -> G
     Raises:
         ConfigError: with every problem found.
     """
-    return read_config(source, scarf_hosts=scarf_hosts, rosters=rosters()).compile()
+    if isinstance(source, Mapping):
+        return read_config(source, scarf_hosts=scarf_hosts, rosters=rosters()).compile()
+    book = Rulebook.peek(source, Reader(source, scarf_hosts=scarf_hosts, rosters=rosters), goes_back=False)
+    trial = book.read()
+    for one in book.set_aside(trial):
+        _log.warning("%s; the last good copy is read", one)
+    return trial.config.compile()
 
 
 class Service:
@@ -112,6 +118,7 @@ class Service:
         self.rulebook: Rulebook | None = None
         self.made: tuple[MadeRule, ...] = ()
         self.left_out: tuple[LeftOut, ...] = ()
+        self.held_back: tuple[LeftOut, ...] = ()
         self._swapping = threading.Lock()
         self.is_draining = False
         self.tracer = tracer
@@ -256,13 +263,14 @@ class Service:
             raise ConfigError([Problem("console", "packages can be made only where the configuration is a file", "Service.from_file")])
         return self.rulebook
 
-    def take_rules(self, made: Sequence[MadeRule]) -> bool:
+    def take_rules(self, made: Sequence[MadeRule], held_back: tuple[LeftOut, ...] = ()) -> bool:
         """Serve packages and collections that were made elsewhere beside those of the file and its sources, from the next request on.
 
         Those that cannot be served are left out, and logged; `left_out` holds them.
 
         Args:
             made: all of them.
+            held_back: definitions that nobody has asked to be served as things are, for whoever looks for them.
 
         Returns:
             False, with the reason logged, when the file cannot be used by itself: what was served before stays.
@@ -276,6 +284,10 @@ class Service:
                 _log.error("what was made in the console cannot be served, and what was served before stays:\n%s", error)
                 return False
             book.take(trial, is_reload=False)
+            new = [one for one in held_back if one not in self.held_back]
+            self.held_back = held_back
+        if new:
+            _log.warning("of what was made in the console, this is not served before its domain is proved:\n%s", words_of(new))
         return True
 
     def _leave_out(self, left_out: tuple[LeftOut, ...]) -> None:

@@ -122,7 +122,7 @@ def test_an_interrupt_ends_with_130(config: Path, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gatewaycore.cli.check.Reader", interrupted)
+    monkeypatch.setattr("gatewaycore.cli.check.look_at", interrupted)
     assert run("check", config).exit_code == 130
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gatewaycore import Service
 from gatewaycore.cli.commands import commands
-from gatewaycore.comparing import DERIVED, NO_PATH, NO_RULE, UNLIKE, Asked, compare_answers, open_side
+from gatewaycore.comparing import DERIVED, NO_EVENT, NO_PATH, NO_RULE, UNLIKE, Asked, compare_answers, open_side
 from gatewaycore.errors import ConfigError
 from gatewaycore.recorder import Sent, decode
 from gatewaycore.segments import segments
@@ -78,6 +78,7 @@ def test_rules_are_compared(here: Path) -> None:
         "changed container acme/app on docker.acme.example",
         "         backend  ghcr.io/acme/app  ->  ghcr.io/acme/new",
         "added   pixel pixel on px.acme.example",
+        "whether requests meet other rules than before is told with --requests",
         "1 added, 1 removed, 3 changed",
     ]
     found = as_json(here / "old.yaml", here / "new.yaml")["rules"]
@@ -134,7 +135,8 @@ def test_recorded_requests_are_asked_again(here: Path) -> None:
         "GET https://get.acme.example/night/1",
     )
     found = as_json(here / "old.yaml", here / "new.yaml", "--requests", here / "data", "--samples", "1")
-    assert (found["differing"], found["untold"]) == (5, {NO_PATH: 1})
+    night = "get.acme.example~/night/[0-9]+"
+    assert (found["differing"], found["untold"]) == (5, [{"reason": NO_PATH, "rule": night, "rule-is": "same", "events": 1}])
     cli, image = found["groups"]
     assert (cli["requests"], cli["distinct"]) == (4, 2)
     assert cli["old"] == {"rule": "get.acme.example/{version}/cli.tgz", "answer": "redirect 302 to cdn.acme.example"}
@@ -146,7 +148,10 @@ def test_recorded_requests_are_asked_again(here: Path) -> None:
 
     told = diff(here / "old.yaml", here / "new.yaml", "--requests", here / "data" / "journal")
     assert told.exit_code == 1
-    assert "cannot be told of 1 event: the event does not hold enough of its path" in told.output
+    assert told.output.splitlines()[-3:-1] == [
+        "Cannot be asked again",
+        f"  1 event  {night}  its rule is the same in both  the event does not hold enough of its path",
+    ]
     assert told.output.splitlines()[-1] == "5 of 8 requests would be answered differently"
     same = diff(here / "old.yaml", here / "old.yaml", "--requests", here / "data")
     assert same.exit_code == 0
@@ -169,10 +174,68 @@ def test_what_cannot_be_told_is_counted(here: Path) -> None:
     events = here / "events.jsonl"
     events.write_bytes(b"\n".join(lines))
     found = as_json(here / "old.yaml", here / "new.yaml", "--requests", events)
-    assert found["untold"] == {NO_RULE: 1, UNLIKE: 2, DERIVED: 1, NO_PATH: 1, "the line is no event": 1}
+    cli, app = "get.acme.example/{version}/cli.tgz", "docker.acme.example/acme/app"
+    assert {(one["reason"], one["rule"], one["rule-is"]): one["events"] for one in found["untold"]} == {
+        (NO_RULE, "get.acme.example/{version}/other.tgz", "unknown"): 1,
+        (UNLIKE, cli, "changed"): 2,
+        (DERIVED, app, "changed"): 1,
+        (NO_PATH, app, "changed"): 1,
+        (NO_EVENT, None, "unknown"): 1,
+    }
     assert (found["requests"], found["groups"]) == (0, [])
+    # They may be answered differently.
+    told = diff(here / "old.yaml", here / "new.yaml", "--requests", events)
+    assert told.exit_code == 1
+    assert told.output.splitlines()[-1] == "0 of 0 requests would be answered differently, and 4 more may be"
+    assert diff(here / "old.yaml", here / "old.yaml", "--requests", events).exit_code == 0
     (here / "empty").mkdir()
     assert "holds no segment of a journal" in diff(here / "old.yaml", here / "new.yaml", "--requests", here / "empty").output
+
+
+def test_what_has_become_of_rules_whose_requests_cannot_be_told(here: Path) -> None:
+    record(here, *["GET https://get.acme.example/night/1"] * 2, "GET https://docker.acme.example/v2/labs/x/blobs/sha256:" + "a" * 64)
+    (here / "new.yaml").write_text(OLD.replace("night", "day").replace("ghcr.io}", "quay.io}"))
+    told = diff(here / "old.yaml", here / "new.yaml", "--requests", here / "data")
+    assert told.exit_code == 1
+    assert told.output.splitlines() == [
+        "Cannot be asked again",
+        "  2 events  get.acme.example~/night/[0-9]+  its rule is gone     the event does not hold enough of its path",
+        "  1 event   docker.acme.example/labs/*      its rule is changed  the event does not hold enough of its path",
+        "0 of 0 requests would be answered differently, and 3 more may be",
+    ]
+
+
+def test_rules_that_are_the_same_may_win_no_more(here: Path) -> None:
+    more = '  - {name: new, type: file, domain: get.acme.example, incoming-path: "/release/{file}", outgoing-url: "https://cdn.acme.example/{file}"}\n'
+    (here / "new.yaml").write_text(OLD.replace("collections:", more + "collections:"))
+    told = diff(here / "old.yaml", here / "new.yaml")
+    assert told.exit_code == 1
+    assert "get.acme.example/{version}/cli.tgz: new warning: ambiguous: matches /release/cli.tgz" in told.output
+    (warning,) = as_json(here / "old.yaml", here / "new.yaml")["warnings"]
+    assert (warning["kind"], warning["rule"]) == ("ambiguous", "get.acme.example/{version}/cli.tgz")
+    # What was odd before is no difference.
+    assert diff(here / "new.yaml", here / "new.yaml").exit_code == 0
+
+
+def test_what_is_no_part_of_an_answer_is_named_and_badges_are(here: Path) -> None:
+    (here / "new.yaml").write_text(OLD.replace("sinks: []", "sinks: [{type: jsonl, path: out.jsonl}]"))
+    told = diff(here / "old.yaml", here / "new.yaml")
+    assert (told.exit_code, told.output) == (0, "not compared, and no part of an answer: sinks\nthe rules are the same\n")
+    assert as_json(here / "old.yaml", here / "new.yaml")["not-compared"] == ["sinks"]
+    (here / "new.yaml").write_text(OLD + "console: {domain: c.acme.example}\nbadges: {domains: [b.acme.example], packages: [cli]}\n")
+    assert diff(here / "old.yaml", here / "new.yaml").output.startswith("added   badges\nadded   console\n")
+
+
+def test_what_cannot_be_used_ends_with_2(here: Path) -> None:
+    (here / "teams").mkdir()
+    (here / "teams" / "a.yaml").write_text("packages: 3\n")
+    (here / "teams" / "b.yaml").write_bytes(b"\xff")
+    (here / "new.yaml").write_text(OLD + f"sources: [{{type: directory, path: '{here}/teams'}}]\n")
+    for side in (here / "new.yaml", here / "teams"):
+        told = diff(here / "old.yaml", side)
+        assert told.exit_code == 2
+        assert f"{here}/teams/b.yaml: error: not UTF-8 at byte 0" in told.output
+    assert diff(here / "old.yaml", here / "new.yaml", "--requests", here / "nowhere").exit_code == 2
 
 
 def test_expectations_are_requests_too(here: Path) -> None:

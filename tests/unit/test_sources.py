@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatewaycore import Service
 from gatewaycore.cli.commands import commands
-from gatewaycore.config import MadeRule, read_config
+from gatewaycore.config import MadeRule, Reader, read_config
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError
 from gatewaycore.following import Follower, open_access
 from gatewaycore.locks import Lock
 from gatewaycore.operations.health import SourceHealth
-from gatewaycore.rulebook import peek
-from gatewaycore.sources import DirectorySource, FileSource, HttpSource, Source
+from gatewaycore.rulebook import Rulebook
+from gatewaycore.sources import HttpSource
 from gatewaycore.sources.http import FOLDER, FetchError, HttpFeed, fetch
 from gatewaycore.testing import simulate
 from gatewaycore.watching import Watcher
@@ -260,8 +260,8 @@ def test_a_folder_that_has_gone_leaves_its_rules(house: House) -> None:
 @pytest.mark.parametrize(
     ("sources", "told"),
     [
-        ("[{type: file, path: nowhere.yaml}]", "nowhere.yaml: nowhere.yaml cannot be read: No such file"),
-        ("[{type: directory, path: nowhere}]", "nowhere: nowhere cannot be read: No such file"),
+        ("[{type: file, path: nowhere.yaml}]", "nowhere.yaml: cannot be read: No such file"),
+        ("[{type: directory, path: nowhere}]", "nowhere: cannot be read: No such file"),
         ("[{type: fil}]", "sources[0].type: unknown type 'fil'"),
         ("[{type: http, url: 'ftp://x'}]", "sources[0].url: 'ftp://x' is no URL of https or http"),
         ("[{type: http, url: 'https://me:secret@x'}]", "sources[0].url: it holds a user or a password"),
@@ -299,12 +299,16 @@ def test_a_manifest_has_no_sources(house: House) -> None:
 def test_looking_leaves_nothing_behind(house: House, site: Site) -> None:
     path = house.team("a.yaml", package("a"))
     site.put("/rules.yaml", document(package("b")))
-    sources: list[Source] = [DirectorySource(path=str(house.teams)), FileSource(path=str(path)), HttpSource(url=f"{site.url}/rules.yaml")]
-    assert [one.name for one in peek(sources)] == [str(path), str(path), f"{site.url}/rules.yaml"]
-    with pytest.raises(ConfigError, match=r"sources\[0\]: none is answered 404"):
-        peek([HttpSource(url=f"{site.url}/none")])
-    with pytest.raises(ConfigError, match="cannot be read"):
-        peek([FileSource(path="nowhere")])
+    listed = f"{{type: directory, path: '{house.teams}'}}, {{type: http, url: '{site.url}/%s'}}"
+    house.write(package("own"), sources=f"[{listed % 'rules.yaml'}]", more=f"gateway: {{data-dir: '{house.folder}/data'}}\n")
+    book = Rulebook.peek(house.file, Reader(house.file))
+    trial = book.read()
+    assert [getattr(one, "name", None) for one in trial.config.packages] == ["own", "a", "b"]
+    assert list(book.set_aside(trial)) == []
+    house.write(package("own"), sources=f"[{listed % 'none'}]", more=f"gateway: {{data-dir: '{house.folder}/data'}}\n")
+    with pytest.raises(ConfigError, match="none is answered 404, and there is no copy of it"):
+        Rulebook.peek(house.file, Reader(house.file))
+    assert path.exists()
     assert not (house.folder / "data").exists()
 
 
@@ -590,8 +594,8 @@ def test_what_has_not_changed_is_not_fetched(site: Site) -> None:
     assert found is not None
     assert fetch(HttpSource(url=f"{site.url}/r"), found.etag) is None
     site.put("/odd", "", 304)
-    with pytest.raises(GatewayError, match="304"):
-        HttpSource(url=f"{site.url}/odd").peek()
+    with pytest.raises(FetchError, match="304"):
+        fetch(HttpSource(url=f"{site.url}/odd"))
 
 
 def test_signatures_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,26 @@ _GIVEN: Final = "it was given to another organisation by whoever runs the gatewa
 
 
 @frozen
+class HeldBack:
+    """A definition that is not served, because its domain is not its organisation's.
+
+    Attributes:
+        kind, definition: which.
+        domain: its.
+        organisation: whose the definition is.
+        is_named: whether that has named the domain, and has yet to prove it.
+        is_anothers: whether another organisation holds the domain.
+    """
+
+    kind: Kind
+    definition: Mapping[str, Any]
+    domain: str
+    organisation: str
+    is_named: bool
+    is_anothers: bool
+
+
+@frozen
 class Served:
     """What is to be served of what was made in the console.
 
@@ -42,7 +62,7 @@ class Served:
     version: int
     definitions: list[tuple[Kind, Mapping[str, Any]]]
     names: frozenset[str]
-    held_back: list[tuple[Kind, Mapping[str, Any]]]
+    held_back: list[HeldBack]
 
 
 class Proofs:
@@ -188,23 +208,27 @@ class Proofs:
         with self._database.reading() as connection:
             version = rules_version(connection)
             query = sa.select(DOMAINS.c.name, DOMAINS.c.organisation_id, DOMAINS.c.state)
-            named = [tuple(row) for row in connection.execute(query)]
-            home = connection.execute(sa.select(ORGANISATIONS.c.id).where(ORGANISATIONS.c.is_home)).scalar()
+            claims = {(name, organisation): state for name, organisation, state in connection.execute(query)}
+            found = connection.execute(sa.select(ORGANISATIONS.c.id, ORGANISATIONS.c.name, ORGANISATIONS.c.is_home)).all()
             made = sa.select(HOLDINGS.c.kind, HOLDINGS.c.definition, HOLDINGS.c.organisation_id).where(HOLDINGS.c.definition.is_not(None))
             rows = [tuple(row) for row in connection.execute(made.order_by(HOLDINGS.c.id))]
-        held = {name: organisation for name, organisation, state in named if state in HELD}
-        claims = {(name, organisation) for name, organisation, _ in named}
+        held = {name: organisation for (name, organisation), state in claims.items() if state in HELD}
+        names, home = {one.id: one.name for one in found}, {one.id for one in found if one.is_home}
 
-        def is_served(definition: Mapping[str, Any], organisation: str) -> bool:
-            domain = plain(str(definition.get("domain") or ""))
+        def is_served(domain: str, organisation: str) -> bool:
             if not domain or not verify:
                 return True
             if domain in held:
                 return bool(held[domain] == organisation)
-            return (organisation == home or domain in own) and (domain, organisation) not in claims
+            return (organisation in home or domain in own) and (domain, organisation) not in claims
 
         served: list[tuple[Kind, Mapping[str, Any]]] = []
-        held_back: list[tuple[Kind, Mapping[str, Any]]] = []
+        held_back: list[HeldBack] = []
         for kind, definition, organisation in rows:
-            (served if is_served(definition, organisation) else held_back).append((kind, definition))
+            domain = plain(str(definition.get("domain") or ""))
+            if is_served(domain, organisation):
+                served.append((kind, definition))
+                continue
+            is_anothers = held.get(domain, organisation) != organisation
+            held_back.append(HeldBack(kind, definition, domain, names[organisation], (domain, organisation) in claims, is_anothers))
         return Served(version, served, frozenset(held), held_back)

@@ -10,13 +10,12 @@ from typing import Any
 import click
 from rich.text import Text
 
+from gatewaycore.cli.loading import look_at
 from gatewaycore.cli.output import console, count, show_problems, words, write_json
-from gatewaycore.config import Config, Reader, check_outside
+from gatewaycore.config import Config, check_outside
 from gatewaycore.errors import ConfigError, Problem
 from gatewaycore.lint import Finding, lint
-from gatewaycore.plugins import rosters
 from gatewaycore.router import Router
-from gatewaycore.rulebook import peek
 
 _STRICT = frozenset({"ambiguous", "shadowed"})
 
@@ -24,31 +23,35 @@ _STRICT = frozenset({"ambiguous", "shadowed"})
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--strict", is_flag=True, help="Ambiguous and shadowed rules are errors.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def check(ctx: click.Context, file: Path, strict: bool, as_json: bool) -> None:
+def check(ctx: click.Context, file: Path, strict: bool, data_dir: Path | None, as_json: bool) -> None:
     """Tell what is wrong with FILE, all at once, and what is odd about it.
 
     Errors have their line; the files that enrichments read are opened too, and sinks are asked whether they could be. Warnings: rules that
-    can never win, rules that no order can tell apart, rules of a source that another one has already, variables that stay empty, targets
-    without TLS, proxies that anybody can be, credentials that nobody checks, badges of packages that are not in the file, extras that are
-    not installed here. Ends with status 2 when there are errors.
+    can never win, rules that no order can tell apart, rules of a source that another one has already, sources that cannot be reached,
+    what was made in the console and is left out, variables that stay empty, targets without TLS, proxies that anybody can be, credentials
+    that nobody checks, badges of packages that are not in the file, extras that are not installed here. Ends with status 2 when there are
+    errors.
     """
     problems: list[Problem] = []
     findings: list[tuple[str, Problem]] = []
     summary: dict[str, int] | None = None
     try:
-        reader = Reader(file, rosters=rosters)
-        config = reader.read((), peek(reader.sources()[0]))
+        served = look_at(file, data_dir)
+        config = served.config
         router = config.compile().router
-        lacking = check_outside(config, extras=False)
+        lacking = check_outside(config, data_dir, extras=False)
     except ConfigError as error:
         problems = error.problems
     else:
         findings = [("missing-extra", problem) for problem in lacking]
         counted = {"packages": len(config.packages), "collections": len(config.collections)}
         summary = {**counted, "routes": router.count, "domains": len(router.domains)}
+        findings += [("stale", one) for one in served.copied]
         findings += [("doubled", problem) for problem in config.doubled]
+        findings += [("left-out", problem) for one in served.left_out for problem in one.problems]
         findings += _findings(file, config, router)
     refused = bool(problems) or (strict and any(kind in _STRICT for kind, _ in findings))
     if as_json:

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import click
 
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import count
 from gatewaycore.cli.ship import stop_event
-from gatewaycore.config import read_config
 from gatewaycore.consuming import Consuming
 from gatewaycore.errors import GatewayError
 from gatewaycore.keeping import storages
-from gatewaycore.plugins import rosters
 from gatewaycore.sinks import NatsStorage, Storage
 
 
@@ -33,7 +32,7 @@ def consume(file: Path, source: str | None, targets: tuple[str, ...], durable: s
     """
     # To standard error: the sink jsonl may write events to standard output.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    config = read_config(file, rosters=rosters())
+    config = load_config(file, data_dir)
     data = Path(config.gateway.data_dir if data_dir is None else data_dir).absolute()
     named = dict(storages(config, data))
     streams = {name: storage for name, storage in named.items() if isinstance(storage, NatsStorage)}

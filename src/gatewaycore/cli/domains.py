@@ -12,10 +12,10 @@ import click
 from attrs import frozen
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import console, show_columns, words, write_json
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config
 from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.plugins import rosters
 from gatewaycore.proving import Look, Record, read_domain, records_for
 from gatewaycore.proving.resolver import Resolver
 
@@ -143,7 +143,7 @@ def add(file: Path, name: str, organisation: str, vouch: bool, data_dir: Path | 
 
 @contextmanager
 def _opened(file: Path, data_dir: Path | None) -> Iterator[tuple[Config, Access | None]]:
-    config = read_config(file, rosters=rosters())
+    config = load_config(file, data_dir)
     if config.console is None:
         yield config, None
         return

@@ -17,15 +17,15 @@ from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_served
 from gatewaycore.cli.output import console, count, show_columns, show_indented, words, write_json
 from gatewaycore.cli.withheld import withheld
 from gatewaycore.clientip import TrustedProxies
-from gatewaycore.config import open_enrichers, read_config
+from gatewaycore.config import open_enrichers
 from gatewaycore.event import Event
 from gatewaycore.gateway import Gateway
 from gatewaycore.headers import Headers
 from gatewaycore.owntraffic import OwnTraffic
-from gatewaycore.plugins import rosters
 from gatewaycore.request import Request
 from gatewaycore.testing import Seen, make_request, simulate
 
@@ -78,16 +78,24 @@ def _field_line(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option("-d", "--data", default="", help="The body.")
 @click.option("--client-ip", default="", metavar="ADDRESS", help="Who connects to the gateway: the client, or a proxy.")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept, whatever FILE says.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def explain(
-    file: Path, url: str, method: str | None, headers: tuple[tuple[str, str], ...], data: str, client_ip: str, as_json: bool
+    file: Path,
+    url: str,
+    method: str | None,
+    headers: tuple[tuple[str, str], ...],
+    data: str,
+    client_ip: str,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> None:
     """Tell what a request for URL would be answered with by FILE's gateway, and why.
 
     Shows the rules that were tried, the answer, the event as it would be written, and what privacy keeps out of it. Nothing is sent and
     nothing is kept.
     """
-    config = read_config(file, rosters=rosters())
+    config = load_served(file, data_dir)
     gateway = config.compile()
     own = config.gateway.own_traffic.compile()
     origin = TrustedProxies.parse(config.gateway.trusted_proxies).origin(client_ip, Headers(headers))

@@ -11,15 +11,14 @@ from typing import Any, get_args
 import click
 
 from gatewaycore.cli.import_ import config_option, data_dir_option
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import count
-from gatewaycore.config import read_config
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.errors import GatewayError
 from gatewaycore.event import KINDS
 from gatewaycore.exporting import LakeSource, Output, Selection, Source, read_columns, read_moment, read_where, write_csv, write_ndjson
 from gatewaycore.importing.counters import Counters
 from gatewaycore.keeping import event_source
-from gatewaycore.plugins import rosters
 
 _FORMS = ("csv", "ndjson", "parquet")
 _ENDINGS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
@@ -53,7 +52,7 @@ def export(
 
     The output is read again by gatewaycore import, if it is CSV or NDJSON with all columns. A server may run meanwhile.
     """
-    settings = read_config(config, rosters=rosters())
+    settings = load_config(config, data_dir)
     selection = Selection(since=read_moment("--since", since), until=read_moment("--until", until), where=read_where(pairs), **choices)
     chosen = read_columns(columns)
     path = None if str(output) == "-" else output

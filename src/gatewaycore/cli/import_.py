@@ -15,14 +15,14 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_config, load_served
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config
 from gatewaycore.errors import GatewayError
 from gatewaycore.importing import PRESETS, Import, ImportOptions, ImportSession, Ledger, Watch, read_map
 from gatewaycore.importing.reading import Source
 from gatewaycore.intake import open_import
 from gatewaycore.keeping import storages
-from gatewaycore.plugins import rosters
 
 _TELL_S = 10.0
 _SHOWN_ERRORS = 10
@@ -76,7 +76,7 @@ def import_(
     if delimiter is not None and len(delimiter) != 1:
         raise click.UsageError("--delimiter is one character")
     options = ImportOptions(package=package, renamed=read_map(pairs, preset), form=form, delimiter=delimiter, encoding=encoding.lower())
-    settings = read_config(config, rosters=rosters())
+    settings = load_served(config, data_dir)
     path = None if str(file) == "-" else file
     with _opened(settings, data_dir, package) as session, _stopping() as is_stopped, _progress(path) as show:
         watch = Watch(show, is_stopped)
@@ -204,7 +204,7 @@ def plain(one: Import) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def imports(config: Path, data_dir: Path | None, number: str | None, as_json: bool) -> None:
     """List the imports there were, the latest first, and what has become of them."""
-    settings = read_config(config, rosters=rosters())
+    settings = load_config(config, data_dir)
     ledger = Ledger((data_dir or Path(settings.gateway.data_dir)).absolute())
     try:
         if number is not None:

@@ -11,11 +11,11 @@ from typing import Any
 import click
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config
 from gatewaycore.counting import saved_offsets
 from gatewaycore.keeping import storages
-from gatewaycore.plugins import rosters
 from gatewaycore.service import STATE, serves_images
 from gatewaycore.shipper import cursor
 from gatewaycore.sinks import set_aside
@@ -40,7 +40,7 @@ def stat(file: Path, data_dir: Path | None, exact: bool, as_json: bool) -> None:
 
     Nothing is changed, and a server may run meanwhile.
     """
-    config = read_config(file, rosters=rosters())
+    config = load_config(file, data_dir)
     data = data_dir or Path(config.gateway.data_dir)
     sinks = [name for name, _ in storages(config, data.absolute())]
     seen = survey(data / "journal", dict(_readers(config, data, sinks)), exact)
@@ -52,7 +52,7 @@ def stat(file: Path, data_dir: Path | None, exact: bool, as_json: bool) -> None:
 
 
 def _readers(config: Config, data: Path, sinks: list[str]) -> Iterator[tuple[str, Mapping[str, int]]]:
-    if serves_images(config):
+    if serves_images(config) or config.console is not None:
         yield _COUNTER, saved_offsets(State(data / STATE), data / "journal")
     for name in sinks:
         try:

@@ -11,8 +11,9 @@ import click
 from attrs import frozen
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_served
 from gatewaycore.cli.output import console, count, show_columns, words, write_json
-from gatewaycore.config import Config, read_config
+from gatewaycore.config import Config
 from gatewaycore.plugins import rosters
 from gatewaycore.route import Rule
 from gatewaycore.service import STATE
@@ -43,7 +44,7 @@ def packages(file: Path, data_dir: Path | None, as_json: bool) -> None:
     An image of a collection is listed from its first pull on. Pulls are counted by a server that runs, and by gatewaycore ship: up to about
     ten seconds ago.
     """
-    config = read_config(file, rosters=rosters())
+    config = load_served(file, data_dir)
     pulled = State((data_dir or Path(config.gateway.data_dir)) / STATE).packages()
     by_rule: dict[str, list[PulledPackage]] = {}
     for one in pulled:

@@ -12,11 +12,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import console, show_columns, words, write_json
-from gatewaycore.config import read_config
 from gatewaycore.enrich.agent import Agent
 from gatewaycore.keeping import statistics_of
-from gatewaycore.plugins import rosters
 from gatewaycore.stats import COMPARISONS, Comparison, Filter, against, plain, read_dimension, read_only, read_period, zone_of
 from gatewaycore.stats.periods import UNITS, WEEK_STARTS, Unit
 from gatewaycore.stats.policy import AGENTS, MEASURES, USES
@@ -73,7 +72,7 @@ def report(
 
     A server may run meanwhile. What counts, the counting policy says, whose version each report carries.
     """
-    settings = read_config(file, rosters=rosters())
+    settings = load_config(file, data_dir)
     asked, dimensions = _filter(**choices), [read_dimension(name) for name in by]
     data = (data_dir or Path(settings.gateway.data_dir)).absolute()
     zone, now = zone_of(tz), datetime.now(UTC)

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
+from gatewaycore.cli.loading import load_config
 from gatewaycore.cli.output import console, show_columns, words
-from gatewaycore.config import read_config
 from gatewaycore.errors import ConfigError, GatewayError, Problem
-from gatewaycore.plugins import rosters
 from gatewaycore.rules.access import hash_token
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def revoke(file: Path, token_id: str, data_dir: Path | None) -> None:
 def _open(file: Path, data_dir: Path | None) -> Access:
     from gatewaycore.following import open_access
 
-    config = read_config(file, rosters=rosters())
+    config = load_config(file, data_dir)
     if config.console is None:
         hint = "console: {domain: console.acme.com}"
         raise ConfigError([Problem(f"{file}: console", "is missing: there is nothing to sign in to", hint)])

@@ -269,8 +269,9 @@ def read_config(
 def unread(data: Any) -> Iterator[Fault]:
     """Iterate over what is wrong with the sections of a document beside the first one."""
     if not isinstance(data, Mapping):
-        if data is not None:
-            yield Fault((), f"expected a mapping, found {show(data)}", "it begins with packages: or collections:")
+        # A file that somebody has begun to write, or that a full disk has cut off, says nothing about its rules.
+        what = "there is nothing in it" if data is None else f"expected a mapping, found {show(data)}"
+        yield Fault((), what, "packages: [] says that there are none" if data is None else "it begins with packages: or collections:")
         return
     for key in data:
         if key not in _SECTIONS:

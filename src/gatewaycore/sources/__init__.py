@@ -1,7 +1,8 @@
 """Sources: where rules come from beside the file that is served. One file for each kind, and the roster of them all.
 
-A source is settings with two verbs: ``open(data) -> Feed`` for a service, and ``peek()`` for whoever only wants to look. A feed hands over
-documents as they are now; what they mean, whether they are good and which of them wins, it does not know.
+A source is settings with two verbs: ``open(data) -> Feed`` for a service, and ``peek(data) -> Feed`` for whoever only wants to look. A feed
+hands over documents as they are now, and copies of those that were good last; what they mean, whether they are good and which of them wins,
+it does not know.
 """
 
 from __future__ import annotations

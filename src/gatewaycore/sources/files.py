@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
 from attrs import frozen
 
-from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.errors import ConfigError, Problem
+from gatewaycore.sources.copies import SUFFIX as _BEING_WRITTEN
+from gatewaycore.sources.copies import folder_of, make_folder, write_whole
 from gatewaycore.sources.protocols import Document, version_of
 
 _SUFFIXES = (".yaml", ".yml", ".json")
+
+_log = logging.getLogger("gatewaycore.sources")
 
 
 def look(path: str | Path) -> tuple[int, int, int] | None:
@@ -36,11 +44,11 @@ class FileSource:
 
     def open(self, data: Path) -> FilesFeed:
         """Make its feed."""
-        return _opened(FilesFeed("file", self.path, self._paths))
+        return self.peek(data)
 
-    def peek(self) -> Sequence[Document]:
-        """Return the file as it is now."""
-        return FilesFeed("file", self.path, self._paths).documents()
+    def peek(self, data: Path) -> FilesFeed:
+        """Make its feed: files are read again and again, and nothing is kept of them before they are served."""
+        return FilesFeed("file", self.path, self._paths, folder_of(data, f"file {self.path}"))
 
     def _paths(self) -> list[str]:
         return [self.path]
@@ -51,32 +59,44 @@ class DirectorySource:
     """A folder of such files, one for each team. Those whose names come first come first.
 
     Attributes:
-        path: the folder; names that end in .yaml, .yml or .json count, those that begin with a dot do not, folders in it neither.
+        path: the folder; names that end in .yaml, .yml or .json count, those that begin with a dot do not, folders in it neither. One that
+            has come in the place of a file is a fault.
     """
 
     path: str
 
     def open(self, data: Path) -> FilesFeed:
         """Make its feed."""
-        return _opened(FilesFeed("directory", self.path, self._paths))
+        return self.peek(data)
 
-    def peek(self) -> Sequence[Document]:
-        """Return its files as they are now."""
-        return FilesFeed("directory", self.path, self._paths).documents()
+    def peek(self, data: Path) -> FilesFeed:
+        """Make its feed: files are read again and again, and nothing is kept of them before they are served."""
+        return FilesFeed("directory", self.path, self._paths, folder_of(data, f"directory {self.path}"))
 
     def _paths(self) -> list[str]:
         with os.scandir(self.path) as entries:
-            names = [one.name for one in entries if one.name.endswith(_SUFFIXES) and not one.name.startswith(".") and one.is_file()]
-        return [os.path.join(self.path, name) for name in sorted(names)]
+            # A link that leads nowhere counts: whoever has lost a file has not deleted its rules.
+            named = [one.name for one in entries if one.name.endswith(_SUFFIXES) and not one.name.startswith(".")]
+        paths = [os.path.join(self.path, name) for name in sorted(named)]
+        return [path for path in paths if not os.path.isdir(path)]
+
+
+def _read(path: str) -> bytes:
+    # A pipe would be waited for, for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
+        return file.read()
 
 
 class FilesFeed:
-    """Hands files over. They are their own copies.
+    """Hands files over.
 
     Args:
         kind: the tag of the source.
         place: the file, or the folder.
         paths: finds the files, in order.
+        folder: where copies of those lie that were served last, for whoever starts while they are bad.
     """
 
     has_environment = True
@@ -84,35 +104,42 @@ class FilesFeed:
     # What is bad is handed over again, and found to be bad again.
     is_refused = False
 
-    def __init__(self, kind: str, place: str, paths: Callable[[], list[str]]) -> None:
+    def __init__(self, kind: str, place: str, paths: Callable[[], list[str]], folder: Path) -> None:
         self.kind = kind
         self.place = place
         self.error = ""
         self._paths = paths
+        self._folder = folder
         self._read: dict[str, tuple[object, Document]] = {}
+        # The versions of the copies, by the name of the file; what is told once when there can be none.
+        self._copied: dict[str, str] = {}
+        self._lacks_copies = False
 
     def documents(self) -> Sequence[Document]:
         """Return the files as they are now; those that have not changed are not read again."""
         try:
-            read = {path: self._document(path) for path in self._paths()}
-        except UnicodeDecodeError as error:
-            raise self._failed(f"not UTF-8 at byte {error.start}") from error
+            paths = self._paths()
         except OSError as error:
-            raise self._failed(f"{error.filename or self.place} cannot be read: {error.strerror}") from error
-        self._read, self.error = read, ""
-        return [document for _, document in read.values()]
+            self.error = f"cannot be read: {error.strerror}"
+            raise ConfigError([Problem(self.place, self.error)]) from error
+        # A folder that has come in the place of a file is a mistake, and takes no rules away.
+        before = self._read.keys() or {path for path, _ in self._copies()}
+        paths = sorted({*paths, *filter(os.path.isdir, before)})
+        self._read, self.error = {path: self._document(path) for path in paths}, ""
+        return [document for _, document in self._read.values()]
 
     def _document(self, path: str) -> tuple[object, Document]:
         seen = look(path)
         known = self._read.get(path)
-        if known is not None and known[0] == seen:
+        if known is not None and known[0] == seen and not known[1].error:
             return known
-        body = Path(path).read_bytes()
-        return seen, Document(path, body.decode("utf-8-sig"), version_of(body))
-
-    def _failed(self, why: str) -> GatewayError:
-        self.error = why
-        return ConfigError([Problem(self.place, why)])
+        try:
+            body = _read(path)
+            return seen, Document(path, body.decode("utf-8-sig"), version_of(body))
+        except UnicodeDecodeError as error:
+            return seen, Document(path, "", "", f"not UTF-8 at byte {error.start}")
+        except OSError as error:
+            return seen, Document(path, "", "", f"cannot be read: {error.strerror}")
 
     def signature(self) -> object:
         """Return the names, times and sizes of the files."""
@@ -121,8 +148,45 @@ class FilesFeed:
         except OSError as error:
             return error.errno
 
-    def settle(self, *, good: bool) -> None:
-        """Take note of nothing."""
+    def kept(self) -> Sequence[Document]:
+        """Return the copies, under the names of their files."""
+        found: list[Document] = []
+        for path, copy in self._copies():
+            with suppress(OSError, UnicodeDecodeError):
+                body = copy.read_bytes()
+                found.append(Document(path, body.decode(), version_of(body)))
+        return found
+
+    def _copies(self) -> Iterator[tuple[str, Path]]:
+        for copy in sorted(self._folder.glob("*")):
+            # What another process writes right now is none.
+            if not copy.name.endswith(_BEING_WRITTEN):
+                yield self.place if self.kind == "file" else os.path.join(self.place, copy.name), copy
+
+    def settle(self, used: Sequence[Document], *, good: bool) -> None:
+        """Keep copies of what is served, and of nothing else. Every process of a node does: those that are there are left as they are."""
+        try:
+            self._keep(self._folder, {os.path.basename(one.name): one for one in used})
+        except OSError as error:
+            if not self._lacks_copies:
+                _log.warning("%s: no copies can be kept for whoever starts while it is bad: %s", self.place, error.strerror)
+            self._lacks_copies = True
+        else:
+            self._lacks_copies = False
+
+    def _keep(self, folder: Path, used: Mapping[str, Document]) -> None:
+        make_folder(folder)
+        for name in self._copied.keys() | {one.name for one in folder.glob("*")}:
+            if name not in used and not name.endswith(_BEING_WRITTEN):
+                (folder / name).unlink(missing_ok=True)
+                self._copied.pop(name, None)
+        for name, one in used.items():
+            if self._copied.get(name) == one.version:
+                continue
+            body, copy = one.text.encode(), folder / name
+            if look(copy) is None or copy.read_bytes() != body:
+                write_whole(copy, body)
+            self._copied[name] = one.version
 
     def run(self, stop: Event, wake: Callable[[], None]) -> None:
         """Look nowhere else."""
@@ -133,9 +197,3 @@ class FilesFeed:
 
     def close(self) -> None:
         """Let go of nothing."""
-
-
-def _opened(feed: FilesFeed) -> FilesFeed:
-    # What cannot be read is told when a service starts, and not when it is looked at first.
-    feed.documents()
-    return feed

@@ -11,13 +11,12 @@ import binascii
 import hashlib
 import json
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, overload
 from urllib.parse import urlsplit, urlunsplit
 
 from attrs import field, frozen
@@ -25,13 +24,13 @@ from attrs import field, frozen
 from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
 from gatewaycore.locks import Lock
 from gatewaycore.pausing import next_pause_s
+from gatewaycore.sources.copies import FOLDER, folder_of, make_folder, write_whole
 from gatewaycore.sources.files import look
 from gatewaycore.sources.protocols import Document, version_of
 
 if TYPE_CHECKING:
     import httpx
 
-FOLDER: Final = "sources"
 _OK: Final = 200
 _NOT_MODIFIED: Final = 304
 _SIDE_BYTES: Final = 4096
@@ -82,12 +81,9 @@ class HttpSource:
         """Make its feed, and ask for the first time."""
         return HttpFeed.open(self, data)
 
-    def peek(self) -> Sequence[Document]:
-        """Return what it gives now."""
-        fetched = fetch(self)
-        if fetched is None:
-            raise FetchError("the answer was 304, and nothing was said to be known")
-        return [fetched.document]
+    def peek(self, data: Path) -> HttpFeed:
+        """Make a feed of what it gives now, or of the copy."""
+        return HttpFeed.peek(self, data)
 
     def check(self) -> None:
         """Find out whether signatures can be verified here.
@@ -107,6 +103,10 @@ class Fetched:
     etag: str
 
 
+@overload
+def fetch(source: HttpSource) -> Fetched: ...
+@overload
+def fetch(source: HttpSource, etag: str) -> Fetched | None: ...
 def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
     """Ask for the rules; None when they are what `etag` stands for.
 
@@ -127,6 +127,8 @@ def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
         with open_client(private=True, deadline=deadline) as client:
             deadline.begin(source.timeout_s)
             found = _get(client, source.url, {**headers, **({"if-none-match": etag} if etag else {})}, source.max_bytes)
+            if found is None and not etag:
+                raise FetchError("the answer is 304, and nothing was said to be known")
             if found is None:
                 return None
             body, tag = found
@@ -136,7 +138,7 @@ def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
             if source.public_key is not None:
                 told = _get(client, _beside(source.url, ".sig"), headers, _SIDE_BYTES)
                 _verify(source.public_key, body, told[0] if told else b"")
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FetchError(f"it cannot be fetched: {type(error).__name__}") from error
     try:
         text = body.decode("utf-8-sig")
@@ -151,7 +153,8 @@ def _get(client: httpx.Client, url: str, headers: Mapping[str, str], limit: int)
         if answer.status_code == _NOT_MODIFIED:
             return None
         if answer.status_code != _OK:
-            raise FetchError(f"{name} is answered {answer.status_code}")
+            more = ", and redirects are not followed" if answer.has_redirect_location else ""
+            raise FetchError(f"{name} is answered {answer.status_code}{more}")
         pieces: list[bytes] = []
         size = 0
         for piece in answer.iter_raw():
@@ -223,6 +226,8 @@ class HttpFeed:
         self._etag = ""
         self._refused = ""
         self._read: tuple[object, Document] | None = None
+        # What stands in no file, because nobody may or can write it.
+        self._noted_here: Mapping[str, Any] | None = None
 
     @classmethod
     def open(cls, source: HttpSource, data: Path) -> HttpFeed:
@@ -232,8 +237,8 @@ class HttpFeed:
             ConfigError: there is neither an answer nor a copy.
         """
         source.check()
-        folder = data / FOLDER / hashlib.sha256(source.url.encode()).hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = folder_of(data, source.url)
+        make_folder(folder)
         feed = cls(source, folder)
         ends = time.monotonic() + source.timeout_s
         while not feed._lock.take():
@@ -245,11 +250,34 @@ class HttpFeed:
         try:
             feed.ask()
         except FetchError as error:
-            if not feed._copy.exists():
+            try:
+                feed._demand_copy(error)
+            except ConfigError:
                 feed.close()
-                raise ConfigError([Problem(source.url, f"{error}, and there is no copy of it")]) from error
+                raise
             _log.warning("%s: %s; the last good copy is served, which is stale", source.url, error)
         return feed
+
+    @classmethod
+    def peek(cls, source: HttpSource, data: Path) -> HttpFeed:
+        """Make it for whoever only wants to look: ask once, take no lock and write nothing.
+
+        Raises:
+            ConfigError: there is neither an answer nor a copy.
+        """
+        source.check()
+        feed = cls(source, folder_of(data, source.url))
+        try:
+            feed._candidate, feed._noted_here = fetch(source), {}
+        except FetchError as error:
+            feed._noted_here = {"error": str(error)}
+            feed._demand_copy(error)
+        return feed
+
+    def _demand_copy(self, error: FetchError) -> None:
+        if not self._copy.exists():
+            hint = "see what it answers; once it has given rules, a copy of them is kept"
+            raise ConfigError([Problem(self.place, f"{error}, and there is no copy of it", hint)]) from error
 
     # --- what it says ----------------------------------------------------------------------------------------------------
 
@@ -276,8 +304,9 @@ class HttpFeed:
 
     def documents(self) -> Sequence[Document]:
         """Return what was fetched, and else the copy."""
-        if self._candidate is not None:
-            return [self._candidate.document]
+        return [self._copied() if self._candidate is None else self._candidate.document]
+
+    def _copied(self) -> Document:
         seen = look(self._copy)
         if self._read is None or self._read[0] != seen:
             try:
@@ -285,7 +314,7 @@ class HttpFeed:
             except OSError as error:
                 raise ConfigError([Problem(self.place, f"its copy cannot be read: {error.strerror}")]) from error
             self._read = seen, Document(self.place, body.decode("utf-8", "replace"), version_of(body))
-        return [self._read[1]]
+        return self._read[1]
 
     def signature(self) -> object:
         """Return which answer there is."""
@@ -295,18 +324,25 @@ class HttpFeed:
         """Return where the copy lies."""
         return [self._copy.parent]
 
-    def settle(self, *, good: bool) -> None:
+    def kept(self) -> Sequence[Document]:
+        """Return the copy, if there is one."""
+        return [self._copied()] if self._copy.exists() else []
+
+    def settle(self, used: Sequence[Document], *, good: bool) -> None:
         """Keep what was fetched as the copy, or forget it."""
         fetched, self._candidate = self._candidate, None
         if fetched is None:
             return
         self._etag = fetched.etag
-        if good:
-            body = fetched.document.text.encode()
-            _write(self._copy, body)
-            self._refused, self._read = "", (look(self._copy), fetched.document)
-        else:
+        if not good:
             self._refused = fetched.document.version
+            return
+        try:
+            write_whole(self._copy, fetched.document.text.encode())
+        except OSError as error:
+            # It is served all the same, by this process.
+            _log.warning("%s: no copy of it can be kept: %s", self.place, error.strerror)
+        self._refused, self._read = "", (look(self._copy), fetched.document)
 
     # --- asking ----------------------------------------------------------------------------------------------------------
 
@@ -361,9 +397,11 @@ class HttpFeed:
         self._lock.let_go()
 
     def _served_version(self) -> str:
-        return self.documents()[0].version if self._candidate is None and self._copy.exists() else ""
+        return self._copied().version if self._candidate is None and (self._copy.exists() or self._read is not None) else ""
 
-    def _noted(self) -> dict[str, Any]:
+    def _noted(self) -> Mapping[str, Any]:
+        if self._noted_here is not None:
+            return self._noted_here
         try:
             found = json.loads(self._note.read_bytes())
         except (OSError, ValueError):
@@ -371,15 +409,12 @@ class HttpFeed:
         return found if isinstance(found, dict) else {}
 
     def _take_note(self, note: Mapping[str, Any]) -> None:
-        _write(self._note, json.dumps(dict(note)).encode())
+        try:
+            write_whole(self._note, json.dumps(dict(note)).encode())
+        except OSError:
+            self._noted_here = note
+        else:
+            self._noted_here = None
 
 
-def _write(path: Path, body: bytes) -> None:
-    """Put a whole file in the place of another."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+__all__ = ["FOLDER", "FetchError", "Fetched", "HttpFeed", "HttpSource", "fetch"]

@@ -26,11 +26,13 @@ class Document:
         name: its path or its URL, by which it is called where something is wrong with it.
         text: YAML or JSON.
         version: see `version_of`.
+        error: why it cannot be read: then it has no text. "" when it can.
     """
 
     name: str
     text: str = field(repr=False)
     version: str
+    error: str = ""
 
 
 class Feed(Protocol):
@@ -57,10 +59,10 @@ class Feed(Protocol):
     def is_refused(self) -> bool: ...
 
     def documents(self) -> Sequence[Document]:
-        """Return its documents, in order.
+        """Return its documents, in order; those that cannot be read say why.
 
         Raises:
-            ConfigError: they cannot be read.
+            ConfigError: it cannot even be told which there are.
         """
         ...
 
@@ -68,8 +70,17 @@ class Feed(Protocol):
         """Return what is another one when documents may have changed. Cheap: it is asked every second."""
         ...
 
-    def settle(self, *, good: bool) -> None:
-        """Take note whether the documents that were handed over last are served."""
+    def kept(self) -> Sequence[Document]:
+        """Return copies of the documents that were good last, before this was opened; none where there are no copies."""
+        ...
+
+    def settle(self, used: Sequence[Document], *, good: bool) -> None:
+        """Take note of what is served.
+
+        Args:
+            used: its documents that are.
+            good: whether they are all that were handed over last.
+        """
         ...
 
     def run(self, stop: Event, wake: Callable[[], None]) -> None:
@@ -99,10 +110,13 @@ class Source(Protocol):
         """
         ...
 
-    def peek(self) -> Sequence[Document]:
-        """Return the documents as they are now, and leave nothing behind.
+    def peek(self, data: Path) -> Feed:
+        """Make a feed for whoever only wants to look: of what there is now, or of the copy where that cannot be had. Leaves nothing behind.
+
+        Args:
+            data: the data-dir, where copies may lie.
 
         Raises:
-            GatewayError: they cannot be read.
+            ConfigError: it cannot be used, and there is no copy either.
         """
         ...
