@@ -265,7 +265,7 @@ def test_what_is_wrong_beside_is_told_with_its_document(book: Book, text: str, t
         book.read(document(package(1)), beside=[Beside("team.yaml", text, has_environment=False)])
     assert str(raised.value).startswith(told)
     assert {problem.document for problem in raised.value.problems} == {"team.yaml"}
-    assert leads(book.read(document(package(1)), beside=[Beside("team.yaml", "")]), 1)
+    assert leads(book.read(document(package(1)), beside=[Beside("team.yaml", "packages: []")]), 1)
 
 
 # --- gently --------------------------------------------------------------------------------------------------------------
