@@ -173,9 +173,11 @@ class Verifier:
         Raises:
             GatewayError: nobody can be asked, or the state database cannot be reached.
         """
-        if not self._looks.settings.verify or not self._is_elected():
+        if not self._is_elected():
             return 0
         self._looks.supply()
+        if not self._looks.settings.verify:
+            return 0
         due = self._access.proofs.take_due(_MOST)
         if due:
             with ThreadPoolExecutor(min(_AT_ONCE, len(due)), "gatewaycore-look") as pool:

@@ -128,7 +128,7 @@ def test_a_verifier_that_ends_looks_no_more(access: Access, boss: Principal, ser
     assert server.asked == []
 
 
-def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer) -> None:
+def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer, tmp_path: Path) -> None:
     settings = [config(server)]
     looks = Looks(access, lambda: settings[0])
     made = access.domains.create(NAME, "labs", boss)
@@ -145,7 +145,9 @@ def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer) 
     settings[0] = config(server, verify=False)
     with pytest.raises(ConflictError, match="verify: off"):
         looks.look_now(NAME, boss)
-    assert Verifier(looks, access, Path("/nowhere")).turn() == 0
+    verifier = Verifier(looks, access, tmp_path)
+    assert verifier.turn() == 0
+    verifier.close()
     # Nobody has to prove anything: it is whose first says so, and is looked at when somebody has to again.
     assert (looks.create("px.test", "labs", boss).state, looks.create("px.test", "acme", boss).state) == ("verified", "pending")
     settings[0] = config(server)
