@@ -17,7 +17,7 @@ from typing import Final
 
 from gatewaycore.access import Access, Domain, Principal
 from gatewaycore.config import Config
-from gatewaycore.errors import ConflictError, GatewayError, UnknownError, words_of
+from gatewaycore.errors import ConflictError, GatewayError, TooSoonError, UnknownError, words_of
 from gatewaycore.locks import Lock
 from gatewaycore.proving import Look, Place, Record, Records, VerificationSettings, records_for
 from gatewaycore.proving.judging import STATES
@@ -33,6 +33,9 @@ _AT_ONCE: Final = 32
 _MOST: Final = 64
 # Other processes, and other nodes, change states too.
 _TELL_S: Final = 15.0
+# Whoever wants one looked at now waits in one of the console's few threads: domains whose servers never answer must not hold all of them.
+_BY_HAND: Final = 2
+_WAIT_S: Final = 3
 
 
 class Looks:
@@ -53,6 +56,7 @@ class Looks:
         self._opened = opened
         self._records: tuple[VerificationSettings, Records] | None = None
         self._lock = threading.Lock()
+        self._by_hand = threading.BoundedSemaphore(_BY_HAND)
         self.seen: Counter[str] = Counter()
 
     @property
@@ -82,13 +86,18 @@ class Looks:
 
         Raises:
             UnknownError, AccessError: `by` may not.
-            TooSoonError: it was looked at a moment ago.
+            TooSoonError: it was looked at a moment ago; or others are, for somebody who did not wait for it either.
             ConfigError: nobody can be asked.
         """
         if not self.settings.verify:
             raise ConflictError("this gateway serves domains without a proof (verify: off)")
         self._open()
-        found = self.look(self._access.domains.begin_look(name, by))
+        if not self._by_hand.acquire(blocking=False):
+            raise TooSoonError(f"others are being looked at: again in {_WAIT_S} s", _WAIT_S)
+        try:
+            found = self.look(self._access.domains.begin_look(name, by))
+        finally:
+            self._by_hand.release()
         if found is None:
             raise UnknownError(f"there is no domain {name[:80]!r} any more")
         return found
@@ -164,9 +173,11 @@ class Verifier:
         Raises:
             GatewayError: nobody can be asked, or the state database cannot be reached.
         """
-        if not self._looks.settings.verify or not self._is_elected():
+        if not self._is_elected():
             return 0
         self._looks.supply()
+        if not self._looks.settings.verify:
+            return 0
         due = self._access.proofs.take_due(_MOST)
         if due:
             with ThreadPoolExecutor(min(_AT_ONCE, len(due)), "gatewaycore-look") as pool:

@@ -220,6 +220,27 @@ def test_every_organisation_is_supplied_with_two(access: Access, boss: Principal
     assert states(access) == {}
 
 
+def test_many_organisations_are_supplied_some_at_a_time(access: Access, boss: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gatewaycore.access.proofs._SUPPLIED", 3)
+    for name in ("one", "two", "three"):
+        access.groups.create(name, by=boss)
+    version = access.holdings.rules_version()
+    for count in (3, 6, 9, 10, 10):
+        access.proofs.supply("gw.test", None)
+        assert len(states(access)) == count
+    # Four times there was something to do.
+    assert access.holdings.rules_version() == version + 4
+    # One that was made since is seen, and so is that somebody has taken one away.
+    access.groups.create("four", by=boss)
+    access.proofs.supply("gw.test", None)
+    assert {"four four.docker.gw.test", "four four.gateway.gw.test"} <= states(access).keys()
+    access.proofs.supply("other.test", None)
+    assert len(states(access)) == 12
+    for _ in range(4):
+        access.proofs.supply("other.test", None)
+    assert {name.partition(".")[2].partition(".")[2] for name in states(access)} == {"other.test"}
+
+
 def test_what_is_served(access: Access, boss: Principal, clock: Clock) -> None:
     def make(domain: str, organisation: str) -> None:
         definition = {"type": "pixel", "name": f"{organisation} {domain}", **({"domain": domain} if domain else {})}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from gatewaycore.access import Access, Principal
 from gatewaycore.config import Config, GatewaySettings
-from gatewaycore.errors import ConfigError, ConflictError, GatewayError, UnknownError
+from gatewaycore.errors import ConfigError, ConflictError, GatewayError, TooSoonError, UnknownError
 from gatewaycore.following import Follower, domains_of, served_of
 from gatewaycore.proving import VerificationSettings
 from gatewaycore.service import Service
@@ -126,7 +128,7 @@ def test_a_verifier_that_ends_looks_no_more(access: Access, boss: Principal, ser
     assert server.asked == []
 
 
-def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer) -> None:
+def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer, tmp_path: Path) -> None:
     settings = [config(server)]
     looks = Looks(access, lambda: settings[0])
     made = access.domains.create(NAME, "labs", boss)
@@ -143,12 +145,43 @@ def test_somebody_looks_now(access: Access, boss: Principal, server: DnsServer) 
     settings[0] = config(server, verify=False)
     with pytest.raises(ConflictError, match="verify: off"):
         looks.look_now(NAME, boss)
-    assert Verifier(looks, access, Path("/nowhere")).turn() == 0
+    verifier = Verifier(looks, access, tmp_path)
+    assert verifier.turn() == 0
+    verifier.close()
     # Nobody has to prove anything: it is whose first says so, and is looked at when somebody has to again.
     assert (looks.create("px.test", "labs", boss).state, looks.create("px.test", "acme", boss).state) == ("verified", "pending")
     settings[0] = config(server)
     assert looks.create("new.test", "labs", boss).state == "pending"
     assert {one.name for one in access.proofs.take_due(9)} == {"px.test", "new.test"}
+
+
+def test_servers_that_never_answer_do_not_hold_everybody_who_looks_now(access: Access, boss: Principal, server: DnsServer) -> None:
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    class Slow:
+        def deadline(self) -> float:
+            return 0.0
+
+        def find(self, name: str, kind: str, until: float) -> list[str]:
+            began.release()
+            go_on.wait(DEADLINE_S)
+            return []
+
+    looks = Looks(access, lambda: config(server), lambda _: Slow())
+    names = [f"d{number}.labs.test" for number in range(4)]
+    for name in names:
+        access.domains.create(name, "labs", boss)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(looks.look_now, name, boss) for name in names[:2]]
+        assert all(began.acquire(timeout=DEADLINE_S) for _ in waiting)
+        with pytest.raises(TooSoonError, match="others are being looked at: again in 3 s") as caught:
+            looks.look_now(names[2], boss)
+        assert caught.value.wait_s == 3
+        # Nobody has taken it: it is looked at when it is due.
+        assert access.domains.look(names[2], boss).checked_at is None
+        go_on.set()
+        assert [one.result().state for one in waiting] == ["pending", "pending"]
+    assert looks.look_now(names[3], boss).reason
 
 
 def test_a_domain_that_is_removed_while_it_is_looked_at(access: Access, boss: Principal, server: DnsServer) -> None:

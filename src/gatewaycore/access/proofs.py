@@ -24,6 +24,8 @@ from gatewaycore.proving import Judgement, Look, Standing, VerificationSettings,
 from gatewaycore.proving.judging import HELD, STATES
 
 _WORDS: Final = 500
+# Others want to write meanwhile, and all that are missing may be tens of thousands.
+_SUPPLIED: Final = 250
 _STILL: Final = "another organisation has proved that it is its own, and its TXT record is still there"
 _GIVEN: Final = "it was given to another organisation by whoever runs the gateway"
 
@@ -76,6 +78,7 @@ class Proofs:
     def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
         self._database = database
         self._clock = clock
+        self._supplied: tuple[str | int | None, ...] = ()
 
     def take_due(self, most: int) -> list[Domain]:
         """Return domains whose records are due to be looked at, those first that are so for longest. No other node takes them meanwhile."""
@@ -153,45 +156,47 @@ class Proofs:
             note(connection, None, "domain.state", made.name, made.organisation_id, told)
 
     def supply(self, base: str | None, username: str | None) -> None:
-        """Give every organisation the domains that the gateway supplies, and take back those of another base.
+        """Give organisations the domains that the gateway supplies, and take back those of another base; some, where there are many.
 
         Args:
             base: below which they are; none are given without.
             username: whose domains the file's own packages are on: they are nobody else's.
         """
-        wanted: dict[tuple[str, str], None] = {}
         with self._database.reading() as connection:
+            # Asked for every second: all of them are read only where there may be others.
+            mark = (base, username, *self._numbers(connection))
+            if mark == self._supplied:
+                return
+            wanted: dict[tuple[str, str], None] = {}
             for row in connection.execute(sa.select(ORGANISATIONS.c.id, ORGANISATIONS.c.name, ORGANISATIONS.c.is_home)):
                 if base is not None and (row.is_home or row.name != username):
                     wanted.update(dict.fromkeys((name, row.id) for name in supplied(row.name, base)))
             query = sa.select(DOMAINS.c.name, DOMAINS.c.organisation_id).where(DOMAINS.c.proof == "supplied")
             there = {(name, organisation) for name, organisation in connection.execute(query)}
-        if there != wanted.keys():
-            self._supply(wanted.keys() - there, there - wanted.keys())
+        if there == wanted.keys():
+            self._supplied = mark
+        else:
+            self._supply(sorted(wanted.keys() - there)[:_SUPPLIED], sorted(there - wanted.keys())[:_SUPPLIED])
 
-    def _supply(self, missing: set[tuple[str, str]], over: set[tuple[str, str]]) -> None:
+    @staticmethod
+    def _numbers(connection: sa.Connection) -> tuple[int, str | None, int]:
+        """Return what differs when organisations were made or removed (none ever changes its name), or their supplied domains were."""
+        organisations = connection.execute(sa.select(sa.func.count(), sa.func.max(ORGANISATIONS.c.id))).one()
+        query = sa.select(sa.func.count()).select_from(DOMAINS).where(DOMAINS.c.proof == "supplied")
+        return organisations[0], organisations[1], connection.execute(query).scalar_one()
+
+    def _supply(self, missing: Collection[tuple[str, str]], over: Collection[tuple[str, str]]) -> None:
         now = self._clock()
         with self._database.writing() as connection:
             count_up(connection)
-            for name, organisation in sorted(over):
-                of_it = DOMAINS.c.name == name, DOMAINS.c.organisation_id == organisation, DOMAINS.c.proof == "supplied"
-                connection.execute(DOMAINS.delete().where(*of_it))
-            for name, organisation in sorted(missing):
-                # Whatever somebody has said of it: it lies below a name that is the gateway's.
-                connection.execute(DOMAINS.delete().where(DOMAINS.c.name == name))
-                made = Domain(
-                    id=new_id(now),
-                    organisation_id=organisation,
-                    name=name,
-                    challenge="",
-                    state="verified",
-                    reason="",
-                    checked_at=None,
-                    verified_at=now,
-                    created_at=now,
-                    proof="supplied",
-                )
-                connection.execute(DOMAINS.insert().values(attrs.asdict(made)))
+            which = sa.tuple_(DOMAINS.c.name, DOMAINS.c.organisation_id)
+            connection.execute(DOMAINS.delete().where(which.in_(over), DOMAINS.c.proof == "supplied"))
+            if not missing:
+                return
+            # Whatever somebody has said of them: they lie below a name that is the gateway's.
+            connection.execute(DOMAINS.delete().where(DOMAINS.c.name.in_([name for name, _ in missing])))
+            connection.execute(DOMAINS.insert(), [attrs.asdict(_given(name, organisation, now)) for name, organisation in missing])
+            for name, organisation in missing:
                 note(connection, None, "domain.supply", name, organisation)
 
     def served(self, *, verify: bool = True, own: Collection[str] = ()) -> Served:
@@ -232,3 +237,18 @@ class Proofs:
             is_anothers = held.get(domain, organisation) != organisation
             held_back.append(HeldBack(kind, definition, domain, names[organisation], (domain, organisation) in claims, is_anothers))
         return Served(version, served, frozenset(held), held_back)
+
+
+def _given(name: str, organisation: str, at: datetime) -> Domain:
+    return Domain(
+        id=new_id(at),
+        organisation_id=organisation,
+        name=name,
+        challenge="",
+        state="verified",
+        reason="",
+        checked_at=None,
+        verified_at=at,
+        created_at=at,
+        proof="supplied",
+    )

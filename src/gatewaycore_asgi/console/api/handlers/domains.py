@@ -45,7 +45,8 @@ def get_domain(means: With, by: Asker, name: Name) -> DomainTold:
 )  # fmt: skip
 def look_at_domain(means: With, by: Asker, name: Name) -> DomainTold:
     """Look at the records of a domain now, instead of when it is due, and tell what was seen. Takes as long as DNS servers do, and not more
-    than some seconds; a domain that was looked at a moment ago is answered with 429. Admins of the organisation may."""
+    than some seconds; a domain that was looked at a moment ago is answered with 429, and so is one too many at once. Admins of the
+    organisation may."""
     return _told(means, means.looks.look_now(name, by))
 
 
