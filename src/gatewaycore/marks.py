@@ -12,8 +12,10 @@ from typing import Final
 
 from attrs import frozen
 
-NEAR_MS: Final = 3_600_000
-"""How far the time of a mark may be from the node's own: one that says another is no proxy's, or its clock is wrong."""
+NEAR_MS: Final = 300_000
+"""How far the time of a mark may be from the node's own: one that says another is no proxy's, or its clock is wrong.
+
+What takes longer to be answered is sent to no second gateway: its head has left long before."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST: Final = 64
