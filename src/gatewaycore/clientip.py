@@ -86,8 +86,10 @@ class TrustedProxies:
         """
         if not self.marks or not self.trusts(peer):
             return None
-        found = [value for name, value in headers.raw if name == self.marks]
-        return Mark.parse(found[0].strip()) if len(found) == 1 else None
+        value = headers.first(self.marks)
+        if value is None or sum([name == self.marks for name, _ in headers.raw]) > 1:
+            return None
+        return Mark.parse(value.strip())
 
     def origin(self, peer: str, headers: Headers) -> Origin:
         """Return where the request came from.

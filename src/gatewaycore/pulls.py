@@ -5,8 +5,9 @@ alone is no pull. Docker and containerd ask HEAD for the tag and GET for digests
 request belongs to which pull is `gatewaycore.manifests`' affair; this room knows time, order and memory.
 
 Time is when events were recorded, as their ids tell: a client asks its next question after the answer to the last one was recorded,
-whichever process gave it. So events are put into that order before they are looked at, and the same events give the same pulls, with the
-same ids, whether they are read one by one or all at once.
+whichever process gave it. Where a proxy marks requests, it is when they came to the proxy, in the same order. So events are put into that
+order before they are looked at, and the same events give the same pulls, with the same ids, whether they are read one by one or all at
+once.
 """
 
 from __future__ import annotations

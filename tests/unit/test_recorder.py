@@ -224,7 +224,7 @@ def test_each_event_in_a_body_is_one(kept: Kept) -> None:
 
 
 def mark(off_ms: int = 0) -> Mark:
-    return Mark(time.time_ns() // 1_000_000 + off_ms, b"sixteen bytes...")
+    return Mark(time.time_ns() // 1_000_000 + off_ms, b"ten bytes.")
 
 
 @pytest.mark.parametrize("path", ["/linux/1.2.3", "/e/start/x"])

@@ -68,8 +68,9 @@ class LateConsole:
         while not self._stop.wait(LOOK_S):
             try:
                 self._open()
-            except GatewayError:
-                # It was told.
+            except Exception as error:  # noqa: BLE001 - tried again; our own words were told, and another's type is
+                if not isinstance(error, GatewayError):
+                    _log.error("the console cannot be opened: %s", type(error).__name__)
                 continue
             _log.warning("the console is there: its database can be reached")
             return
@@ -80,15 +81,16 @@ class LateConsole:
             access = open_access(service.config, service.data)
             ends.callback(access.close)
             follower = Follower(service, access, self._spare)
-            follower.start()
-            ends.callback(follower.close)
             verifier = Verifier(Looks(access, lambda: service.config), access, service.data, service.tell_domains)
-            verifier.start()
-            ends.callback(verifier.close)
             console = Console(service, access, made=follower)
-            ends.callback(console.close)
+            for close in (console.close, follower.close, verifier.close):
+                ends.callback(close)
             self._ends = ends.pop_all()
-        self._follower, self._console = follower, console
+        # Whoever reads of the node that all is well finds the console there.
+        self._console = console
+        follower.start()
+        self._follower = follower
+        verifier.start()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
