@@ -273,8 +273,7 @@ class Rulebook:
 
     def tell_left_out(self, words: Iterable[str]) -> None:
         """Take note of what was made in the console and is not served, a line each."""
-        if self._console is not None:
-            self._console = evolve(self._console, doubled=tuple(words))
+        self._console = evolve(self._console or Standing(CONSOLE, ""), doubled=tuple(words))
 
     def signature(self) -> object:
         """Return what is another one when something may have changed. Cheap."""

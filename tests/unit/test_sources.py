@@ -257,6 +257,7 @@ def test_a_folder_that_has_gone_leaves_its_rules(house: House) -> None:
     assert leads(service, "a") == "cdn"
     assert "cannot be read: No such file" in service.sources[1].error
     house.teams.mkdir()
+    house.team("b.yaml", package("b"))
     assert service.reload()
     assert (leads(service, "a"), service.sources[1].error) == (None, "")
 
@@ -545,6 +546,7 @@ def test_who_waits_for_another_process_does_not_wait_forever(house: House, site:
     assert not feed.ask()
     assert feed.checked_at is not None
     (folder / "good.yaml").unlink()
+    assert feed.signature() is None
     with pytest.raises(ConfigError, match="its copy cannot be read"):
         feed.documents()
 

@@ -11,6 +11,7 @@ import pytest
 
 from gatewaycore.sources import files as files_room
 from gatewaycore.sources import http as http_room
+from gatewaycore.sources.copies import write_whole
 from gatewaycore.sources.fetching import FetchError, fetch
 from gatewaycore.sources.http import HttpFeed, HttpSource
 from gatewaycore.watching import Watcher
@@ -107,9 +108,9 @@ def test_links_that_are_swapped_all_at_once_are_followed(house: House) -> None: 
 
 
 def test_without_room_for_copies_rules_are_served(
-    house: House,
+    house: House,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     house.write(package("own"))
     house.team("a.yaml", package("a"))
@@ -123,6 +124,24 @@ def test_without_room_for_copies_rules_are_served(
     assert service.reload()
     (house.teams / "a.yaml").write_text("packages: 3")
     assert leads(house.open(), "a") == "new"
+
+
+def test_halves_of_files_are_no_copies(house: House) -> None:  # noqa: F811
+    house.write(package("own"))
+    path = house.team("a.yaml", package("a"))
+    house.open()
+    copy = next(house.folder.glob("data/sources/*/a.yaml"))
+    half = copy.with_name("b.yaml.1.new")
+    half.write_text("packages:")
+    path.write_text("packages: 3")
+    assert leads(house.open(), "a") == "cdn"
+    assert half.exists()
+    # What cannot be put in its place is not left beside it.
+    copy.unlink()
+    copy.mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_whole(copy, b"packages: []")
+    assert sorted(one.name for one in copy.parent.iterdir()) == ["a.yaml", "b.yaml.1.new"]
 
 
 # --- http ----------------------------------------------------------------------------------------------------------------
@@ -159,6 +178,8 @@ def test_what_arrives_while_the_file_is_bad_is_served_when_that_is_mended(house:
     house.file.write_text("packages: 3")
     site.put("/rules.yaml", document(package("a", "new")))
     assert feed.ask()
+    feed._etag = ""
+    assert not feed.ask()
     assert not service.reload()
     house.write(package("own"), sources=from_site(site))
     # It has been asked, and says that nothing has changed.
@@ -219,10 +240,10 @@ def test_the_other_processes_of_a_node_know_what_is_wrong(house: House, site: Si
 
 
 def test_without_room_what_a_url_gives_is_served(
-    house: House,
-    site: Site,
+    house: House,  # noqa: F811
+    site: Site,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     _, feed = opened(house, site)
     service = house._opened[0]
