@@ -78,6 +78,24 @@ def test_a_file_that_is_spoilt_holds_up_no_other(house: House, spoil: Callable[[
     assert (leads(service, "a"), service.sources[1].error) == ("newer", "")
 
 
+def test_a_change_is_seen_whatever_its_time_and_size(house: House) -> None:  # noqa: F811
+    house.write(package("own"))
+    path = house.team("a.yaml", package("a", "cdn"))
+    service = house.open()
+    assert service.rulebook is not None
+    before, seen = path.stat(), service.rulebook.signature()
+    path.write_text(document(package("a", "new")))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert service.rulebook.signature() != seen
+    assert service.reload()
+    assert leads(service, "a") == "new"
+    # So is one of who may read it.
+    seen = service.rulebook.signature()
+    path.chmod(0)
+    assert service.rulebook.signature() != seen
+
+
 def test_a_folder_with_no_files_any_more_leaves_its_rules(house: House) -> None:  # noqa: F811
     house.write(package("own"))
     path = house.team("a.yaml", package("a"))

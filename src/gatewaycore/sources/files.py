@@ -23,13 +23,14 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _log = logging.getLogger("gatewaycore.sources")
 
 
-def look(path: str | Path) -> tuple[int, int, int] | None:
-    """Return what is another one when a file has changed; None when it is not there."""
+def look(path: str | Path) -> tuple[int, int, int, int] | None:
+    """Return what is another one when a file has changed, or who may read it; None when it is not there."""
     try:
         seen = os.stat(path)
     except (OSError, ValueError):
         return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    # Whoever copies a file may copy its time, too, but not when that was done.
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino
 
 
 @frozen(kw_only=True)
