@@ -29,7 +29,7 @@ from gatewaycore.rulebook import Rulebook
 from gatewaycore.rules import RULES, CollectionRule
 from gatewaycore.segments import UNREADABLE, segments
 from gatewaycore.sources import DirectorySource, HttpSource
-from gatewaycore.sources.http import FetchError, fetch
+from gatewaycore.sources.fetching import FetchError, fetch
 from gatewaycore.template import Matcher, UrlTemplate
 from gatewaycore.testing import Seen, simulate
 

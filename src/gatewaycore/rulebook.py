@@ -237,16 +237,14 @@ class Rulebook:
         self._file = self._file.told(version=trial.version)
         for part, used, wrong in zip(self._parts, trial.used, trial.errors, strict=True):
             part.good = dict(used)
-            part.feed.settle(list(used.values()), good=not wrong)
             told = "\n".join(map(str, wrong))
+            part.feed.settle(list(used.values()), told)
             if told and told != part.standing.error:
                 _log.error("what is new cannot be used, and what was served before stays:\n%s", told)
             those = [str(problem) for problem in trial.config.doubled if problem.document in used]
             for one in set(those) - set(part.standing.doubled):
                 _log.warning("%s", one)
-            # What was refused once is not handed over again, and is still what the source has.
-            error = told or (part.standing.error if part.feed.is_refused else "")
-            part.standing = part.standing.told(version=_version(used), error=error, doubled=those)
+            part.standing = part.standing.told(version=_version(used), error=told, doubled=those)
         if is_reload:
             self._count(refused=any(trial.errors))
 
@@ -259,8 +257,6 @@ class Rulebook:
 
     def refuse(self, error: ConfigError) -> None:
         """Take note that nothing of what is there now is served."""
-        for part in self._parts:
-            part.feed.settle(list(part.good.values()), good=False)
         self._file = self._file.told(error=str(error), doubled=self._file.doubled)
         self._count(refused=True)
 
@@ -278,8 +274,7 @@ class Rulebook:
 
     def tell_left_out(self, words: Iterable[str]) -> None:
         """Take note of what was made in the console and is not served, a line each."""
-        if self._console is not None:
-            self._console = evolve(self._console, doubled=tuple(words))
+        self._console = evolve(self._console or Standing(CONSOLE, ""), doubled=tuple(words))
 
     def signature(self) -> object:
         """Return what is another one when something may have changed. Cheap."""
@@ -365,7 +360,8 @@ def _seen(part: _Part) -> Standing:
     if not error:
         return standing
     at = standing.error_at or time.time()
-    return evolve(standing, is_stale=part.feed.is_stale, error=standing.error or f"{part.feed.place}: {error}", error_at=at)
+    placed = error if error.startswith(part.feed.place) else f"{part.feed.place}: {error}"
+    return evolve(standing, is_stale=part.feed.is_stale, error=standing.error or placed, error_at=at)
 
 
 def _version(documents: Mapping[str, Document]) -> str:

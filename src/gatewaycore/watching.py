@@ -79,6 +79,11 @@ class Watcher:
         self._seen = self._signature() if asked else self._settled()
         with self._around():
             taken = self._service.reload()
+        book = self._service.rulebook
+        # What is at hand first: a URL may not answer for a while.
+        for feed in book.feeds if asked and book is not None else ():
+            if feed.refresh():
+                self._wake.set()
         if taken:
             _log.info("the rules have been read again: %d routes", self._service.gateway.router.count)
         return taken

@@ -904,6 +904,30 @@ def test_a_database_that_would_end_a_process_ends_no_worker(tmp_path: Path) -> N
         assert len(_writers(data)) == 3
 
 
+def test_a_source_that_was_broken_since_keeps_no_worker_from_being_replaced(tmp_path: Path) -> None:
+    team, data = tmp_path / "teams" / "a.yaml", tmp_path / "data"
+    team.parent.mkdir()
+    whole = "packages: [{name: a, type: file, domain: get.acme.example, incoming-path: /a, outgoing-url: 'https://cdn.acme.example/%s'}]\n"
+    write(team, whole % "old")
+    path = write(tmp_path / "gateway.yaml", CONFIG + f"sources: [{{type: directory, path: {team.parent}}}]\n")
+
+    def answers(served: Served) -> set[str]:
+        return {str(get(served, "/a").headers["location"]) for _ in range(12)}
+
+    with _with_a_worker_killed(path, data, lambda: write(team, "packages: 3")) as served:
+        # The one that was killed wrote, and so did the other; the third one was started with the broken file.
+        _until(lambda: _write(served) == 3)
+        assert answers(served) == {"https://cdn.acme.example/old"}
+        _until(lambda: served.errors.count(f"{team}:1: packages: expected a list") >= 2)
+        write(team, whole % "new")
+        _until(lambda: answers(served) == {"https://cdn.acme.example/new"})
+    # So is the whole gateway, when it is started meanwhile.
+    write(team, "packages: 3")
+    with Served(path, data) as served:
+        assert answers(served) == {"https://cdn.acme.example/new"}
+        assert "what was served before stays" in served.errors
+
+
 def test_a_configuration_that_was_broken_since_stops_no_other_worker(config: Path, tmp_path: Path) -> None:
     whole, data = config.read_text(), tmp_path / "data"
     with _with_a_worker_killed(config, data, lambda: config.write_text("packages: 3")) as served:

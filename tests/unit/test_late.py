@@ -82,7 +82,7 @@ async def test_a_node_that_is_started_while_the_database_is_down(
             access.domains.vouch("get.labs.example", "acme", boss)
         spare = Spare(service.data / SPARE)
         wait_for(lambda: (kept := spare.read()) is not None and kept.names == {"get.labs.example"} and len(kept.definitions) == 1)
-        assert (location(service, "made.acme.example"), late.names) == (ON, {"get.labs.example"})
+        assert (location(service, "made.acme.example"), late.names) == (ON, frozenset({"get.labs.example"}))
         # It goes while the node runs: nothing changes, and the node says so.
         server.stop()
         wait_for(lambda: service.sources[-1].is_stale)

@@ -28,7 +28,9 @@ from gatewaycore.locks import Lock
 from gatewaycore.operations.health import SourceHealth
 from gatewaycore.rulebook import Rulebook
 from gatewaycore.sources import HttpSource
-from gatewaycore.sources.http import FOLDER, FetchError, HttpFeed, fetch
+from gatewaycore.sources.copies import FOLDER
+from gatewaycore.sources.fetching import FetchError, fetch
+from gatewaycore.sources.http import HttpFeed
 from gatewaycore.testing import simulate
 from gatewaycore.watching import Watcher
 from tests.unit.test_access import join
@@ -75,6 +77,8 @@ class Site:
                 known = status == 200 and self.headers.get("If-None-Match") == tag
                 self.send_response(304 if known else status)
                 self.send_header("ETag", tag)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", "0" if known else str(len(body)))
                 self.end_headers()
                 with contextlib.suppress(OSError):
@@ -253,6 +257,7 @@ def test_a_folder_that_has_gone_leaves_its_rules(house: House) -> None:
     assert leads(service, "a") == "cdn"
     assert "cannot be read: No such file" in service.sources[1].error
     house.teams.mkdir()
+    house.team("b.yaml", package("b"))
     assert service.reload()
     assert (leads(service, "a"), service.sources[1].error) == (None, "")
 
@@ -541,6 +546,7 @@ def test_who_waits_for_another_process_does_not_wait_forever(house: House, site:
     assert not feed.ask()
     assert feed.checked_at is not None
     (folder / "good.yaml").unlink()
+    assert feed.signature() is None
     with pytest.raises(ConfigError, match="its copy cannot be read"):
         feed.documents()
 

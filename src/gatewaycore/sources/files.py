@@ -23,13 +23,14 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _log = logging.getLogger("gatewaycore.sources")
 
 
-def look(path: str | Path) -> tuple[int, int, int] | None:
-    """Return what is another one when a file has changed; None when it is not there."""
+def look(path: str | Path) -> tuple[int, int, int, int] | None:
+    """Return what is another one when a file has changed, or who may read it; None when it is not there."""
     try:
         seen = os.stat(path)
     except (OSError, ValueError):
         return None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    # Whoever copies a file may copy its time, too, but not when that was done.
+    return seen.st_mtime_ns, seen.st_ctime_ns, seen.st_size, seen.st_ino
 
 
 @frozen(kw_only=True)
@@ -101,8 +102,6 @@ class FilesFeed:
 
     has_environment = True
     is_stale = False
-    # What is bad is handed over again, and found to be bad again.
-    is_refused = False
 
     def __init__(self, kind: str, place: str, paths: Callable[[], list[str]], folder: Path) -> None:
         self.kind = kind
@@ -120,13 +119,19 @@ class FilesFeed:
         try:
             paths = self._paths()
         except OSError as error:
-            self.error = f"cannot be read: {error.strerror}"
-            raise ConfigError([Problem(self.place, self.error)]) from error
+            raise self._failed(f"cannot be read: {error.strerror}") from error
         # A folder that has come in the place of a file is a mistake, and takes no rules away.
         before = self._read.keys() or {path for path, _ in self._copies()}
         paths = sorted({*paths, *filter(os.path.isdir, before)})
+        if before and not paths:
+            # So does a disk that is not mounted.
+            raise self._failed("holds no files any more", "a file with packages: [] in it says that there are none")
         self._read, self.error = {path: self._document(path) for path in paths}, ""
         return [document for _, document in self._read.values()]
+
+    def _failed(self, why: str, hint: str = "") -> ConfigError:
+        self.error = why
+        return ConfigError([Problem(self.place, why, hint)])
 
     def _document(self, path: str) -> tuple[object, Document]:
         seen = look(path)
@@ -163,7 +168,7 @@ class FilesFeed:
             if not copy.name.endswith(_BEING_WRITTEN):
                 yield self.place if self.kind == "file" else os.path.join(self.place, copy.name), copy
 
-    def settle(self, used: Sequence[Document], *, good: bool) -> None:
+    def settle(self, used: Sequence[Document], wrong: str) -> None:
         """Keep copies of what is served, and of nothing else. Every process of a node does: those that are there are left as they are."""
         try:
             self._keep(self._folder, {os.path.basename(one.name): one for one in used})
@@ -187,6 +192,10 @@ class FilesFeed:
             if look(copy) is None or copy.read_bytes() != body:
                 write_whole(copy, body)
             self._copied[name] = one.version
+
+    def refresh(self) -> bool:
+        """Look nowhere else."""
+        return False
 
     def run(self, stop: Event, wake: Callable[[], None]) -> None:
         """Look nowhere else."""

@@ -6,42 +6,33 @@ and so does whoever starts while the URL cannot be reached.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import json
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, Final, overload
-from urllib.parse import urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, GatewayError, MissingExtraError, Problem
+from gatewaycore.errors import ConfigError, GatewayError, Problem
 from gatewaycore.locks import Lock
 from gatewaycore.pausing import next_pause_s
-from gatewaycore.sources.copies import FOLDER, folder_of, make_folder, write_whole
+from gatewaycore.sources.copies import folder_of, make_folder, write_whole
+from gatewaycore.sources.fetching import Fetched, FetchError, fetch, key_bytes, verifier
 from gatewaycore.sources.files import look
 from gatewaycore.sources.protocols import Document, version_of
 
 if TYPE_CHECKING:
-    import httpx
+    pass
 
-_OK: Final = 200
-_NOT_MODIFIED: Final = 304
-_SIDE_BYTES: Final = 4096
-_KEY_BYTES: Final = 32
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 _log = logging.getLogger("gatewaycore.sources")
-
-
-class FetchError(GatewayError):
-    """A URL that gives no rules now."""
 
 
 @frozen(kw_only=True)
@@ -75,7 +66,7 @@ class HttpSource:
         if parts.username is not None or parts.password is not None:
             raise ConfigError([Problem("url", "it holds a user or a password", "token-env: takes a token out of the environment")])
         if self.public_key is not None:
-            _key_bytes(self.public_key)
+            key_bytes(self.public_key)
 
     def open(self, data: Path) -> HttpFeed:
         """Make its feed, and ask for the first time."""
@@ -92,115 +83,7 @@ class HttpSource:
             MissingExtraError: the extra is not installed.
         """
         if self.public_key is not None:
-            _verifier(self.public_key)
-
-
-@frozen
-class Fetched:
-    """An answer. `etag` is "" where the server has none."""
-
-    document: Document
-    etag: str
-
-
-@overload
-def fetch(source: HttpSource) -> Fetched: ...
-@overload
-def fetch(source: HttpSource, etag: str) -> Fetched | None: ...
-def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
-    """Ask for the rules; None when they are what `etag` stands for.
-
-    Raises:
-        FetchError: there is no answer, or none that can be used.
-        MissingExtraError: signatures cannot be verified here.
-    """
-    # With the first question: whoever has no such source does not pay for it.
-    import httpx
-
-    from gatewaycore.connecting import Deadline, open_client
-
-    deadline = Deadline()
-    headers = {"accept-encoding": "identity", "accept": "application/yaml, application/json, text/plain;q=0.9, */*;q=0.1"}
-    if source.token is not None:
-        headers["authorization"] = f"Bearer {source.token}"
-    try:
-        with open_client(private=True, deadline=deadline) as client:
-            deadline.begin(source.timeout_s)
-            found = _get(client, source.url, {**headers, **({"if-none-match": etag} if etag else {})}, source.max_bytes)
-            if found is None and not etag:
-                raise FetchError("the answer is 304, and nothing was said to be known")
-            if found is None:
-                return None
-            body, tag = found
-            if source.checksum:
-                told = _get(client, _beside(source.url, ".sha256"), headers, _SIDE_BYTES)
-                _compare(body, told[0] if told else b"")
-            if source.public_key is not None:
-                told = _get(client, _beside(source.url, ".sig"), headers, _SIDE_BYTES)
-                _verify(source.public_key, body, told[0] if told else b"")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise FetchError(f"it cannot be fetched: {type(error).__name__}") from error
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FetchError(f"the answer is not UTF-8 at byte {error.start}") from error
-    return Fetched(Document(source.url, text, version_of(body)), tag)
-
-
-def _get(client: httpx.Client, url: str, headers: Mapping[str, str], limit: int) -> tuple[bytes, str] | None:
-    name = url.rpartition("/")[2].partition("?")[0] or "it"
-    with client.stream("GET", url, headers=dict(headers)) as answer:
-        if answer.status_code == _NOT_MODIFIED:
-            return None
-        if answer.status_code != _OK:
-            more = ", and redirects are not followed" if answer.has_redirect_location else ""
-            raise FetchError(f"{name} is answered {answer.status_code}{more}")
-        pieces: list[bytes] = []
-        size = 0
-        for piece in answer.iter_raw():
-            size += len(piece)
-            if size > limit:
-                raise FetchError(f"{name} is larger than {limit} bytes")
-            pieces.append(piece)
-        return b"".join(pieces), answer.headers.get("etag", "")
-
-
-def _beside(url: str, suffix: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=parts.path + suffix))
-
-
-def _compare(body: bytes, told: bytes) -> None:
-    words = told.split()
-    if not words or words[0].decode("latin-1").lower() != hashlib.sha256(body).hexdigest():
-        raise FetchError("the checksum is not that of the answer")
-
-
-def _key_bytes(text: str) -> bytes:
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise ConfigError([Problem("public-key", "is no Ed25519 key", "its 32 bytes in base64")])
-    return key
-
-
-def _verifier(public_key: str) -> Any:
-    try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    except ImportError as error:
-        raise MissingExtraError.of("sources: http: public-key", "signatures") from error
-    return Ed25519PublicKey.from_public_bytes(_key_bytes(public_key))
-
-
-def _verify(public_key: str, body: bytes, told: bytes) -> None:
-    from cryptography.exceptions import InvalidSignature
-
-    try:
-        _verifier(public_key).verify(base64.b64decode(told.strip(), validate=True), body)
-    except (InvalidSignature, binascii.Error, ValueError) as error:
-        raise FetchError("the signature is not that of the answer") from error
+            verifier(self.public_key)
 
 
 class HttpFeed:
@@ -222,10 +105,14 @@ class HttpFeed:
         suffix = next((one for one in _SUFFIXES if urlsplit(source.url).path.endswith(one)), "")
         self._copy = folder / f"good{suffix}"
         self._note = folder / "note.json"
+        # What was fetched and is not known to be good, and what of it was handed over. Who asks, and who reads, may be two threads.
         self._candidate: Fetched | None = None
+        self._handed: Fetched | None = None
+        self._changing = threading.Lock()
         self._etag = ""
         self._refused = ""
         self._read: tuple[object, Document] | None = None
+        self._trouble = ""
         # What stands in no file, because nobody may or can write it.
         self._noted_here: Mapping[str, Any] | None = None
 
@@ -256,6 +143,7 @@ class HttpFeed:
                 feed.close()
                 raise
             _log.warning("%s: %s; the last good copy is served, which is stale", source.url, error)
+            feed._trouble = str(error)
         return feed
 
     @classmethod
@@ -283,18 +171,14 @@ class HttpFeed:
 
     @property
     def error(self) -> str:
-        """Why it cannot be looked at."""
-        return str(self._noted().get("error", ""))
+        """Why it cannot be looked at; or what is wrong with what it gives, as the process that asks has found."""
+        noted = self._noted()
+        return str(noted.get("error") or noted.get("refused") or "")
 
     @property
     def is_stale(self) -> bool:
         """Whether the copy is served because the URL gives nothing."""
-        return bool(self.error)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the copy is served because what the URL gives has turned out not to be good."""
-        return bool(self._refused)
+        return bool(self._noted().get("error"))
 
     @property
     def checked_at(self) -> float | None:
@@ -303,8 +187,10 @@ class HttpFeed:
         return found if isinstance(found, float) else None
 
     def documents(self) -> Sequence[Document]:
-        """Return what was fetched, and else the copy."""
-        return [self._copied() if self._candidate is None else self._candidate.document]
+        """Return what was fetched, and else the copy. What is bad is handed over again: it may be good beside what others say by now."""
+        with self._changing:
+            self._handed = self._candidate
+        return [self._copied() if self._handed is None else self._handed.document]
 
     def _copied(self) -> Document:
         seen = look(self._copy)
@@ -318,7 +204,13 @@ class HttpFeed:
 
     def signature(self) -> object:
         """Return which answer there is."""
-        return self._candidate.document.version if self._candidate else (look(self._copy), self._refused)
+        candidate = self._candidate
+        if candidate is not None:
+            return candidate.document.version
+        try:
+            return self._copied().version
+        except ConfigError:
+            return None
 
     def folders(self) -> Sequence[Path]:
         """Return where the copy lies."""
@@ -328,21 +220,30 @@ class HttpFeed:
         """Return the copy, if there is one."""
         return [self._copied()] if self._copy.exists() else []
 
-    def settle(self, used: Sequence[Document], *, good: bool) -> None:
-        """Keep what was fetched as the copy, or forget it."""
-        fetched, self._candidate = self._candidate, None
-        if fetched is None:
+    def settle(self, used: Sequence[Document], wrong: str) -> None:
+        """Keep what was handed over as the copy, if it is good; else note what is wrong, for the other processes of this node."""
+        handed, self._handed = self._handed, None
+        if handed is None:
             return
-        self._etag = fetched.etag
-        if not good:
-            self._refused = fetched.document.version
-            return
-        try:
-            write_whole(self._copy, fetched.document.text.encode())
-        except OSError as error:
-            # It is served all the same, by this process.
-            _log.warning("%s: no copy of it can be kept: %s", self.place, error.strerror)
-        self._refused, self._read = "", (look(self._copy), fetched.document)
+        refused, self._refused = self._refused, wrong
+        if not wrong:
+            try:
+                write_whole(self._copy, handed.document.text.encode())
+            except OSError as error:
+                # It is served all the same, by this process.
+                _log.warning("%s: no copy of it can be kept: %s", self.place, error.strerror)
+            self._read = look(self._copy), handed.document
+            self._drop(handed)
+        if refused != wrong:
+            self._take_note(self._noted())
+
+    def _drop(self, known: Fetched | None) -> bool:
+        """Forget what was fetched, unless something else was fetched meanwhile; tell whether there was anything."""
+        with self._changing:
+            gone = self._candidate is not None
+            if self._candidate is known:
+                self._candidate = None
+            return gone
 
     # --- asking ----------------------------------------------------------------------------------------------------------
 
@@ -359,22 +260,35 @@ class HttpFeed:
             self._take_note({**self._noted(), "error": str(error), "error_at": now})
             raise
         self._take_note({"checked_at": now})
-        if fetched is None or fetched.document.version == self._refused:
+        candidate = self._candidate
+        if fetched is None:
+            return False
+        self._etag = fetched.etag
+        if candidate is not None and fetched.document.version == candidate.document.version:
             return False
         if fetched.document.version == self._served_version():
-            self._etag = fetched.etag
             # It has what is served again: whoever said that it had not takes that back.
-            gone, self._refused = self._refused, ""
-            return bool(gone)
-        self._candidate = fetched
+            self._refused = ""
+            self._take_note({"checked_at": now})
+            return self._drop(candidate)
+        with self._changing:
+            self._candidate = fetched
         return True
+
+    def refresh(self) -> bool:
+        """Ask now, whoever else does; tell whether there is something new. What goes wrong is logged."""
+        try:
+            return self.ask()
+        except (GatewayError, OSError) as error:
+            self._log_trouble(error)
+            return False
 
     def run(self, stop: Event, wake: Callable[[], None]) -> None:
         """Ask again and again, in the one process of this node that does."""
-        pause_s, failing = 0.0, False
+        pause_s = 0.0
         while True:
             # What may be done by one process of many is spread out, and what has failed even more so.
-            wait_s = pause_s if failing else self._source.every_s
+            wait_s = pause_s or self._source.every_s
             if stop.wait(wait_s * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
                 return
             if not self._lock.is_ours and not self._lock.take():
@@ -382,22 +296,27 @@ class HttpFeed:
             try:
                 found = self.ask()
             except (GatewayError, OSError) as error:
-                if not failing:
-                    _log.warning("%s: %s; what was served before stays", self.place, error)
-                failing, pause_s = True, next_pause_s(pause_s)
+                self._log_trouble(error)
+                pause_s = next_pause_s(pause_s)
                 continue
-            if failing:
+            if self._trouble:
                 _log.warning("%s can be fetched again", self.place)
-            failing, pause_s = False, 0.0
+            pause_s, self._trouble = 0.0, ""
             if found:
                 wake()
+
+    def _log_trouble(self, error: GatewayError | OSError) -> None:
+        # Once for each reason, and not with every try.
+        if str(error) != self._trouble:
+            _log.warning("%s: %s; what was served before stays", self.place, error)
+        self._trouble = str(error)
 
     def close(self) -> None:
         """Let another process ask."""
         self._lock.let_go()
 
     def _served_version(self) -> str:
-        return self._copied().version if self._candidate is None and (self._copy.exists() or self._read is not None) else ""
+        return self._copied().version if self._copy.exists() or self._read is not None else ""
 
     def _noted(self) -> Mapping[str, Any]:
         if self._noted_here is not None:
@@ -409,12 +328,13 @@ class HttpFeed:
         return found if isinstance(found, dict) else {}
 
     def _take_note(self, note: Mapping[str, Any]) -> None:
+        note = {key: value for key, value in note.items() if key != "refused"} | ({"refused": self._refused} if self._refused else {})
         try:
-            write_whole(self._note, json.dumps(dict(note)).encode())
+            write_whole(self._note, json.dumps(note).encode())
         except OSError:
             self._noted_here = note
         else:
             self._noted_here = None
 
 
-__all__ = ["FOLDER", "FetchError", "Fetched", "HttpFeed", "HttpSource", "fetch"]
+__all__ = ["HttpFeed", "HttpSource"]

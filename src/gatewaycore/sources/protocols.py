@@ -42,9 +42,8 @@ class Feed(Protocol):
         kind: the tag of its source.
         place: a path or a URL.
         has_environment: whether secrets may be taken out of the environment for its documents.
-        error: why it cannot be looked at; "" when it can.
+        error: why it cannot be looked at, or what another process has found to be wrong with what it has; "" when nothing is.
         is_stale: whether `documents` are a copy of what was there once, because it cannot be looked at.
-        is_refused: whether `documents` are what was there once, because what is there now has turned out not to be good.
     """
 
     kind: str
@@ -55,8 +54,6 @@ class Feed(Protocol):
     def error(self) -> str: ...
     @property
     def is_stale(self) -> bool: ...
-    @property
-    def is_refused(self) -> bool: ...
 
     def documents(self) -> Sequence[Document]:
         """Return its documents, in order; those that cannot be read say why.
@@ -74,13 +71,17 @@ class Feed(Protocol):
         """Return copies of the documents that were good last, before this was opened; none where there are no copies."""
         ...
 
-    def settle(self, used: Sequence[Document], *, good: bool) -> None:
-        """Take note of what is served.
+    def settle(self, used: Sequence[Document], wrong: str) -> None:
+        """Take note of what is served, of what was handed over last.
 
         Args:
             used: its documents that are.
-            good: whether they are all that were handed over last.
+            wrong: why others are not, each with its place; "" when all are.
         """
+        ...
+
+    def refresh(self) -> bool:
+        """Look elsewhere for something new, now; tell whether there is."""
         ...
 
     def run(self, stop: Event, wake: Callable[[], None]) -> None:
