@@ -23,7 +23,7 @@ import pytest
 from gatewaycore.recorder import decode
 from gatewaycore.segments import read_lines, segments
 from gatewaycore.sinks.lake import open_lake
-from tests.databases import _BINARIES
+from tests.databases import _BINARIES, Postgres
 from tests.e2e.report import Table
 from tests.e2e.running import DEADLINE_S, Programs, missing, tool
 from tests.e2e.steady import Steady
@@ -227,8 +227,9 @@ class Swallowing(socketserver.BaseRequestHandler):
                 self.server.swallowed += 1
 
 
-def test_what_caddy_asks_of_two_gateways_is_one_event(programs: Programs, table: Table) -> None:
-    """Caddy sends the second gateway what it has sent the first: both record it, and it is in the lake once."""
+def test_what_caddy_asks_of_two_gateways_is_one_event(programs: Programs, postgres: Postgres, table: Table) -> None:
+    """Caddy sends the second gateway what it has sent the first: both record it, and it is in each store once."""
+    database = postgres.create()
     hosts, lake = [f"{network()}.{number}" for number in (31, 32)], str(programs.folder / "lake")
     package = {
         "name": "cli",
@@ -242,11 +243,12 @@ def test_what_caddy_asks_of_two_gateways_is_one_event(programs: Programs, table:
             {
                 "gateway": {"trusted-proxies": ["127.0.0.0/8"], "request-id-header": "X-Request-Id"},
                 "packages": [package],
-                "sinks": [{"type": "lake", "path": lake}],
+                "sinks": [{"type": "lake", "path": lake}, {"type": "postgres", "url-env": "EVENTS_URL"}],
                 "operations": {"host": host, "port": 9464},
             },
             name=f"gateway-{host.rpartition('.')[2]}",
             host=host,
+            env={"EVENTS_URL": database},
         )
         for host in hosts
     ]
@@ -274,5 +276,5 @@ def test_what_caddy_asks_of_two_gateways_is_one_event(programs: Programs, table:
     wait_until(lambda: in_lake(Path(lake)).keys() >= set(answered))
     # Both have shipped what they have.
     assert [gateway.program.stop() for gateway in gateways] == [0, 0]
-    assert in_lake(Path(lake)) == dict.fromkeys(answered, 1)
-    table.figures.append(f"requests that two gateways have recorded: {len(both)}, each in the lake once")
+    assert in_lake(Path(lake)) == in_table(database) == dict.fromkeys(answered, 1)
+    table.figures.append(f"requests that two gateways have recorded: {len(both)}, each in the lake and in PostgreSQL once")
