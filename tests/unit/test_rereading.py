@@ -251,6 +251,8 @@ def test_one_package_is_of_one_document(book: Book) -> None:
     [
         ("gateway: {}\npackages: []\n", "team.yaml:1: gateway: only packages and collections are read here"),
         ("x", "team.yaml: expected a mapping, found 'x'"),
+        ("", "team.yaml: there is nothing in it (packages: [] says that there are none)"),
+        ("# all of it was taken out\n", "team.yaml: there is nothing in it"),
         ("packages: {a: b}", "team.yaml:1: packages: expected a list"),
         ("packages:\n- {name: x, type: fil}\n", "team.yaml:2: packages[0].type: unknown type 'fil'"),
         ("packages: [", "team.yaml:2:1: not YAML"),
@@ -265,7 +267,7 @@ def test_what_is_wrong_beside_is_told_with_its_document(book: Book, text: str, t
         book.read(document(package(1)), beside=[Beside("team.yaml", text, has_environment=False)])
     assert str(raised.value).startswith(told)
     assert {problem.document for problem in raised.value.problems} == {"team.yaml"}
-    assert leads(book.read(document(package(1)), beside=[Beside("team.yaml", "")]), 1)
+    assert leads(book.read(document(package(1)), beside=[Beside("team.yaml", "packages: []")]), 1)
 
 
 # --- gently --------------------------------------------------------------------------------------------------------------
