@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -404,6 +405,17 @@ def test_sources_are_listed_for_whoever_runs_the_gateway(house: House) -> None:
     for text in ("Where they come from", "gateway.yaml", "served", "console"):
         assert text in page.text
     assert house.browser("bob").get("/sources").status_code == 404
+    # What is not served before its domain is proved says so there, and on its own page.
+    ada = house.principal("ada")
+    house.access.groups.create("labs", by=ada)
+    house.access.domains.create("get.labs.example", "labs", ada)
+    made = {"name": "held", "type": "pixel", "domain": "get.labs.example"}
+    house.access.holdings.create("package", "held", "labs", made, house.made.check, ada)
+    assert house.made.look()
+    for path in ("/sources", "/configure?kind=package&name=held"):
+        text = html.unescape(house.browser("ada").get(path).text)
+        assert "get.labs.example is not proved to be labs's" in text, path
+        assert "gatewaycore domains instructions FILE get.labs.example tells the records to set" in text
 
 
 def test_imports_are_listed_for_whoever_runs_the_gateway(house: House) -> None:

@@ -13,6 +13,7 @@ from gatewaycore import Service, load
 from gatewaycore.cli.commands import commands
 from gatewaycore.errors import ConfigError
 from gatewaycore.following import Follower, open_access
+from gatewaycore.locks import is_locked
 from gatewaycore.testing import simulate
 from tests.unit.test_access import join
 from tests.unit.test_sources import GET, House, Site, document, house, leads, package, site  # noqa: F401 - fixtures
@@ -109,6 +110,16 @@ def test_what_is_bad_is_read_from_its_copy_and_told_by_check(served: House, site
     assert f"{served.teams}/a.yaml:1: packages: error: expected a list" in checked.output
     for command in (("diff", served.file, served.file), ("test", served.folder)):
         assert run(*command).exit_code == 2
+
+
+def test_who_ships_keeps_nobody_from_asking_urls(served: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = served.file.read_text().replace("sinks: []", f"sinks: [{{type: jsonl, path: '{served.folder}/out.jsonl'}}]")
+    served.file.write_text(text)
+    (lock,) = served.folder.glob("data/sources/*/lock")
+    seen: list[bool] = []
+    monkeypatch.setattr("gatewaycore.shipper.Shipper.run", lambda *_: seen.append(is_locked(lock)))
+    assert run("ship", served.file).exit_code == 0
+    assert seen == [False]
 
 
 # --- processes that are started meanwhile --------------------------------------------------------------------------------

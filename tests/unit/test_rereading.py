@@ -251,6 +251,8 @@ def test_one_package_is_of_one_document(book: Book) -> None:
     [
         ("gateway: {}\npackages: []\n", "team.yaml:1: gateway: only packages and collections are read here"),
         ("x", "team.yaml: expected a mapping, found 'x'"),
+        ("", "team.yaml: there is nothing in it (packages: [] says that there are none)"),
+        ("# all of it was taken out\n", "team.yaml: there is nothing in it"),
         ("packages: {a: b}", "team.yaml:1: packages: expected a list"),
         ("packages:\n- {name: x, type: fil}\n", "team.yaml:2: packages[0].type: unknown type 'fil'"),
         ("packages: [", "team.yaml:2:1: not YAML"),

@@ -29,6 +29,9 @@ def ship(file: Path, once: bool, data_dir: Path | None) -> None:
     # To standard error: the sink jsonl may write events to standard output.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     service = Service.from_file(file, data_dir)
+    if service.rulebook is not None:
+        # Whoever serves is to ask for the rules of a URL, and not whoever has read them once.
+        service.rulebook.close()
     if service.shipper is None:
         service.close()
         raise GatewayError(f"{file}: there is nothing to ship to, and no pull to count: it names no sinks and no images")
