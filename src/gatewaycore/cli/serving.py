@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from gatewaycore.cli.certificate import STARTUP_FAILURE
-from gatewaycore.errors import GatewayError
+from gatewaycore.errors import GatewayError, words_of
 from gatewaycore.gently import gently
 from gatewaycore.service import Service
 from gatewaycore.watching import Watcher
@@ -60,6 +60,9 @@ def with_console(service: Service) -> App:
         access = open_access(service.config, service.data)
     except GatewayError as error:
         _log.error("no console is served: %s", error)
+        if service.rulebook is not None:
+            # It shows in health and metrics: what organisations have made is not served by this process, nor are their domains.
+            service.rulebook.tell_console(settings.domain, error=f"no console is served: {words_of(error)}")
         return CertificateAsk(gateway, service)
     from gatewaycore.verifying import Looks, Verifier
     from gatewaycore_asgi.console import Console
