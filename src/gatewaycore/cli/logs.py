@@ -31,6 +31,15 @@ class Refusals(logging.Filter):
         return not record.getMessage().startswith(_REFUSED)
 
 
+class TextLines(logging.Formatter):
+    """Writes a line for each record, and below it where an error came from, if there was one."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the library's name
+        """Return where an error came from, and its type: its text may quote what a client wrote, and so may those that led to it."""
+        kind, _, trace = ei
+        return "".join(traceback.format_tb(trace)) + ("" if kind is None else kind.__name__)
+
+
 class JsonLines(logging.Formatter):
     """Writes one object for each record."""
 
@@ -64,7 +73,7 @@ def log_config(level: str, form: str = "text") -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {
-            "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+            "text": {"()": "gatewaycore.cli.logs.TextLines", "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
             "json": {"()": "gatewaycore.cli.logs.JsonLines"},
         },
         "filters": {"refusals": {"()": "gatewaycore.cli.logs.Refusals"}},
