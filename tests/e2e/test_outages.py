@@ -84,7 +84,7 @@ def appended(host: str) -> float:
     return float(re.findall(r"^gatewaycore_journal_appended_total ([0-9.e+]+)", text, re.MULTILINE)[0])
 
 
-class Show:
+class Trial:
     """What is done to the cluster, step by step.
 
     Args:
@@ -146,30 +146,32 @@ def recorded_twice(folders: list[Path]) -> int:
     return len(lines) - len({decode(line).id for line in lines})
 
 
-def test_show_3(folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gateways_that_are_killed_without_their_database_lose_and_double_nothing(
+    folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for program in ("caddy", "nats-server"):
         tool(program, program)
     if not _BINARIES:
         missing("needs PostgreSQL: apt-get install --no-install-recommends postgresql-15")
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     with run_script().Cluster(folder, network()) as cluster:
-        show, (one, other) = Show(cluster), cluster.gateways
-        show.make(MADE)
-        show.prove("get.labs.example")
+        trial, (one, other) = Trial(cluster), cluster.gateways
+        trial.make(MADE)
+        trial.prove("get.labs.example")
         with Steady(f"{network()}.1", 8000, RATE, WAYS) as load:
-            show.kill(one)
+            trial.kill(one)
             cluster.end("postgres", signal.SIGQUIT)
             down = time.monotonic()
             wait_until(lambda: console_state(cluster.gateways[other]) == "stale")
             # Gateways that are started while the database is down serve what they served before, and say so.
-            show.kill(other)
-            show.kill(one)
+            trial.kill(other)
+            trial.kill(one)
             for host in cluster.gateways.values():
                 assert ready(host)["status"] == "degraded"
                 assert console_state(host) == "stale"
                 assert get(f"http://{host}:8080/x", "made.acme.example") == 302
-                assert show.is_known(host, "get.labs.example")
-                assert not show.is_known(host, "get.zebra.example")
+                assert trial.is_known(host, "get.labs.example")
+                assert not trial.is_known(host, "get.zebra.example")
                 assert get(f"http://{host}:8080/", CONSOLE) == 503
             time.sleep(max(0.0, down + DOWN_S - time.monotonic()))
             cluster.start_postgres()
@@ -177,15 +179,15 @@ def test_show_3(folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> 
             for host in cluster.gateways.values():
                 wait_until(lambda host=host: console_state(host) == "ok")  # type: ignore[misc]
             # And everything is followed again, with the token that was there before.
-            show.make({**MADE, "name": "later", "domain": "later.acme.example"})
-            show.kill(other)
+            trial.make({**MADE, "name": "later", "domain": "later.acme.example"})
+            trial.kill(other)
         wait_until(lambda: in_lake(cluster.lake).keys() >= set(load.answered))
         wait_until(lambda: in_table(cluster.database).keys() >= set(load.answered))
         lake, rows = in_lake(cluster.lake), in_table(cluster.database)
         twice = recorded_twice([folder / name / "journal" for name in cluster.gateways])
     doubled = sum(count - 1 for count in lake.values())
     told = (
-        f"gateways killed {show.killed} times, PostgreSQL down for {down:.0f} s, {RATE} requests/s: {load.sent:,} sent, "
+        f"gateways killed {trial.killed} times, PostgreSQL down for {down:.0f} s, {RATE} requests/s: {load.sent:,} sent, "
         f"{len(load.answered):,} answered, {len(load.failed)} failed, availability {load.availability:.4%}, "
         f"slowest answer {load.slowest_ms:,.0f} ms; in the lake {sum(lake.values()):,}, doubles {doubled}, "
         f"missing {len(set(load.answered) - set(lake))}; recorded by both gateways {twice}"
