@@ -32,6 +32,7 @@ PAGES = {
     "tokens": "/tokens",
     "people": "/people",
     "imports": "/imports",
+    "sources": "/sources",
     "audit": "/audit",
 }
 LOOKS: Mapping[str, dict[str, Any]] = {
