@@ -66,6 +66,7 @@ class Site:
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[tuple[str, Mapping[str, str]]] = []
         self.delay_s = 0.0
+        self.tag = ""
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,7 +74,7 @@ class Site:
                 site.asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
                 time.sleep(site.delay_s)
                 status, body = site.answers.get(self.path, (404, b""))
-                tag = f'"{hashlib.sha256(body).hexdigest()[:8]}"'
+                tag = site.tag or f'"{hashlib.sha256(body).hexdigest()[:8]}"'
                 known = status == 200 and self.headers.get("If-None-Match") == tag
                 self.send_response(304 if known else status)
                 self.send_header("ETag", tag)
