@@ -14,6 +14,7 @@ import pytest
 from attrs import evolve
 
 from gatewaycore.errors import ConfigError
+from gatewaycore.rulebook import Standing
 from gatewaycore.sources import files as files_room
 from gatewaycore.sources import http as http_room
 from gatewaycore.sources.copies import write_whole
@@ -364,3 +365,8 @@ def test_what_stands_in_a_query_is_not_told(site: Site, tmp_path: Path, caplog: 
 def test_a_token_that_no_field_may_hold(token: str) -> None:
     with pytest.raises(ConfigError, match="token: it holds what no field may hold"):
         HttpSource(url="https://rules.acme.example/r.yaml", token=token)
+
+
+def test_the_first_words_hold_nothing_that_was_found() -> None:
+    standing = Standing("directory", "teams", error="teams/a.yaml: expected a mapping, found 'hunter2' (it begins with packages:)")
+    assert standing.words == "teams/a.yaml: expected a mapping, found text"
