@@ -271,6 +271,7 @@ def test_a_folder_that_has_gone_leaves_its_rules(house: House) -> None:
         ("[{type: fil}]", "sources[0].type: unknown type 'fil'"),
         ("[{type: http, url: 'ftp://x'}]", "sources[0].url: 'ftp://x' is no URL of https or http"),
         ("[{type: http, url: 'https://me:secret@x'}]", "sources[0].url: it holds a user or a password"),
+        ("[{type: http, url: 'http://[::1'}]", "sources[0].url: 'http://[::1' is no URL of https or http"),
         ("[{type: http, url: 'https://x', public-key: eA==}]", "sources[0].public-key: is no Ed25519 key"),
         ("[{type: http, url: 'https://x', public-key: '?'}]", "sources[0].public-key: is no Ed25519 key"),
         ("[{type: http, url: 'https://x', every-s: 0}]", "sources[0].every-s: 0 is too small"),

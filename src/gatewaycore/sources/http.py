@@ -60,7 +60,11 @@ class HttpSource:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be asked."""
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            # A bracket that nobody closes.
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError([Problem("url", f"{self.url[:80]!r} is no URL of https or http", "https://rules.acme.com/gateway.yaml")])
         if parts.username is not None or parts.password is not None:
