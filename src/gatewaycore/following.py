@@ -27,6 +27,7 @@ from gatewaycore.spare import SPARE, Made, Spare
 _log = logging.getLogger("gatewaycore.following")
 LOOK_S: Final = 2.0
 _UNREACHED: Final = "the state database cannot be reached: "
+_UNSEEN: Final = "what is made in the console is not seen: "
 _SHOWN: Final = 200
 _SECTIONS: Final[Mapping[Kind, str]] = {"package": "packages", "collection": "collections"}
 
@@ -292,8 +293,8 @@ class Follower:
     def _try(self, *, told: bool = False) -> bool:
         try:
             self.look()
-        except GatewayError as error:
-            self._tell(error=_UNREACHED + words_of(error), is_stale=True)
+        except Exception as error:  # noqa: BLE001 - looked at again in a moment; our own words, or its type, are told
+            self._tell(error=(_UNREACHED if isinstance(error, GatewayError) else _UNSEEN) + words_of(error), is_stale=True)
             if not told:
                 _log.error("what is made in the console is not seen, and what was served before stays: %s", words_of(error))
             return False

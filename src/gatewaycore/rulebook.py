@@ -9,6 +9,7 @@ alone is left out what cannot be served beside them.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ _log = logging.getLogger("gatewaycore.rulebook")
 
 CONSOLE = "console"
 _WORDS: Final = 200
+# A file with nothing but a password in it, perhaps.
+_FOUND: Final = re.compile(r"found ['\"].*")
 
 
 @frozen
@@ -55,8 +58,8 @@ class Standing:
 
     @property
     def words(self) -> str:
-        """The first words of the error, for whoever may see no secret: nothing that may stand in the query of a URL."""
-        line = self.error.partition("\n")[0]
+        """The first words of the error, for whoever may see no secret: nothing that may stand in the query of a URL, nor what was found."""
+        line = _FOUND.sub("found text", self.error.partition("\n")[0])
         return line.replace(self.place, self.place.partition("?")[0])[:_WORDS] if self.place else line[:_WORDS]
 
     def told(self, *, version: str | None = None, error: str = "", is_stale: bool = False, doubled: Sequence[str] = ()) -> Standing:

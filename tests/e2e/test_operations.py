@@ -217,6 +217,17 @@ def test_an_orderly_end(tmp_path: Path, slow: Slow, workers: int, all_of_them: b
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_who_sits_before_it_need_not_be_waited_for(tmp_path: Path, slow: Slow, workers: int) -> None:
+    config = write(tmp_path, slow.authority, operations={"port": 0, "drain-s": 600, "grace-s": 60})
+    with Served(config, tmp_path / "data", ["--workers", str(workers)]) as served:
+        wait_for(lambda: desks(served) and readiness(served)[1]["processes"] == workers, served)
+        assert ask(served.port, "/soon")[0] == 302
+        served.send(signal.SIGINT)
+        served.process.wait(DEADLINE_S)
+        assert {event.get("version") for event in served.events()} >= {"soon"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_second_signal_ends_at_once(tmp_path: Path, slow: Slow, workers: int) -> None:
     config = write(tmp_path, slow.authority, operations={"port": 0, "drain-s": 600, "grace-s": 600})
     with Served(config, tmp_path / "data", ["--workers", str(workers)]) as served:

@@ -326,6 +326,14 @@ def test_secrets_are_not_shown() -> None:
     ]
 
 
+def test_a_secret_in_the_place_of_its_mapping_is_not_shown() -> None:
+    image = {"name": "acme/x", "type": "container", "domain": "d.acme.example", "backend": "ghcr.io/acme/x", "credentials": "hunter2"}
+    with pytest.raises(ConfigError) as caught:
+        read_config({"packages": [image]})
+    assert "packages[0].credentials: expected a mapping, and what is here may be a secret" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_what_was_read_is_compiled_already() -> None:
     config = read_config(
         {"gateway": {"default-domain": "get.acme.example"}, "packages": [package(outgoing_url="https://cdn.acme.example/x")]}

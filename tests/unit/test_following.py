@@ -311,6 +311,31 @@ def test_a_database_that_is_gone_changes_nothing(
     assert location(service, "get.acme.example") == "https://cdn.acme.example/1.2"
 
 
+def test_whatever_goes_wrong_it_is_looked_at_again(
+    service: Service, access: Access, boss: Principal, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gatewaycore.following.LOOK_S", 0.01)
+    follower = Follower(service, access)
+    follower.start()
+    served, told = access.proofs.served, [KeyError("an organisation")]
+
+    def once(**ways: Any) -> Any:
+        if told:
+            raise told.pop()
+        return served(**ways)
+
+    monkeypatch.setattr(access.proofs, "served", once)
+    access.holdings.create("package", "made", "acme", MADE, follower.check, boss)
+    deadline = time.monotonic() + 30
+    while location(service, "made.acme.example") is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    follower.close()
+    assert "KeyError" in caplog.text
+    assert "an organisation" not in caplog.text
+    assert service.sources[-1].error == ""
+
+
 def test_a_service_without_a_file_takes_nothing(service: Service, tmp_path: Path) -> None:
     other = Service.open(service.config, tmp_path / "other")
     with pytest.raises(ConfigError, match="only where the configuration is a file"):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
+from attrs import evolve
 
+from gatewaycore.errors import ConfigError
+from gatewaycore.rulebook import Standing
 from gatewaycore.sources import files as files_room
 from gatewaycore.sources import http as http_room
 from gatewaycore.sources.copies import write_whole
@@ -285,3 +291,82 @@ def test_redirects_and_impossible_urls(site: Site) -> None:  # noqa: F811
     site.put("/r", "", 302)
     with pytest.raises(FetchError, match="r is answered 302, and redirects are not followed"):
         fetch(HttpSource(url=f"{site.url}/r"))
+
+
+def test_a_tag_beyond_ascii_is_asked_past(house: House, site: Site) -> None:  # noqa: F811
+    site.tag = '"caf\xe9"'
+    _, feed = opened(house, site)
+    assert not feed.ask()
+    site.put("/rules.yaml", document(package("a", "new")))
+    assert feed.ask()
+
+
+def test_whatever_goes_wrong_a_url_is_asked_again(
+    house: House,  # noqa: F811
+    site: Site,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _, feed = opened(house, site)
+    monkeypatch.setattr(http_room, "random", SimpleNamespace(uniform=lambda *_: 0.01))
+    asks = [RuntimeError("of a client"), OSError(errno.EMFILE, "no more files"), None]
+    asked, stop, woken = Event(), Event(), Event()
+
+    def ask() -> bool:
+        error = asks.pop(0) if asks else None
+        if error is not None:
+            raise error
+        asked.set()
+        return True
+
+    monkeypatch.setattr(feed, "ask", ask)
+    thread = Thread(target=feed.run, args=(stop, woken.set))
+    thread.start()
+    assert woken.wait(30)
+    stop.set()
+    thread.join()
+    assert asked.is_set()
+    assert "of a client" not in caplog.text
+    assert caplog.text.count("what was served before stays") == 2
+    asks.append(RuntimeError())
+    assert not feed.refresh()
+
+
+def test_a_copy_that_was_taken_without_a_signature_is_no_signed_one(site: Site, tmp_path: Path) -> None:  # noqa: F811
+    site.put("/rules.yaml", "packages: []")
+    source = HttpSource(url=f"{site.url}/rules.yaml")
+    feed = source.open(tmp_path)
+    feed.settle(feed.documents(), "")
+    feed.close()
+    assert source.peek(tmp_path).kept()
+    signed = evolve(source, public_key=b64encode(b"k" * 32).decode())
+    for look_at in (signed.open, signed.peek):
+        with pytest.raises(ConfigError, match=r"rules.yaml.sig is answered 404, and there is no copy of it"):
+            look_at(tmp_path)
+
+
+def test_what_stands_in_a_query_is_not_told(site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:  # noqa: F811
+    source = HttpSource(url=f"{site.url}/rules.yaml?sig=s3cret")
+    with pytest.raises(ConfigError) as raised:
+        source.open(tmp_path)
+    site.put("/rules.yaml?sig=s3cret", "packages: []")
+    feed = source.open(tmp_path)
+    (document,) = feed.documents()
+    feed.settle([document], "")
+    site.answers.clear()
+    assert not feed.refresh()
+    feed.close()
+    told = f"{raised.value}{feed.place}{document.name}{feed.kept()[0].name}{feed.error}{caplog.text}"
+    assert "s3cret" not in told
+    assert feed.place == document.name != HttpSource(url=f"{site.url}/rules.yaml?sig=other").place
+
+
+@pytest.mark.parametrize("token", ["caf\xe9", "a\nb: c"])
+def test_a_token_that_no_field_may_hold(token: str) -> None:
+    with pytest.raises(ConfigError, match="token: it holds what no field may hold"):
+        HttpSource(url="https://rules.acme.example/r.yaml", token=token)
+
+
+def test_the_first_words_hold_nothing_that_was_found() -> None:
+    standing = Standing("directory", "teams", error="teams/a.yaml: expected a mapping, found 'hunter2' (it begins with packages:)")
+    assert standing.words == "teams/a.yaml: expected a mapping, found text"

@@ -235,7 +235,9 @@ class Proofs:
                 served.append((kind, definition))
                 continue
             is_anothers = held.get(domain, organisation) != organisation
-            held_back.append(HeldBack(kind, definition, domain, names[organisation], (domain, organisation) in claims, is_anothers))
+            # One that was made since the names were read; it is looked at again.
+            name = names.get(organisation, "")
+            held_back.append(HeldBack(kind, definition, domain, name, (domain, organisation) in claims, is_anothers))
         return Served(version, served, frozenset(held), held_back)
 
 

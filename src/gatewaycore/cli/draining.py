@@ -28,6 +28,9 @@ _LAST_S: Final = 1.0
 AT_ONCE: Final = signal.SIGQUIT
 """What a parent sends to a worker that is to end at once."""
 
+SOON: Final = signal.SIGUSR1
+"""What a parent that was interrupted sends to a worker: it is to end without waiting for those who send it requests."""
+
 
 class DrainingServer(Server):
     """One process that serves.
@@ -47,7 +50,8 @@ class DrainingServer(Server):
         """Listen to signals; a worker also to its parent's word that it is to end at once."""
         with super().capture_signals():
             if self._is_worker:
-                signal.signal(AT_ONCE, self.handle_exit)
+                for number in (AT_ONCE, SOON):
+                    signal.signal(number, self.handle_exit)
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -57,7 +61,7 @@ class DrainingServer(Server):
         if sig == AT_ONCE or self._drains_until is not None:
             self.should_exit = self.force_exit = True
             return
-        self._captured_signals.append(sig)
+        self._captured_signals.append(signal.SIGTERM if sig == SOON else sig)
         drain = getattr(getattr(self.config, "loaded_app", None), "drain", None)
         # Whoever sits before it need not be waited for.
         wait_s = 0 if drain is None else drain()

@@ -177,8 +177,17 @@ def _class_hook(cls: type, converter: Converter, words: Vocabulary, detailed: bo
     fill: Callable[[Any, Any], Any] = make_dict_structure_fn(
         cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=detailed, **overrides
     )
-    keys = keys_of(cls)
-    return lambda raw, _: fill(present(raw, keys), cls)
+    keys, holds_secrets = keys_of(cls), any(not field.repr for field in attrs.fields(cls))
+
+    def structure(raw: Any, _: Any) -> Any:
+        if holds_secrets and isinstance(raw, str | int | float):
+            # Whoever leaves the keys out has written the secret itself.
+            raise invalid(
+                "expected a mapping, and what is here may be a secret, so it is not shown", f"known here: {', '.join(sorted(keys))}"
+            )
+        return fill(present(raw, keys), cls)
+
+    return structure
 
 
 def _field_reader(kind: Any, converter: Converter) -> Read:

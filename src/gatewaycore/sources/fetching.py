@@ -78,7 +78,7 @@ def fetch(source: HttpSource, etag: str = "") -> Fetched | None:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FetchError(f"the answer is not UTF-8 at byte {error.start}") from error
-    return Fetched(Document(source.url, text, version_of(body)), tag)
+    return Fetched(Document(source.place, text, version_of(body)), tag)
 
 
 def _get(client: httpx.Client, url: str, headers: Mapping[str, str], limit: int) -> tuple[bytes, str] | None:
@@ -96,7 +96,9 @@ def _get(client: httpx.Client, url: str, headers: Mapping[str, str], limit: int)
             if size > limit:
                 raise FetchError(f"{name} is larger than {limit} bytes")
             pieces.append(piece)
-        return b"".join(pieces), answer.headers.get("etag", "")
+        tag = answer.headers.get("etag", "")
+        # One may hold bytes beyond ASCII (RFC 9110 §8.8.3), which httpx does not send back: then the whole is asked for again.
+        return b"".join(pieces), tag if tag.isascii() else ""
 
 
 def _beside(url: str, suffix: str) -> str:

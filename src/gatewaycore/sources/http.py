@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from gatewaycore.errors import ConfigError, GatewayError, Problem
+from gatewaycore.errors import ConfigError, Problem, words_of
 from gatewaycore.locks import Lock
 from gatewaycore.pausing import next_pause_s
 from gatewaycore.sources.copies import folder_of, make_folder, write_whole
@@ -60,13 +60,29 @@ class HttpSource:
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be asked."""
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            # A bracket that nobody closes.
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError([Problem("url", f"{self.url[:80]!r} is no URL of https or http", "https://rules.acme.com/gateway.yaml")])
         if parts.username is not None or parts.password is not None:
             raise ConfigError([Problem("url", "it holds a user or a password", "token-env: takes a token out of the environment")])
+        if self.token is not None and not (self.token.isascii() and self.token.isprintable()):
+            raise ConfigError([Problem("token", "it holds what no field may hold", "printable ASCII, and no end of a line")])
         if self.public_key is not None:
             key_bytes(self.public_key)
+
+    @property
+    def place(self) -> str:
+        """The URL, as it is told: what stands in its query may be a secret, and another query makes another place."""
+        bare, mark, query = self.url.partition("?")
+        return f"{bare}?{version_of(query.encode())[:6]}…" if mark else bare
+
+    def folder(self, data: Path) -> Path:
+        """Return where its copy lies. What was taken without a signature, or with another key's, is no copy of what this one has signed."""
+        return folder_of(data, self.url if self.public_key is None else f"{self.url} {self.public_key}")
 
     def open(self, data: Path) -> HttpFeed:
         """Make its feed, and ask for the first time."""
@@ -99,7 +115,7 @@ class HttpFeed:
     has_environment = False
 
     def __init__(self, source: HttpSource, folder: Path) -> None:
-        self.place = source.url
+        self.place = source.place
         self._source = source
         self._lock = Lock(folder / "lock")
         suffix = next((one for one in _SUFFIXES if urlsplit(source.url).path.endswith(one)), "")
@@ -124,7 +140,7 @@ class HttpFeed:
             ConfigError: there is neither an answer nor a copy.
         """
         source.check()
-        folder = folder_of(data, source.url)
+        folder = source.folder(data)
         make_folder(folder)
         feed = cls(source, folder)
         ends = time.monotonic() + source.timeout_s
@@ -132,7 +148,7 @@ class HttpFeed:
             if feed._copy.exists():
                 return feed
             if time.monotonic() > ends:
-                raise ConfigError([Problem(source.url, "another process asks for it, and has nothing yet", "see what that one logs")])
+                raise ConfigError([Problem(source.place, "another process asks for it, and has nothing yet", "see what that one logs")])
             time.sleep(0.05)
         try:
             feed.ask()
@@ -142,7 +158,7 @@ class HttpFeed:
             except ConfigError:
                 feed.close()
                 raise
-            _log.warning("%s: %s; the last good copy is served, which is stale", source.url, error)
+            _log.warning("%s: %s; the last good copy is served, which is stale", source.place, error)
             feed._trouble = str(error)
         return feed
 
@@ -154,7 +170,7 @@ class HttpFeed:
             ConfigError: there is neither an answer nor a copy.
         """
         source.check()
-        feed = cls(source, folder_of(data, source.url))
+        feed = cls(source, source.folder(data))
         try:
             feed._candidate, feed._noted_here = fetch(source), {}
         except FetchError as error:
@@ -279,7 +295,7 @@ class HttpFeed:
         """Ask now, whoever else does; tell whether there is something new. What goes wrong is logged."""
         try:
             return self.ask()
-        except (GatewayError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - other sources are asked all the same; our own words, or its type, are logged
             self._log_trouble(error)
             return False
 
@@ -291,11 +307,11 @@ class HttpFeed:
             wait_s = pause_s or self._source.every_s
             if stop.wait(wait_s * random.uniform(0.8, 1.2)):  # noqa: S311 - no secret
                 return
-            if not self._lock.is_ours and not self._lock.take():
-                continue
             try:
+                if not self._lock.is_ours and not self._lock.take():
+                    continue
                 found = self.ask()
-            except (GatewayError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whoever has the lock must go on asking: nobody else does
                 self._log_trouble(error)
                 pause_s = next_pause_s(pause_s)
                 continue
@@ -305,11 +321,12 @@ class HttpFeed:
             if found:
                 wake()
 
-    def _log_trouble(self, error: GatewayError | OSError) -> None:
+    def _log_trouble(self, error: Exception) -> None:
         # Once for each reason, and not with every try.
-        if str(error) != self._trouble:
-            _log.warning("%s: %s; what was served before stays", self.place, error)
-        self._trouble = str(error)
+        told = words_of(error)
+        if told != self._trouble:
+            _log.warning("%s: %s; what was served before stays", self.place, told)
+        self._trouble = told
 
     def close(self) -> None:
         """Let another process ask."""
